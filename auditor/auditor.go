@@ -1,0 +1,71 @@
+// Package auditor sweeps accounts: it has each one observed, has the evidence judged by package rules, and puts the
+// outcome of all of them into one Run, which is what every output sees.
+//
+// It declares the small interfaces that it consumes and knows no SDK, no HTTP, no file and no screen.
+package auditor
+
+import (
+	"context"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// Inventory says which accounts there are.
+type Inventory interface {
+	// Accounts returns every account to audit, each id once. An error means that the inventory is not known; it never
+	// means that there are fewer accounts.
+	Accounts(ctx context.Context) ([]rules.Account, error)
+}
+
+// Observer reads accounts. It is used by many goroutines at once.
+type Observer interface {
+	// Observe reads everything about the baseline's agency in one account and returns evidence, or an error that wraps a
+	// *rules.Unknown. It returns soon after ctx is done. Whatever happens in one account touches no other. The Trail is
+	// valid in both cases.
+	Observe(ctx context.Context, account rules.Account, b rules.Baseline) (rules.Evidence, Trail, error)
+	// PolicyIDs returns, for each of the names, the ids of the system-defined policies that bear it on this site; a name
+	// that does not exist has none. It fails with a *rules.Unknown when no account could read the catalogue.
+	PolicyIDs(ctx context.Context, names []string) (map[string][]string, error)
+	// Verify checks that the program's own identity is the configured one, if there is one. It fails with a *rules.Unknown.
+	Verify(ctx context.Context) error
+}
+
+// Trail is what an observation cost.
+type Trail struct {
+	// Requests counts the HTTP requests sent for the account, tokens and shared catalogues left out.
+	Requests int `json:"requests"`
+}
+
+// Progress is told how far a run is. It is called from many goroutines and must not block.
+type Progress func(done, total int)
+
+// Run is one occasion on which all accounts were swept: the one value that every output shows.
+type Run struct {
+	ID      string `json:"id"`
+	Trigger string `json:"trigger"`
+	// Program is the version of the program that made the run.
+	Program   string    `json:"program"`
+	StartedAt time.Time `json:"started_at"`
+	EndedAt   time.Time `json:"ended_at"`
+	// Complete says that no account is unknown for want of reading.
+	Complete bool `json:"complete"`
+	// Baselines are the baselines that the accounts were compared with.
+	Baselines []rules.Baseline `json:"baselines"`
+	// States counts the sweeps by state; every state is a key.
+	States map[rules.State]int `json:"states"`
+	// Findings are about the whole run rather than one account.
+	Findings []rules.Finding `json:"findings"`
+	// Sweeps are ordered by account name, account id and agency name.
+	Sweeps []Sweep `json:"sweeps"`
+}
+
+// Sweep is one pass over one agency of one account: observe, evaluate.
+type Sweep struct {
+	StartedAt time.Time    `json:"started_at"`
+	EndedAt   time.Time    `json:"ended_at"`
+	Trail     Trail        `json:"trail"`
+	Report    rules.Report `json:"report"`
+	// Planes are the readings that the report rests on; none without evidence or without agency.
+	Planes []rules.Plane `json:"planes,omitempty"`
+}

@@ -1,0 +1,151 @@
+package simcloud
+
+import "time"
+
+// Organization is the true state of a simulated cloud: every account with what is in it, and how the cloud behaves.
+// It is what an organization file holds; see LoadOrganization for the file's rules and Bundled for a worked one.
+// Whatever has an id may leave it out: ids are then derived from the names, the same ones every time.
+type Organization struct {
+	// Region is the one region of the simulated site; its default project in every account bears its name.
+	Region string `yaml:"region"`
+	// ServiceAccounts are the internal accounts that cloud service agencies trust, name to id.
+	ServiceAccounts map[string]string `yaml:"service_accounts"`
+	// Settings say how the cloud behaves; facts that the vendor's documentation leaves open are switches there.
+	Settings Settings `yaml:"settings"`
+	// SystemPolicies are added to the built-in catalogue of system-defined policies, or replace one by its id.
+	SystemPolicies []Policy `yaml:"system_policies"`
+	// Accounts in the order of the file.
+	Accounts []Account `yaml:"accounts"`
+}
+
+// Account is one account, which the API calls a domain.
+type Account struct {
+	ID   string `yaml:"id"`
+	Name string `yaml:"name"`
+	// Note says in words what is special about the account. The cloud does nothing with it.
+	Note string `yaml:"note"`
+	// Status is active (the default) or suspended. Every key of a suspended account is answered with 401.
+	Status string `yaml:"status"`
+	// Planes switches off what the account does not have.
+	Planes             Planes    `yaml:"planes"`
+	Projects           []Project `yaml:"projects"`
+	EnterpriseProjects []Project `yaml:"enterprise_projects"`
+	Users              []User    `yaml:"users"`
+	// Policies are the account's custom policies.
+	Policies []Policy `yaml:"policies"`
+	Agencies []Agency `yaml:"agencies"`
+}
+
+// Planes says which planes of permissions an account has. All of them unless said otherwise.
+type Planes struct {
+	NoEnterpriseProjects bool `yaml:"no_enterprise_projects"`
+	NoIdentity           bool `yaml:"no_identity"`
+}
+
+// Project is a project or an enterprise project. Every account has the region's project, the project MOS and the
+// enterprise project default (id 0) without being told.
+type Project struct {
+	ID   string `yaml:"id"`
+	Name string `yaml:"name"`
+}
+
+// User is a person or a program of the account. It may do what its policies and its actions allow.
+type User struct {
+	Name string `yaml:"name"`
+	Keys []Key  `yaml:"keys"`
+	// Policies by display name: system-defined ones, or custom ones of the account.
+	Policies []string `yaml:"policies"`
+	// Actions are allowed beside the policies: service:resource:operation, each part with * as a wildcard.
+	Actions []string `yaml:"actions"`
+}
+
+// Key is a permanent access key. It is a made-up value that opens nothing but the simulator.
+type Key struct {
+	Access string `yaml:"access"`
+	Secret string `yaml:"secret"`
+}
+
+// Policy is a system-defined or custom policy (v3), or an identity policy (v5).
+type Policy struct {
+	ID string `yaml:"id"`
+	// InternalName is what the API calls name: te_admin, system_all_24, custom_….
+	InternalName string `yaml:"internal_name"`
+	DisplayName  string `yaml:"display_name"`
+	// Type is AX, XA, AA or XX: where the console shows the policy.
+	Type    string `yaml:"type"`
+	Catalog string `yaml:"catalog"`
+	// Version is 1.0 for a role, 1.1 for a policy, 5.0 for an identity policy.
+	Version string `yaml:"version"`
+	// Allow are the actions that the policy's one statement allows.
+	Allow []string `yaml:"allow"`
+	// Description is shown by the API.
+	Description string `yaml:"description"`
+}
+
+// Agency is a v3 agency: the record by which the account lets another account act within it.
+type Agency struct {
+	ID   string `yaml:"id"`
+	Name string `yaml:"name"`
+	// Trust is the account that may use the agency. One of its fields is enough when it names a service account or an
+	// account of the file.
+	Trust       Trust     `yaml:"trust"`
+	Description string    `yaml:"description"`
+	CreatedAt   time.Time `yaml:"created_at"`
+	// ExpiresAt is zero for an agency that is valid for ever.
+	ExpiresAt time.Time `yaml:"expires_at"`
+	Grants    []Grant   `yaml:"grants"`
+	// Attached are the display names of identity policies (v5) that are attached to the agency.
+	Attached []string `yaml:"attached"`
+}
+
+// Trust names the trusted account. HideName leaves the name out of every answer, as the API may.
+type Trust struct {
+	ID       string `yaml:"id"`
+	Name     string `yaml:"name"`
+	HideName bool   `yaml:"hide_name"`
+}
+
+// Grant gives an agency a policy at a scope.
+type Grant struct {
+	// Policy is a display name, PolicyID an id; one of the two. A display name that several policies bear is ambiguous
+	// and must be written as an id. Custom policies of the account win over system-defined ones only by id or Custom.
+	Policy   string `yaml:"policy"`
+	PolicyID string `yaml:"policy_id"`
+	// Custom says that Policy names a custom policy of the account rather than a system-defined one.
+	Custom bool `yaml:"custom"`
+	// Scope is global, all_resources, project or enterprise_project.
+	Scope string `yaml:"scope"`
+	// In names the project or enterprise project (name or id) for these two scopes.
+	In string `yaml:"in"`
+}
+
+// Settings is how the cloud behaves.
+type Settings struct {
+	// Latency is waited before every answer.
+	Latency time.Duration `yaml:"latency"`
+	// ReadAfterWriteDelay is how long lists do not show a write.
+	ReadAfterWriteDelay time.Duration `yaml:"read_after_write_delay"`
+	// RateLimit is requests a second for each account; 0 is no limit.
+	RateLimit float64 `yaml:"rate_limit"`
+	// PageSize caps the rows of a page below what the API allows; 0 is the API's own cap.
+	PageSize int `yaml:"page_size"`
+	// Switches choose where the documentation leaves open what the cloud does.
+	Switches Switches `yaml:"switches"`
+}
+
+// Switches are the ambiguities of the documentation (huawei-iam-facts.md 13), each with its first value as default.
+type Switches struct {
+	RepeatGrant             string `yaml:"repeat_grant"`              // 204, 409
+	RevokeMissing           string `yaml:"revoke_missing"`            // 404, 204
+	ScopeTypeMismatch       string `yaml:"scope_type_mismatch"`       // accept, 400, 403
+	Blacklist               string `yaml:"blacklist"`                 // te_agency, both
+	AgencyNameFilter        string `yaml:"agency_name_filter"`        // exact, substring, ignored
+	AssignmentsWithoutScope string `yaml:"assignments_without_scope"` // 400, domain
+	Throttle                string `yaml:"throttle"`                  // APIGW.0308, IAM.0012
+	RetryAfter              bool   `yaml:"retry_after"`
+	COCPolicyName           string `yaml:"coc_policy_name"`        // default, service, both
+	RMSPolicyName           string `yaml:"rms_policy_name"`        // rms, config, both
+	DuplicateDisplayName    bool   `yaml:"duplicate_display_name"` // every baseline policy exists under two ids
+	TrustNameCase           string `yaml:"trust_name_case"`        // lower, upper, absent
+	CreateTimeFormat        string `yaml:"create_time_format"`     // no_zone, z, six_decimals
+}
