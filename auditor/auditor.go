@@ -27,7 +27,10 @@ type Observer interface {
 	// PolicyIDs returns, for each of the names, the ids of the system-defined policies that bear it on this site; a name
 	// that does not exist has none. It fails with a *rules.Unknown when no account could read the catalogue.
 	PolicyIDs(ctx context.Context, names []string) (map[string][]string, error)
-	// Verify checks that the program's own identity is the configured one, if there is one. It fails with a *rules.Unknown.
+	// Verify checks that the program's own identity, through which accounts are entered, is the configured one; without
+	// such an identity it does nothing. It is called at the start of every run and fails with a *rules.Unknown. After a
+	// failure Observe fails with the same error for every account that is entered through that identity, until a later
+	// Verify succeeds; accounts with keys of their own are not affected.
 	Verify(ctx context.Context) error
 }
 
@@ -68,4 +71,6 @@ type Sweep struct {
 	Report    rules.Report `json:"report"`
 	// Planes are the readings that the report rests on; none without evidence or without agency.
 	Planes []rules.Plane `json:"planes,omitempty"`
+	// RequestIDs are the cloud's ids of the answers that say which agencies exist.
+	RequestIDs []string `json:"request_ids,omitempty"`
 }

@@ -34,6 +34,8 @@ type Baseline struct {
 	ServiceSteps []string `json:"service_steps,omitempty"`
 	// Risks classifies what the baseline does not have.
 	Risks RiskTable `json:"-"`
+	// Severities replaces the severity of a rule, by rule id, where the operator wants another one.
+	Severities map[string]Severity `json:"-"`
 }
 
 // Requirement is one grant that the agency must have.

@@ -1,0 +1,222 @@
+package auditor
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// Auditor makes runs. Its fields are set once, before the first run; runs may be concurrent.
+type Auditor struct {
+	Inventory Inventory
+	Observer  Observer
+	Baselines []rules.Baseline
+	Logger    *slog.Logger
+	// Now is the clock, in any zone.
+	Now func() time.Time
+	// Program is the version that the runs carry.
+	Program string
+	// Concurrency is how many sweeps may be under way at once.
+	Concurrency int
+	// RunTimeout bounds a whole run, AccountTimeout one sweep.
+	RunTimeout, AccountTimeout time.Duration
+}
+
+// Run sweeps every account of the inventory once and returns what was found. An error means that there is no run at
+// all, since the accounts are not known. An account that cannot be read is never an error, but unknown in the Run; so are
+// the accounts that a deadline or a cancelled ctx left over.
+//
+// Everything is read before anything is judged, since the trust of one agency is compared with that of the others.
+func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*Run, error) {
+	run := &Run{
+		ID: newID(), Trigger: trigger, Program: a.Program, StartedAt: a.Now().UTC(), Baselines: a.Baselines,
+		Findings: []rules.Finding{},
+	}
+	log := a.Logger.With("run", run.ID)
+	ctx, cancel := context.WithTimeoutCause(ctx, a.RunTimeout, fmt.Errorf("the run's time of %s is over", a.RunTimeout))
+	defer cancel()
+	if err := a.Observer.Verify(ctx); err != nil {
+		// Every account entered through that identity says so itself; those with keys of their own are still read.
+		log.Warn("the program's own identity was not confirmed", "err", err)
+	}
+	accounts, err := a.Inventory.Accounts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the accounts: %w", err)
+	}
+	log.Info("run started", "trigger", trigger, "accounts", len(accounts))
+
+	jobs := a.observe(ctx, log, accounts, progress)
+	a.judge(ctx, log, run, jobs)
+
+	run.EndedAt = a.Now().UTC()
+	log.Info("run ended", "complete", run.Complete, "duration", run.EndedAt.Sub(run.StartedAt),
+		"compliant", run.States[rules.StateCompliant], "drifted", run.States[rules.StateDrifted],
+		"unknown", run.States[rules.StateUnknown], "not_enabled", run.States[rules.StateNotEnabled],
+		"waived", run.States[rules.StateWaived])
+	return run, nil
+}
+
+// job is one sweep in the making.
+type job struct {
+	account  rules.Account
+	baseline *rules.Baseline
+	sweep    Sweep
+	evidence rules.Evidence
+	why      *rules.Unknown
+}
+
+func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rules.Account, progress Progress) []job {
+	jobs := make([]job, 0, len(accounts)*len(a.Baselines))
+	for _, acct := range accounts {
+		for i := range a.Baselines {
+			jobs = append(jobs, job{account: acct, baseline: &a.Baselines[i]})
+		}
+	}
+	var mu sync.Mutex
+	done := 0
+	var g errgroup.Group
+	g.SetLimit(a.Concurrency)
+	for i := range jobs {
+		g.Go(func() error {
+			a.sweep(ctx, log, &jobs[i])
+			if progress != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				done++
+				progress(done, len(jobs))
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the goroutines return no errors
+	return jobs
+}
+
+// sweep observes one account. Nothing that happens in it, a panic included, leaves it but as its outcome.
+func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
+	log = log.With("account", j.account.Name, "account_id", j.account.ID, "agency", j.baseline.Agency)
+	j.sweep.StartedAt = a.Now().UTC()
+	defer func() {
+		if p := recover(); p != nil {
+			// The value of a panic may hold anything, a credential too; its type and the stack's functions do not.
+			log.Error("panic while reading an account", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			j.evidence, j.why = rules.Evidence{}, &rules.Unknown{
+				Reason: rules.ReasonPanic, Detail: "a bug in this program ended the reading",
+				Remedy: "report it with the log's stack; the other accounts are not affected",
+			}
+		}
+		j.sweep.EndedAt = a.Now().UTC()
+		if j.why != nil {
+			log.Warn("account not read", "reason", j.why.Reason, "detail", j.why.Detail, "request_id", j.why.RequestID)
+		}
+	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, a.AccountTimeout, fmt.Errorf("the account's time of %s is over", a.AccountTimeout))
+	defer cancel()
+	if ctx.Err() != nil {
+		j.why = &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "not read: " + context.Cause(ctx).Error()}
+		return
+	}
+	evidence, trail, err := a.Observer.Observe(ctx, j.account, *j.baseline)
+	j.sweep.Trail = trail
+	if err != nil {
+		j.why = whyUnknown(err)
+		return
+	}
+	if evidence.Account().ID != j.account.ID {
+		j.why = &rules.Unknown{Reason: rules.ReasonRejected, Detail: fmt.Sprintf("the evidence is of account %q", evidence.Account().ID)}
+		return
+	}
+	j.evidence = evidence
+}
+
+func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []job) {
+	now := a.Now().UTC()
+	fleets := make(map[*rules.Baseline]*rules.Fleet, len(a.Baselines))
+	run.Complete = true
+	for i := range a.Baselines {
+		b := &a.Baselines[i]
+		fleet := &rules.Fleet{}
+		ids, err := a.Observer.PolicyIDs(ctx, policyNames(b))
+		if err != nil {
+			log.Warn("catalogue of policies not read", "baseline", b.Name, "err", err)
+		} else {
+			fleet.PolicyIDs = ids
+		}
+		fleets[b] = fleet
+		run.Findings = append(run.Findings, rules.Unresolvable(*b, *fleet)...)
+	}
+	for i := range jobs {
+		fleets[jobs[i].baseline].CountTrust(*jobs[i].baseline, jobs[i].evidence)
+	}
+	run.States = make(map[rules.State]int, len(rules.States()))
+	for _, s := range rules.States() {
+		run.States[s] = 0
+	}
+	run.Sweeps = make([]Sweep, 0, len(jobs))
+	for i := range jobs {
+		j := &jobs[i]
+		if j.why != nil {
+			j.sweep.Report = rules.Undecided(*j.baseline, j.account, j.why)
+		} else {
+			j.sweep.Report = rules.Evaluate(*j.baseline, j.evidence, *fleets[j.baseline], now)
+			j.sweep.Planes = j.evidence.Planes()
+			j.sweep.RequestIDs = j.evidence.RequestIDs()
+		}
+		run.States[j.sweep.Report.State]++
+		if u := j.sweep.Report.Unknown; u != nil && u.Reason != rules.ReasonUnresolvable {
+			run.Complete = false
+		}
+		run.Sweeps = append(run.Sweeps, j.sweep)
+	}
+	slices.SortFunc(run.Sweeps, func(a, b Sweep) int {
+		return cmp.Or(
+			cmp.Compare(a.Report.Account.Name, b.Report.Account.Name),
+			cmp.Compare(a.Report.Account.ID, b.Report.Account.ID),
+			cmp.Compare(a.Report.AgencyName, b.Report.AgencyName),
+			cmp.Compare(a.Report.Baseline, b.Report.Baseline),
+		)
+	})
+}
+
+// Drifted says whether an account is drifted.
+func (r *Run) Drifted() bool { return r.States[rules.StateDrifted] > 0 }
+
+// Whole says whether every account could be judged. A run that is not whole answers only in part.
+func (r *Run) Whole() bool { return r.States[rules.StateUnknown] == 0 }
+
+func policyNames(b *rules.Baseline) []string {
+	var names []string
+	for _, r := range b.Required {
+		names = append(append(names, r.Policy), r.Accepts...)
+	}
+	return names
+}
+
+// whyUnknown makes an Unknown of any error. One that the observer did not classify counts as a rejected answer.
+func whyUnknown(err error) *rules.Unknown {
+	if u, ok := errors.AsType[*rules.Unknown](err); ok {
+		return u
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &rules.Unknown{Reason: rules.ReasonTimeout, Detail: err.Error()}
+	}
+	return &rules.Unknown{Reason: rules.ReasonRejected, Detail: err.Error()}
+}
+
+// newID returns 16 random hexadecimal digits.
+func newID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, as crypto/rand promises
+	return fmt.Sprintf("%x", b)
+}
