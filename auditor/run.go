@@ -44,7 +44,7 @@ func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*
 		Findings: []rules.Finding{},
 	}
 	log := a.Logger.With("run", run.ID)
-	ctx, cancel := context.WithTimeoutCause(ctx, a.RunTimeout, fmt.Errorf("the run's time of %s is over", a.RunTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, a.RunTimeout, fmt.Errorf("the run's time of %s is over: %w", a.RunTimeout, context.DeadlineExceeded))
 	defer cancel()
 	if err := a.Observer.Verify(ctx); err != nil {
 		// Every account entered through that identity says so itself; those with keys of their own are still read.
@@ -121,7 +121,7 @@ func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
 			log.Warn("account not read", "reason", j.why.Reason, "detail", j.why.Detail, "request_id", j.why.RequestID)
 		}
 	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, a.AccountTimeout, fmt.Errorf("the account's time of %s is over", a.AccountTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, a.AccountTimeout, fmt.Errorf("the account's time of %s is over: %w", a.AccountTimeout, context.DeadlineExceeded))
 	defer cancel()
 	if ctx.Err() != nil {
 		j.why = &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "not read: " + context.Cause(ctx).Error()}

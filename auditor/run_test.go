@@ -1,0 +1,256 @@
+package auditor_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+const cocID = "c0c00000000000000000000000000001"
+
+func testBaseline() rules.Baseline {
+	return rules.Baseline{
+		Name: "coc", Agency: "A", Trust: rules.Trust{Name: "op_svc_coc"},
+		Required: []rules.Requirement{{Policy: "P", Scope: rules.Global, Accepts: []string{"Q"}}},
+	}
+}
+
+// inventory is a fixed list of accounts.
+type inventory []rules.Account
+
+func (i inventory) Accounts(context.Context) ([]rules.Account, error) {
+	if i == nil {
+		return nil, errors.New("no inventory")
+	}
+	return i, nil
+}
+
+// observer answers for each account by a function of its name.
+type observer struct {
+	observe   func(ctx context.Context, a rules.Account) (rules.Evidence, error)
+	verify    error
+	catalogue error
+}
+
+func (o observer) Observe(ctx context.Context, a rules.Account, _ rules.Baseline) (rules.Evidence, auditor.Trail, error) {
+	e, err := o.observe(ctx, a)
+	return e, auditor.Trail{Requests: 6}, err
+}
+
+func (o observer) PolicyIDs(_ context.Context, names []string) (map[string][]string, error) {
+	if !slices.Equal(names, []string{"P", "Q"}) {
+		return nil, fmt.Errorf("asked for %v", names)
+	}
+	return map[string][]string{"P": {"p"}}, o.catalogue
+}
+
+func (o observer) Verify(context.Context) error { return o.verify }
+
+func evidenceOf(t *testing.T, a rules.Account, trustID string, granted bool) rules.Evidence {
+	t.Helper()
+	obs := rules.Observation{
+		Account: a, AgencyName: "A", StartedAt: time.Unix(1, 0), EndedAt: time.Unix(2, 0),
+		Listed: []rules.Agency{{ID: "a", Name: "A", AccountID: a.ID, Trust: rules.Trust{ID: trustID, Name: "op_svc_coc"}}},
+	}
+	for _, kind := range rules.Planes() {
+		p := rules.Plane{Kind: kind, State: rules.PlaneRead, Witnessed: true}
+		if kind == rules.Global && granted {
+			p.Total, p.WitnessIDs = 1, []string{"p"}
+			p.Grants = []rules.Grant{{Policy: rules.Policy{ID: "p", Name: "P", Origin: rules.System}, Scope: rules.Scope{Kind: kind}}}
+		}
+		obs.Planes = append(obs.Planes, p)
+	}
+	e, err := rules.NewEvidence(testBaseline(), obs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func newAuditor(o observer, accounts inventory, log *bytes.Buffer) *auditor.Auditor {
+	return &auditor.Auditor{
+		Inventory: accounts, Observer: o, Baselines: []rules.Baseline{testBaseline()},
+		Logger: slog.New(slog.NewTextHandler(log, nil)), Now: time.Now, Program: "v1",
+		Concurrency: 4, RunTimeout: time.Hour, AccountTimeout: time.Minute,
+	}
+}
+
+func accounts(names ...string) inventory {
+	list := inventory{}
+	for _, n := range names {
+		list = append(list, rules.Account{ID: "id of " + n, Name: n})
+	}
+	return list
+}
+
+func states(r *auditor.Run) map[string]string {
+	out := map[string]string{}
+	for _, s := range r.Sweeps {
+		out[s.Report.Account.Name] = string(s.Report.State)
+		if s.Report.Unknown != nil {
+			out[s.Report.Account.Name] = string(s.Report.Unknown.Reason)
+		}
+	}
+	return out
+}
+
+func TestOneAccountsFateTouchesNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := observer{observe: func(ctx context.Context, a rules.Account) (rules.Evidence, error) {
+			switch a.Name {
+			case "panics":
+				panic("the secret is SK-CANARY")
+			case "hangs":
+				<-ctx.Done()
+				return rules.Evidence{}, fmt.Errorf("list agencies: %w", context.Cause(ctx))
+			case "hangs and says so":
+				<-ctx.Done()
+				return rules.Evidence{}, fmt.Errorf("list agencies: %w", ctx.Err())
+			case "refused":
+				return rules.Evidence{}, fmt.Errorf("list agencies: %w", &rules.Unknown{Reason: rules.ReasonDenied, Detail: "403"})
+			case "breaks":
+				return rules.Evidence{}, errors.New("boom")
+			case "gives nothing":
+				return rules.Evidence{}, nil
+			case "gives another's":
+				return evidenceOf(t, rules.Account{ID: "id of other", Name: "other"}, cocID, true), nil
+			case "drifts":
+				return evidenceOf(t, a, cocID, false), nil
+			}
+			return evidenceOf(t, a, cocID, true), nil
+		}}
+		var log bytes.Buffer
+		a := newAuditor(o, accounts("refused", "zebra", "panics", "hangs", "hangs and says so", "breaks", "gives nothing", "gives another's", "drifts", "alpha"), &log)
+		var last atomic.Int64
+		run, err := a.Run(t.Context(), "test", func(done, total int) { last.Store(int64(done*100 + total)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{
+			"alpha": "compliant", "zebra": "compliant", "drifts": "drifted", "refused": "denied", "panics": "panic",
+			"hangs": "timeout", "hangs and says so": "timeout", "breaks": "rejected", "gives nothing": "rejected", "gives another's": "rejected",
+		}
+		if got := states(run); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("states\n got %v\nwant %v", got, want)
+		}
+		if run.Complete || run.Whole() || !run.Drifted() || run.States[rules.StateUnknown] != 7 || run.States[rules.StateWaived] != 0 {
+			t.Errorf("run %+v", run.States)
+		}
+		if last.Load() != 1010 {
+			t.Errorf("last progress %d", last.Load())
+		}
+		if !slices.IsSortedFunc(run.Sweeps, func(a, b auditor.Sweep) int {
+			return strings.Compare(a.Report.Account.Name, b.Report.Account.Name)
+		}) {
+			t.Error("sweeps are not sorted by account")
+		}
+		if strings.Contains(log.String(), "CANARY") {
+			t.Errorf("the value of a panic is in the log:\n%s", log.String())
+		}
+	})
+}
+
+func TestTheRunsDeadlineLeavesTheRestUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		a := newAuditor(observer{observe: func(ctx context.Context, _ rules.Account) (rules.Evidence, error) {
+			<-ctx.Done()
+			return rules.Evidence{}, ctx.Err()
+		}}, accounts("a", "b", "c"), &log)
+		a.Concurrency, a.RunTimeout, a.AccountTimeout = 1, 90*time.Second, time.Minute
+		run, err := a.Run(t.Context(), "test", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := states(run); fmt.Sprint(got) != "map[a:timeout b:timeout c:timeout]" {
+			t.Errorf("states %v", got)
+		}
+		if d := run.EndedAt.Sub(run.StartedAt); d != 90*time.Second {
+			t.Errorf("the run took %s", d)
+		}
+	})
+}
+
+func TestNoInventoryIsNoRun(t *testing.T) {
+	var log bytes.Buffer
+	run, err := newAuditor(observer{}, nil, &log).Run(t.Context(), "test", nil)
+	if err == nil || run != nil {
+		t.Errorf("run %v, err %v", run, err)
+	}
+}
+
+func TestAnUnconfirmedIdentityDoesNotStopTheOthers(t *testing.T) {
+	var log bytes.Buffer
+	o := observer{verify: errors.New("another account"), observe: func(_ context.Context, a rules.Account) (rules.Evidence, error) {
+		return evidenceOf(t, a, cocID, true), nil
+	}}
+	run, err := newAuditor(o, accounts("a"), &log).Run(t.Context(), "test", nil)
+	if err != nil || !run.Whole() || !strings.Contains(log.String(), "another account") {
+		t.Errorf("run %v, err %v, log %s", run, err, log.String())
+	}
+}
+
+func TestTheFleetIsCountedBeforeAnyoneIsJudged(t *testing.T) {
+	var log bytes.Buffer
+	o := observer{observe: func(_ context.Context, a rules.Account) (rules.Evidence, error) {
+		id := cocID
+		if a.Name == "a" {
+			id = "ee000000000000000000000000000001"
+		}
+		return evidenceOf(t, a, id, true), nil
+	}}
+	run, err := newAuditor(o, accounts("a", "b", "c"), &log).Run(t.Context(), "test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := states(run); fmt.Sprint(got) != "map[a:drifted b:compliant c:compliant]" {
+		t.Errorf("states %v", got)
+	}
+}
+
+func TestWithoutACatalogueNothingIsCalledMissing(t *testing.T) {
+	var log bytes.Buffer
+	o := observer{catalogue: errors.New("403"), observe: func(_ context.Context, a rules.Account) (rules.Evidence, error) {
+		return evidenceOf(t, a, cocID, a.Name == "has it"), nil
+	}}
+	run, err := newAuditor(o, accounts("has it", "lacks it"), &log).Run(t.Context(), "test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := states(run); fmt.Sprint(got) != "map[has it:compliant lacks it:incomplete]" {
+		t.Errorf("states %v", got)
+	}
+}
+
+func TestAnUnresolvablePolicyIsAFindingOfTheRunAndNotARead(t *testing.T) {
+	var log bytes.Buffer
+	a := newAuditor(observer{observe: func(_ context.Context, a rules.Account) (rules.Evidence, error) {
+		return evidenceOf(t, a, cocID, false), nil
+	}}, accounts("a"), &log)
+	a.Observer = unresolving{a.Observer.(observer)}
+	run, err := a.Run(t.Context(), "test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(run.Findings) != 1 || run.Findings[0].Rule != rules.RuleUnresolvable || !run.Complete || run.Whole() {
+		t.Errorf("run %+v", run)
+	}
+}
+
+// unresolving is an observer on a site whose catalogue lacks the policy.
+type unresolving struct{ observer }
+
+func (unresolving) PolicyIDs(context.Context, []string) (map[string][]string, error) {
+	return map[string][]string{}, nil
+}
