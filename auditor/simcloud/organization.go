@@ -7,145 +7,171 @@ import "time"
 // Whatever has an id may leave it out: ids are then derived from the names, the same ones every time.
 type Organization struct {
 	// Region is the one region of the simulated site; its default project in every account bears its name.
-	Region string `yaml:"region"`
+	Region string `yaml:"region" json:"region"`
 	// ServiceAccounts are the internal accounts that cloud service agencies trust, name to id.
-	ServiceAccounts map[string]string `yaml:"service_accounts"`
+	ServiceAccounts map[string]string `yaml:"service_accounts" json:"service_accounts"`
 	// Settings say how the cloud behaves; facts that the vendor's documentation leaves open are switches there.
-	Settings Settings `yaml:"settings"`
+	Settings Settings `yaml:"settings" json:"settings"`
 	// SystemPolicies are added to the built-in catalogue of system-defined policies, or replace one by its id.
-	SystemPolicies []Policy `yaml:"system_policies"`
+	SystemPolicies []Policy `yaml:"system_policies" json:"system_policies"`
 	// Accounts in the order of the file.
-	Accounts []Account `yaml:"accounts"`
+	Accounts []Account `yaml:"accounts" json:"accounts"`
 }
 
 // Account is one account, which the API calls a domain.
 type Account struct {
-	ID   string `yaml:"id"`
-	Name string `yaml:"name"`
+	ID   string `yaml:"id" json:"id"`
+	Name string `yaml:"name" json:"name"`
 	// Note says in words what is special about the account. The cloud does nothing with it.
-	Note string `yaml:"note"`
+	Note string `yaml:"note" json:"note"`
 	// Status is active (the default) or suspended. Every key of a suspended account is answered with 401.
-	Status string `yaml:"status"`
+	Status string `yaml:"status" json:"status"`
 	// Planes switches off what the account does not have.
-	Planes             Planes    `yaml:"planes"`
-	Projects           []Project `yaml:"projects"`
-	EnterpriseProjects []Project `yaml:"enterprise_projects"`
-	Users              []User    `yaml:"users"`
+	Planes             Planes    `yaml:"planes" json:"planes"`
+	Projects           []Project `yaml:"projects" json:"projects"`
+	EnterpriseProjects []Project `yaml:"enterprise_projects" json:"enterprise_projects"`
+	Users              []User    `yaml:"users" json:"users"`
 	// Policies are the account's custom policies.
-	Policies []Policy `yaml:"policies"`
-	Agencies []Agency `yaml:"agencies"`
+	Policies []Policy `yaml:"policies" json:"policies"`
+	Agencies []Agency `yaml:"agencies" json:"agencies"`
 }
 
 // Planes says which planes of permissions an account has. All of them unless said otherwise.
 type Planes struct {
-	NoEnterpriseProjects bool `yaml:"no_enterprise_projects"`
-	NoIdentity           bool `yaml:"no_identity"`
+	NoEnterpriseProjects bool `yaml:"no_enterprise_projects" json:"no_enterprise_projects"`
+	NoIdentity           bool `yaml:"no_identity" json:"no_identity"`
 }
 
 // Project is a project or an enterprise project. Every account has the region's project, the project MOS and the
 // enterprise project default (id 0) without being told.
 type Project struct {
-	ID   string `yaml:"id"`
-	Name string `yaml:"name"`
+	ID   string `yaml:"id" json:"id"`
+	Name string `yaml:"name" json:"name"`
 }
 
 // User is a person or a program of the account. It may do what its policies and its actions allow.
 type User struct {
-	Name string `yaml:"name"`
-	Keys []Key  `yaml:"keys"`
+	ID   string `yaml:"id" json:"id"`
+	Name string `yaml:"name" json:"name"`
+	Keys []Key  `yaml:"keys" json:"keys"`
 	// Policies by display name: system-defined ones, or custom ones of the account.
-	Policies []string `yaml:"policies"`
+	Policies []string `yaml:"policies" json:"policies"`
 	// Actions are allowed beside the policies: service:resource:operation, each part with * as a wildcard.
-	Actions []string `yaml:"actions"`
+	Actions []string `yaml:"actions" json:"actions"`
 }
 
 // Key is a permanent access key. It is a made-up value that opens nothing but the simulator.
 type Key struct {
-	Access string `yaml:"access"`
-	Secret string `yaml:"secret"`
+	Access string `yaml:"access" json:"access"`
+	Secret string `yaml:"secret" json:"secret"`
 }
 
 // Policy is a system-defined or custom policy (v3), or an identity policy (v5).
 type Policy struct {
-	ID string `yaml:"id"`
+	ID string `yaml:"id" json:"id"`
 	// InternalName is what the API calls name: te_admin, system_all_24, custom_….
-	InternalName string `yaml:"internal_name"`
-	DisplayName  string `yaml:"display_name"`
+	InternalName string `yaml:"internal_name" json:"internal_name"`
+	DisplayName  string `yaml:"display_name" json:"display_name"`
 	// Type is AX, XA, AA or XX: where the console shows the policy.
-	Type    string `yaml:"type"`
-	Catalog string `yaml:"catalog"`
+	Type    string `yaml:"type" json:"type"`
+	Catalog string `yaml:"catalog" json:"catalog"`
 	// Version is 1.0 for a role, 1.1 for a policy, 5.0 for an identity policy.
-	Version string `yaml:"version"`
-	// Allow are the actions that the policy's one statement allows.
-	Allow []string `yaml:"allow"`
+	Version string `yaml:"version" json:"version"`
+	// Depends are the display names of system-defined policies that have to be granted alongside.
+	Depends []string `yaml:"depends" json:"depends"`
+	// Allow are the actions that the policy's one statement allows: service:resource:operation with * as a wildcard in
+	// each part, or a single *.
+	Allow []string `yaml:"allow" json:"allow"`
+	// Resources limits the statement to what these paths name, which makes sense for the actions that assume an agency
+	// only: /iam/agencies/AGENCY_ID. None is no limit.
+	Resources []string `yaml:"resources" json:"resources"`
 	// Description is shown by the API.
-	Description string `yaml:"description"`
+	Description string `yaml:"description" json:"description"`
 }
 
 // Agency is a v3 agency: the record by which the account lets another account act within it.
 type Agency struct {
-	ID   string `yaml:"id"`
-	Name string `yaml:"name"`
+	ID   string `yaml:"id" json:"id"`
+	Name string `yaml:"name" json:"name"`
 	// Trust is the account that may use the agency. One of its fields is enough when it names a service account or an
 	// account of the file.
-	Trust       Trust     `yaml:"trust"`
-	Description string    `yaml:"description"`
-	CreatedAt   time.Time `yaml:"created_at"`
+	Trust       Trust     `yaml:"trust" json:"trust"`
+	Description string    `yaml:"description" json:"description"`
+	CreatedAt   time.Time `yaml:"created_at" json:"created_at"`
 	// ExpiresAt is zero for an agency that is valid for ever.
-	ExpiresAt time.Time `yaml:"expires_at"`
-	Grants    []Grant   `yaml:"grants"`
+	ExpiresAt time.Time `yaml:"expires_at" json:"expires_at"`
+	Grants    []Grant   `yaml:"grants" json:"grants"`
 	// Attached are the display names of identity policies (v5) that are attached to the agency.
-	Attached []string `yaml:"attached"`
+	Attached []string `yaml:"attached" json:"attached"`
 }
 
 // Trust names the trusted account. HideName leaves the name out of every answer, as the API may.
 type Trust struct {
-	ID       string `yaml:"id"`
-	Name     string `yaml:"name"`
-	HideName bool   `yaml:"hide_name"`
+	ID       string `yaml:"id" json:"id"`
+	Name     string `yaml:"name" json:"name"`
+	HideName bool   `yaml:"hide_name" json:"hide_name"`
 }
 
 // Grant gives an agency a policy at a scope.
 type Grant struct {
 	// Policy is a display name, PolicyID an id; one of the two. A display name that several policies bear is ambiguous
 	// and must be written as an id. Custom policies of the account win over system-defined ones only by id or Custom.
-	Policy   string `yaml:"policy"`
-	PolicyID string `yaml:"policy_id"`
+	Policy   string `yaml:"policy" json:"policy"`
+	PolicyID string `yaml:"policy_id" json:"policy_id"`
 	// Custom says that Policy names a custom policy of the account rather than a system-defined one.
-	Custom bool `yaml:"custom"`
+	Custom bool `yaml:"custom" json:"custom"`
 	// Scope is global, all_resources, project or enterprise_project.
-	Scope string `yaml:"scope"`
+	Scope string `yaml:"scope" json:"scope"`
 	// In names the project or enterprise project (name or id) for these two scopes.
-	In string `yaml:"in"`
+	In string `yaml:"in" json:"in"`
 }
 
 // Settings is how the cloud behaves.
 type Settings struct {
 	// Latency is waited before every answer.
-	Latency time.Duration `yaml:"latency"`
+	Latency time.Duration `yaml:"latency" json:"latency"`
 	// ReadAfterWriteDelay is how long lists do not show a write.
-	ReadAfterWriteDelay time.Duration `yaml:"read_after_write_delay"`
+	ReadAfterWriteDelay time.Duration `yaml:"read_after_write_delay" json:"read_after_write_delay"`
+	// ReadAfterWriteDelays overrides ReadAfterWriteDelay for single lists, by the SDK's name of the operation.
+	ReadAfterWriteDelays map[string]time.Duration `yaml:"read_after_write_delays" json:"read_after_write_delays"`
 	// RateLimit is requests a second for each account; 0 is no limit.
-	RateLimit float64 `yaml:"rate_limit"`
+	RateLimit float64 `yaml:"rate_limit" json:"rate_limit"`
 	// PageSize caps the rows of a page below what the API allows; 0 is the API's own cap.
-	PageSize int `yaml:"page_size"`
+	PageSize int `yaml:"page_size" json:"page_size"`
+	// Failures are answers that come from a broken gateway rather than from the cloud; the first that fits is taken.
+	Failures []Failure `yaml:"failures" json:"failures"`
 	// Switches choose where the documentation leaves open what the cloud does.
-	Switches Switches `yaml:"switches"`
+	Switches Switches `yaml:"switches" json:"switches"`
+}
+
+// Failure replaces answers by those of a broken gateway.
+type Failure struct {
+	// Account (name or id) and Operation (the SDK's name) say which requests fail; empty is any.
+	Account   string `yaml:"account" json:"account"`
+	Operation string `yaml:"operation" json:"operation"`
+	// Style is html_502, empty_200, redirect_302, slow_body, reset or truncated. The last three happen to the real
+	// answer: a slow body stops in the middle until the client gives up, and a write has been applied.
+	Style string `yaml:"style" json:"style"`
+	// Skip is how many fitting requests are answered properly first; Times how many then fail, 0 for all of them.
+	Skip  int `yaml:"skip" json:"skip"`
+	Times int `yaml:"times" json:"times"`
 }
 
 // Switches are the ambiguities of the documentation (huawei-iam-facts.md 13), each with its first value as default.
+// docs/simcloud.md says what each value does.
 type Switches struct {
-	RepeatGrant             string `yaml:"repeat_grant"`              // 204, 409
-	RevokeMissing           string `yaml:"revoke_missing"`            // 404, 204
-	ScopeTypeMismatch       string `yaml:"scope_type_mismatch"`       // accept, 400, 403
-	Blacklist               string `yaml:"blacklist"`                 // te_agency, both
-	AgencyNameFilter        string `yaml:"agency_name_filter"`        // exact, substring, ignored
-	AssignmentsWithoutScope string `yaml:"assignments_without_scope"` // 400, domain
-	Throttle                string `yaml:"throttle"`                  // APIGW.0308, IAM.0012
-	RetryAfter              bool   `yaml:"retry_after"`
-	COCPolicyName           string `yaml:"coc_policy_name"`        // default, service, both
-	RMSPolicyName           string `yaml:"rms_policy_name"`        // rms, config, both
-	DuplicateDisplayName    bool   `yaml:"duplicate_display_name"` // every baseline policy exists under two ids
-	TrustNameCase           string `yaml:"trust_name_case"`        // lower, upper, absent
-	CreateTimeFormat        string `yaml:"create_time_format"`     // no_zone, z, six_decimals
+	RepeatGrant             string `yaml:"repeat_grant" json:"repeat_grant"`                           // 204, 409
+	RevokeMissing           string `yaml:"revoke_missing" json:"revoke_missing"`                       // 404, 204
+	ScopeTypeMismatch       string `yaml:"scope_type_mismatch" json:"scope_type_mismatch"`             // accept, 400, 403
+	Blacklist               string `yaml:"blacklist" json:"blacklist"`                                 // te_agency, both
+	AgencyNameFilter        string `yaml:"agency_name_filter" json:"agency_name_filter"`               // exact, substring, ignored
+	AssignmentsWithoutScope string `yaml:"assignments_without_scope" json:"assignments_without_scope"` // 400, domain
+	AssignmentsUnpaged      string `yaml:"assignments_unpaged" json:"assignments_unpaged"`             // capped, all
+	Throttle                string `yaml:"throttle" json:"throttle"`                                   // APIGW.0308, IAM.0012
+	RetryAfter              bool   `yaml:"retry_after" json:"retry_after"`
+	COCPolicyName           string `yaml:"coc_policy_name" json:"coc_policy_name"`               // default, service, both
+	RMSPolicyName           string `yaml:"rms_policy_name" json:"rms_policy_name"`               // rms, config, both
+	DuplicateDisplayName    bool   `yaml:"duplicate_display_name" json:"duplicate_display_name"` // every baseline policy exists under two ids
+	TrustNameCase           string `yaml:"trust_name_case" json:"trust_name_case"`               // lower, upper, absent
+	CreateTimeFormat        string `yaml:"create_time_format" json:"create_time_format"`         // no_zone, z, six_decimals
 }
