@@ -100,6 +100,9 @@ type Agency struct {
 	CreatedAt   time.Time `yaml:"created_at" json:"created_at"`
 	// ExpiresAt is zero for an agency that is valid for ever.
 	ExpiresAt time.Time `yaml:"expires_at" json:"expires_at"`
+	// ExpiresIn says the same relative to the moment of New, which turns it into ExpiresAt. Not both; a negative one has
+	// expired before New.
+	ExpiresIn time.Duration `yaml:"expires_in" json:"expires_in,omitempty"`
 	Grants    []Grant   `yaml:"grants" json:"grants"`
 	// Attached are the display names of identity policies (v5) that are attached to the agency.
 	Attached []string `yaml:"attached" json:"attached"`
