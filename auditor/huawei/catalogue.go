@@ -1,0 +1,343 @@
+package huawei
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+const (
+	// cataloguePatience is how long one account waits for another to read the catalogue before it reads it itself.
+	cataloguePatience = 2 * time.Second
+	// catalogueRetry is how long after a failed attempt an old catalogue is used on.
+	catalogueRetry = time.Minute
+)
+
+// catalogue names the site's system-defined policies. They are the same for every account, so one account reads them
+// for all. The account that does is no privileged one: when its attempt fails or takes long, the others try for
+// themselves, all at once, and only those that cannot read it are the worse for it.
+type catalogue struct {
+	mu sync.RWMutex
+	// policies by id; nil until the catalogue was read. Later additions are system-defined policies that it lacked.
+	policies map[string]rules.Policy
+	// staleAt is when it should be read anew.
+	staleAt time.Time
+	// attempts counts the accounts that are reading it.
+	attempts int
+	// crowd says that nobody waits for anybody, since an attempt has failed or takes too long.
+	crowd bool
+	// changed is closed and replaced when an attempt ends.
+	changed chan struct{}
+}
+
+func newCatalogue() *catalogue { return &catalogue{changed: make(chan struct{})} }
+
+// lookup returns a policy of the catalogue.
+func (k *catalogue) lookup(id string) (rules.Policy, bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	p, ok := k.policies[id]
+	return p, ok
+}
+
+// add completes the catalogue by a system-defined policy.
+func (k *catalogue) add(p rules.Policy) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.policies != nil {
+		k.policies[p.ID] = p
+	}
+}
+
+// idsOf returns the ids of each name, in order; false when the catalogue was never read.
+func (k *catalogue) idsOf(names []string) (map[string][]string, bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.policies == nil {
+		return nil, false
+	}
+	ids := make(map[string][]string, len(names))
+	for _, n := range names {
+		ids[n] = nil
+	}
+	for _, p := range k.policies {
+		if found, ok := ids[p.Name]; ok {
+			ids[p.Name] = append(found, p.ID)
+		}
+	}
+	for _, found := range ids {
+		slices.Sort(found)
+	}
+	return ids, true
+}
+
+// ensure returns when there is a catalogue, or with the error of this account's own attempt to read it, or when ctx is
+// done. keepFor is how long a new one is good.
+func (k *catalogue) ensure(
+	ctx context.Context, now func() time.Time, keepFor time.Duration, read func() (map[string]rules.Policy, error),
+) error {
+	patience := time.NewTimer(cataloguePatience)
+	defer patience.Stop()
+	var own error // of this account's attempt
+	tired := false
+	for {
+		k.mu.Lock()
+		k.crowd = k.crowd || tired
+		switch {
+		case k.policies != nil && (k.attempts > 0 || now().Before(k.staleAt)):
+			k.mu.Unlock()
+			return nil
+		case k.policies != nil: // old: this account renews it, and the others go on with what there is
+			k.staleAt = now().Add(catalogueRetry)
+			_ = k.attempt(now, keepFor, read)
+			return nil
+		case own == nil && (k.attempts == 0 || k.crowd):
+			if own = k.attempt(now, keepFor, read); own == nil {
+				return nil
+			}
+			continue // another account may have read it meanwhile, or be about to
+		case own != nil && (k.attempts == 0 || tired):
+			k.mu.Unlock()
+			return own
+		}
+		changed := k.changed
+		k.mu.Unlock()
+		select {
+		case <-changed:
+		case <-patience.C:
+			tired = true
+		case <-ctx.Done():
+			if own != nil {
+				return own
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// offer reads the catalogue if there is none and nobody is reading it.
+func (k *catalogue) offer(now func() time.Time, keepFor time.Duration, read func() (map[string]rules.Policy, error)) {
+	k.mu.Lock()
+	if k.policies != nil || k.attempts > 0 {
+		k.mu.Unlock()
+		return
+	}
+	_ = k.attempt(now, keepFor, read)
+}
+
+// attempt reads the catalogue. It is called with the lock held, and returns without it.
+func (k *catalogue) attempt(now func() time.Time, keepFor time.Duration, read func() (map[string]rules.Policy, error)) error {
+	k.attempts++
+	k.mu.Unlock()
+	var policies map[string]rules.Policy
+	defer func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.attempts--; policies != nil {
+			k.policies, k.staleAt, k.crowd = policies, now().Add(keepFor), false
+		} else {
+			k.crowd = true
+		}
+		close(k.changed)
+		k.changed = make(chan struct{})
+	}()
+	var err error
+	policies, err = read()
+	return err
+}
+
+// names fills in what the grants' policies are called and who defined them, and what their projects are called.
+func (s *sweep) names(planes []rules.Plane) error {
+	var unknown []string
+	v3 := false
+	for _, p := range planes {
+		v3 = v3 || (p.Kind != rules.Identity && len(p.Grants) > 0)
+	}
+	c := s.cloud
+	if !v3 {
+		s.offerCatalogue()
+		return nil
+	}
+	if err := c.catalogue.ensure(s.wire.ctx, c.now, c.cfg.CatalogueAge, s.readCatalogue); err != nil {
+		if _, ok := errors.AsType[*rules.Unknown](err); !ok {
+			return c.cutShort(s.wire.ctx, "waiting for the catalogue of policies to name those of account "+title(s.account))
+		}
+		return err
+	}
+	found := make(map[string]rules.Policy)
+	for _, p := range planes {
+		if p.Kind == rules.Identity {
+			continue
+		}
+		for _, g := range p.Grants {
+			if _, ok := found[g.Policy.ID]; ok {
+				continue
+			}
+			policy, ok := c.catalogue.lookup(g.Policy.ID)
+			if !ok {
+				unknown = append(unknown, g.Policy.ID)
+			}
+			found[g.Policy.ID] = policy
+		}
+	}
+	if err := s.lookUp(unknown, found); err != nil {
+		return err
+	}
+	for _, p := range planes {
+		if p.Kind == rules.Identity {
+			continue
+		}
+		for i := range p.Grants {
+			p.Grants[i].Policy = found[p.Grants[i].Policy.ID]
+		}
+		if p.Kind == rules.Project && len(p.Grants) > 0 {
+			s.nameProjects(p.Grants)
+		}
+	}
+	return nil
+}
+
+// lookUp asks the account about the policies that the catalogue does not have, eight at a time, and puts them into
+// found. Custom ones are asked for in every sweep, since an account may edit them at any time.
+func (s *sweep) lookUp(ids []string, found map[string]rules.Policy) error {
+	const atOnce = 8
+	policies := make([]rules.Policy, len(ids))
+	n := min(atOnce, len(ids))
+	if n == 0 {
+		return nil
+	}
+	errs := s.cloud.parallel(n, func(worker int) error {
+		for i := worker; i < len(ids); i += n {
+			var err error
+			if policies[i], err = s.policy(ids[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if u := worst(errs); u != nil {
+		return u
+	}
+	for i, id := range ids {
+		found[id] = policies[i]
+		if policies[i].Origin == rules.System {
+			s.cloud.catalogue.add(policies[i])
+		}
+	}
+	return nil
+}
+
+// policy asks for one policy (facts 3.2). One that IAM does not find is an answer: the account grants an id that no
+// catalogue can name.
+func (s *sweep) policy(id string) (rules.Policy, error) {
+	doing := fmt.Sprintf("looking up policy %s", id)
+	call := s.v3.KeystoneShowPermissionInvoker(&model.KeystoneShowPermissionRequest{RoleId: id})
+	resp, err := call.Invoke()
+	if err != nil {
+		if f := asFault(opPolicy, err); f.status == 404 && f.keystone {
+			return rules.Policy{ID: id, Origin: rules.Unresolved}, nil
+		}
+		return rules.Policy{}, s.fail(opPolicy, doing, err)
+	}
+	p := policyOf(resp.Role)
+	if p.ID != id {
+		f := lie(rules.ReasonRejected, "the cloud answered with policy %q", shorten(p.ID))
+		f.requestID = cleanID(call.Exchange.ApiReference.RequestId)
+		return rules.Policy{}, s.fail(opPolicy, doing, f)
+	}
+	return p, nil
+}
+
+// policyOf translates a role. Only its owner tells a system-defined policy from a custom one: a name can be imitated
+// (facts 3.3).
+func policyOf(r *model.RoleResult) rules.Policy {
+	p := rules.Policy{ID: r.Id, Name: deref(r.DisplayName), Origin: rules.System, Unbounded: unbounded(r.Policy)}
+	if r.DomainId != nil {
+		p.Origin = rules.Custom
+	}
+	return p
+}
+
+// unbounded says whether a policy's document allows every action of every service.
+func unbounded(doc *model.RolePolicy) bool {
+	if doc == nil {
+		return false
+	}
+	for _, st := range doc.Statement {
+		if st.Effect.Value() != model.GetPolicyStatementEffectEnum().ALLOW.Value() {
+			continue
+		}
+		for _, action := range st.Action {
+			if action != "" && strings.Trim(action, "*:") == "" && strings.HasPrefix(action, "*") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// offerCatalogue reads the catalogue for the others if nobody has. Whether that succeeds is nothing to this account.
+func (s *sweep) offerCatalogue() {
+	s.cloud.catalogue.offer(s.cloud.now, s.cloud.cfg.CatalogueAge, s.readCatalogue)
+}
+
+// readCatalogue reads all system-defined policies (facts 3.1). Without page numbers the cloud leaves out what is beyond
+// the first 300, and with the account's id it shows the account's own.
+func (s *sweep) readCatalogue() (map[string]rules.Policy, error) {
+	page, perPage := int32(0), int32(cataloguePerPage)
+	req := &model.KeystoneListPermissionsRequest{Page: &page, PerPage: &perPage}
+	list, err := pages(s.cloud.cfg.MaxPages, cataloguePerPage, func(n int) ([]rules.Policy, error) {
+		page = int32(n)
+		resp, err := s.v3.KeystoneListPermissions(req)
+		if err != nil {
+			return nil, err
+		}
+		rows := make([]rules.Policy, len(*resp.Roles))
+		for i := range *resp.Roles {
+			if rows[i] = policyOf(&(*resp.Roles)[i]); rows[i].Origin != rules.System {
+				return nil, lie(rules.ReasonRejected, "policy %q is of account %q", shorten(rows[i].ID),
+					shorten(deref((*resp.Roles)[i].DomainId)))
+			}
+		}
+		return rows, nil
+	}, func(p rules.Policy) string { return p.ID }, func([]rules.Policy) bool { return false })
+	if err == nil && len(list) == 0 {
+		err = lie(rules.ReasonIncomplete, "it is empty")
+	}
+	if err != nil {
+		u := s.fail(opCatalogue, "reading the catalogue of system-defined policies by means", err)
+		s.wire.log.Warn("catalogue of policies not read", "account", s.account.Name, "reason", u.Reason, "detail", u.Detail)
+		return nil, u
+	}
+	policies := make(map[string]rules.Policy, len(list))
+	for _, p := range list {
+		policies[p.ID] = p
+	}
+	s.wire.log.Info("catalogue of policies read", "account", s.account.Name, "policies", len(policies))
+	return policies, nil
+}
+
+// nameProjects fills in the names of the projects, for people. They are no evidence: without them the ids stand alone.
+func (s *sweep) nameProjects(grants []rules.Grant) {
+	resp, err := s.v3.KeystoneListProjects(&model.KeystoneListProjectsRequest{DomainId: &s.account.ID})
+	if err != nil {
+		u := s.fail(opProjects, "listing the projects", err)
+		s.wire.log.Debug("projects not named", "account", s.account.Name, "reason", u.Reason, "detail", u.Detail)
+		return
+	}
+	names := make(map[string]string, len(*resp.Projects))
+	for _, p := range *resp.Projects {
+		names[p.Id] = p.Name
+	}
+	for i := range grants {
+		grants[i].Scope.Name = names[grants[i].Scope.ID]
+	}
+}

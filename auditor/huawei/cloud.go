@@ -1,0 +1,254 @@
+package huawei
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// Cloud reads the accounts of one site. It implements auditor.Observer and is used by many goroutines at once.
+type Cloud struct {
+	cfg       Config
+	site      *site
+	log       *slog.Logger
+	transport http.RoundTripper
+	idle      func()
+	main      *identity
+	doors     map[string]*door
+	catalogue *catalogue
+	// requests counts what was sent, by operation.
+	requests [opCount]atomic.Int64
+}
+
+var _ auditor.Observer = (*Cloud)(nil)
+
+// New makes a reader. It sends nothing. The error names every fault of the configuration.
+func New(cfg Config, log *slog.Logger) (*Cloud, error) {
+	cfg, s, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("reader of Huawei Cloud: %w", err)
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	transport := newTransport(s, cfg.Connections)
+	c := &Cloud{
+		cfg: cfg, site: s, log: log, transport: transport, idle: transport.CloseIdleConnections,
+		main: newIdentity(cfg.Main), doors: make(map[string]*door, len(cfg.Accounts)), catalogue: newCatalogue(),
+	}
+	for id, access := range cfg.Accounts {
+		c.doors[id] = newDoor(access)
+	}
+	return c, nil
+}
+
+// Close closes the connections that are not in use. The Cloud may be used afterwards; it then opens new ones.
+func (c *Cloud) Close() { c.idle() }
+
+// Requests returns how many requests were sent since New, by the SDK's name of the operation; every operation that the
+// package knows is a key.
+func (c *Cloud) Requests() map[string]int64 {
+	sent := make(map[string]int64, opCount)
+	for o := range operations {
+		sent[operations[o].name] = c.requests[o].Load()
+	}
+	return sent
+}
+
+// Verify asks whose key the main identity's is. See auditor.Observer.
+func (c *Cloud) Verify(ctx context.Context) (err error) {
+	defer c.rescue(&err)
+	if c.main.keys.IsZero() {
+		return nil
+	}
+	if err := c.main.lock(ctx); err != nil {
+		return c.cutShort(ctx, "checking the main identity")
+	}
+	defer c.main.unlock()
+	if u := c.verify(ctx); u != nil {
+		return u
+	}
+	return nil
+}
+
+// PolicyIDs looks the names up in the catalogue. See auditor.Observer.
+func (c *Cloud) PolicyIDs(_ context.Context, names []string) (map[string][]string, error) {
+	ids, ok := c.catalogue.idsOf(names)
+	if !ok {
+		return nil, &rules.Unknown{
+			Reason: rules.ReasonIncomplete,
+			Detail: "no account has read the catalogue of system-defined policies",
+			Remedy: "at least one account must be read with the permission " + operations[opCatalogue].action,
+		}
+	}
+	return ids, nil
+}
+
+// identity is the main identity and what is known of it.
+type identity struct {
+	Identity
+	keys Keys
+	// turn holds a token while nobody asks about the identity; whoever holds the token may touch the fields below.
+	turn chan struct{}
+	// asked says that refusal is an answer; refusal is nil while the identity is the configured one.
+	asked   bool
+	refusal *rules.Unknown
+}
+
+func newIdentity(id Identity) *identity {
+	m := &identity{Identity: id, keys: id.Keys, turn: make(chan struct{}, 1)}
+	m.turn <- struct{}{}
+	return m
+}
+
+func (m *identity) lock(ctx context.Context) error {
+	select {
+	case <-m.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *identity) unlock() { m.turn <- struct{}{} }
+
+// confirm makes sure that the main identity is the configured one before anything is asked in its name. The first to
+// come asks; a refusal holds until a later Verify succeeds, so that a locked or foreign key is not tried for each account.
+func (c *Cloud) confirm(ctx context.Context) *rules.Unknown {
+	if err := c.main.lock(ctx); err != nil {
+		return c.cutShort(ctx, "waiting for the main identity to be checked")
+	}
+	defer c.main.unlock()
+	if c.main.asked {
+		return c.main.refusal
+	}
+	u := c.verify(ctx)
+	if u != nil && ctx.Err() != nil {
+		c.main.asked = false // it was this sweep that ended, which says nothing about the identity
+	}
+	return u
+}
+
+// refuse remembers that the main identity's key was refused.
+func (c *Cloud) refuse(ctx context.Context, u *rules.Unknown) {
+	if c.main.lock(ctx) == nil {
+		c.main.asked, c.main.refusal = true, u
+		c.main.unlock()
+	}
+}
+
+// verify asks whose key it is and remembers the answer. The caller holds the turn.
+func (c *Cloud) verify(ctx context.Context) (u *rules.Unknown) {
+	const doing = "asking whose the main identity's key is"
+	c.main.asked = true
+	defer func() { c.main.refusal = u }()
+	w, done := c.newWire(ctx, c.main.keys, c.log)
+	defer done()
+	sdk, err := w.dial(c.main.AccountID)
+	if err != nil {
+		return &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: doing + ": " + err.Error()}
+	}
+	resp, err := sdk.v3.KeystoneListAuthDomains(&model.KeystoneListAuthDomainsRequest{})
+	if err != nil {
+		f := asFault(opDomains, err)
+		return &rules.Unknown{
+			Reason: f.reason, Detail: doing + ": " + f.detail, RequestID: f.requestID, Remedy: c.remedy(opDomains, f, nil, mainKeys),
+		}
+	}
+	var ids []string
+	for _, d := range *resp.Domains {
+		ids = append(ids, shorten(d.Id))
+	}
+	if len(ids) != 1 || ids[0] != c.main.AccountID {
+		return &rules.Unknown{
+			Reason: rules.ReasonUnauthenticated,
+			Detail: fmt.Sprintf("the main identity must belong to account %s, and the cloud says that its key belongs to %s",
+				c.main.AccountID, listed(ids)),
+			Remedy: "configure a key of the right account, or the right account id; no account is entered with this one",
+		}
+	}
+	return nil
+}
+
+// listed names accounts in a sentence.
+func listed(ids []string) string {
+	switch len(ids) {
+	case 0:
+		return "no account"
+	case 1:
+		return "account " + ids[0]
+	}
+	return fmt.Sprintf("%d accounts, account %s first", len(ids), ids[0])
+}
+
+// newWire makes the wire of one sweep. The caller calls done when the sweep is over.
+func (c *Cloud) newWire(ctx context.Context, keys Keys, log *slog.Logger) (w *wire, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &wire{ctx: ctx, stop: cancel, cloud: c, keys: keys, log: log}, func() { cancel(context.Canceled) }
+}
+
+// now is the time in UTC.
+func (c *Cloud) now() time.Time { return c.cfg.Now().UTC() }
+
+// cutShort is the Unknown of a wait that ctx ended.
+func (c *Cloud) cutShort(ctx context.Context, doing string) *rules.Unknown {
+	return &rules.Unknown{
+		Reason: rules.ReasonTimeout,
+		Detail: doing + ": not waited for any longer: " + shorten(context.Cause(ctx).Error()),
+		Remedy: remedyTimeout,
+	}
+}
+
+// rescue turns a panic of this goroutine into an Unknown.
+func (c *Cloud) rescue(err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	// The value of a panic may hold anything, a key too; its type and the functions on the stack do not.
+	c.log.Error("panic while reading", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	*err = &rules.Unknown{
+		Reason: rules.ReasonPanic, Detail: "a bug in this program ended the reading",
+		Remedy: "report it with the log's stack; the other accounts are not affected",
+	}
+}
+
+// asUnknown returns the Unknown that every error of this package's readers is.
+func asUnknown(err error) *rules.Unknown {
+	if u, ok := errors.AsType[*rules.Unknown](err); ok {
+		return u
+	}
+	return &rules.Unknown{Reason: rules.ReasonRejected, Detail: shorten(err.Error())}
+}
+
+// parallel runs do for 0 to n-1 at once, the last of them in this goroutine, and returns their errors in that order. A
+// panic in one of them is its error.
+func (c *Cloud) parallel(n int, do func(i int) error) []error {
+	errs := make([]error, n)
+	guarded := func(i int) {
+		defer c.rescue(&errs[i])
+		errs[i] = do(i)
+	}
+	done := make(chan struct{})
+	for i := range n - 1 {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			guarded(i)
+		}()
+	}
+	guarded(n - 1)
+	for range n - 1 {
+		<-done
+	}
+	return errs
+}

@@ -1,0 +1,271 @@
+package huawei
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The values that a zero field of Config stands for.
+const (
+	DefaultRequestTimeout  = 20 * time.Second
+	DefaultMaxBody         = 4 << 20
+	DefaultMaxPages        = 400
+	DefaultConnections     = 384
+	DefaultSessionName     = "agencyaudit"
+	DefaultSessionDuration = time.Hour
+	DefaultCatalogueAge    = 12 * time.Hour
+)
+
+// Keys sign requests.
+type Keys struct {
+	// AccessKey and SecretKey are the two halves of an access key; both are needed.
+	AccessKey, SecretKey Secret
+	// SecurityToken belongs to a temporary access key, and is absent for a permanent one.
+	SecurityToken Secret
+}
+
+// IsZero says whether there is nothing in it.
+func (k Keys) IsZero() bool {
+	return k.AccessKey.IsZero() && k.SecretKey.IsZero() && k.SecurityToken.IsZero()
+}
+
+// Identity is who the program is: an access key and the account that it must belong to.
+type Identity struct {
+	Keys      Keys
+	AccountID string
+}
+
+// Access says how to read one account: by keys of its own, or by an agency of it that trusts the main identity's
+// account. Exactly one of the two.
+type Access struct {
+	Keys Keys
+	// Agency is the name of the agency to assume. It is the program's own way in, never the agency that is audited.
+	Agency string
+}
+
+// Config says where the cloud is and how to enter its accounts. A zero limit is its default.
+type Config struct {
+	// Endpoint is the address of IAM, which serves v3 and v5 alike: https://host[:port], or http:// for a loopback
+	// address. Empty, it follows from Region.
+	Endpoint string
+	// Region is the id of the region whose IAM is asked. Every region serves the same data (facts 1).
+	Region string
+	// CAPEM are the only certificate authorities that are believed, in PEM; empty, those of the system.
+	CAPEM []byte
+	// UserAgent is what the program calls itself, such as agencyaudit/1.2.3.
+	UserAgent string
+
+	// Main is the identity that assumes agencies. It may be empty when no account is entered by an agency.
+	Main Identity
+	// Accounts says how to read each account, by account id.
+	Accounts map[string]Access
+	// SessionName is what the members' audit logs call the program; SessionDuration is how long assumed keys are valid.
+	SessionName     string
+	SessionDuration time.Duration
+
+	// RequestTimeout bounds one request from first dial to last byte.
+	RequestTimeout time.Duration
+	// MaxBody bounds one answer, in bytes.
+	MaxBody int64
+	// MaxPages bounds one list, in pages.
+	MaxPages int
+	// Connections is how many idle connections are kept. Fewer than are busy at once means that some are opened anew for
+	// each request; the default suits 64 accounts at a time, which have five requests each under way.
+	Connections int
+	// CatalogueAge is when the catalogue of system-defined policies is read anew.
+	CatalogueAge time.Duration
+
+	// Now is the clock; nil is the real one. It is called from many goroutines.
+	Now func() time.Time
+}
+
+var (
+	// idPattern is what may stand in a path: the SDK does not escape it (facts 5.3).
+	idPattern      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	regionPattern  = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	hostPattern    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+	sessionPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{4,63}$`)
+	// agentPattern is a product of RFC 9110: what may stand in the User-Agent header without being escaped.
+	agentPattern = regexp.MustCompile(`^[A-Za-z0-9._+/-]{1,100}$`)
+)
+
+// withDefaults returns the configuration with the defaults in it, or one error with all its faults.
+func (c Config) withDefaults() (Config, *site, error) {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	orDefault(&c.RequestTimeout, DefaultRequestTimeout)
+	orDefault(&c.MaxBody, DefaultMaxBody)
+	orDefault(&c.MaxPages, DefaultMaxPages)
+	orDefault(&c.Connections, DefaultConnections)
+	orDefault(&c.SessionName, DefaultSessionName)
+	orDefault(&c.SessionDuration, DefaultSessionDuration)
+	orDefault(&c.CatalogueAge, DefaultCatalogueAge)
+	orDefault(&c.UserAgent, "agencyaudit") // without any, the SDK writes a file into the home folder (facts 5.5)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+
+	s, err := c.site()
+	if err != nil {
+		faults = append(faults, err)
+	}
+	if !agentPattern.MatchString(c.UserAgent) {
+		fault("user agent %q: letters, digits and ._+/- only", c.UserAgent)
+	}
+	if c.RequestTimeout < 0 || c.MaxBody < 0 || c.MaxPages < 0 || c.Connections < 0 || c.CatalogueAge < 0 {
+		fault("a limit is negative")
+	}
+	if !sessionPattern.MatchString(c.SessionName) {
+		fault("session name %q: 5 to 64 letters, digits, - and _, the first of them a letter", c.SessionName)
+	}
+	if c.SessionDuration < 15*time.Minute || c.SessionDuration > 24*time.Hour {
+		fault("session duration %s: from 15m to 24h", c.SessionDuration)
+	}
+	assumes := false
+	for _, id := range slices.Sorted(maps.Keys(c.Accounts)) {
+		a := c.Accounts[id]
+		if !idPattern.MatchString(id) {
+			fault("account %q: that is no account id", id)
+		}
+		switch {
+		case a.Agency == "" && a.Keys.IsZero():
+			fault("account %s: neither keys nor an agency to assume", id)
+		case a.Agency != "" && !a.Keys.IsZero():
+			fault("account %s: both keys and an agency to assume", id)
+		case a.Agency == "":
+			if err := a.Keys.check(); err != nil {
+				fault("account %s: %w", id, err)
+			}
+		case len(a.Agency) > 64:
+			fault("account %s: the name of the agency to assume is longer than 64 bytes", id)
+		default:
+			assumes = true
+		}
+	}
+	switch {
+	case c.Main.Keys.IsZero() && c.Main.AccountID == "":
+		if assumes {
+			fault("an account is entered by an agency, and there is no main identity to assume it")
+		}
+	default:
+		if err := c.Main.Keys.check(); err != nil {
+			fault("main identity: %w", err)
+		}
+		if !idPattern.MatchString(c.Main.AccountID) {
+			fault("main identity: %q is no account id; it is needed to check whose key it is", c.Main.AccountID)
+		}
+	}
+	return c, s, errors.Join(faults...)
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// check refuses half a key: the SDK would take an empty one for an order to ask the metadata service (facts 5.1).
+func (k Keys) check() error {
+	switch {
+	case k.AccessKey.IsZero() && k.SecretKey.IsZero():
+		return errors.New("access key and secret key are empty")
+	case k.AccessKey.IsZero():
+		return errors.New("the access key is empty")
+	case k.SecretKey.IsZero():
+		return errors.New("the secret key is empty")
+	}
+	return nil
+}
+
+// site is where requests go.
+type site struct {
+	// endpoint is scheme://host[:port], and host the latter part of it.
+	endpoint, host string
+	loopback       bool
+	// roots are nil for those of the system.
+	roots *x509.CertPool
+}
+
+func (c Config) site() (*site, error) {
+	s := &site{}
+	if len(c.CAPEM) > 0 {
+		s.roots = x509.NewCertPool()
+		if !s.roots.AppendCertsFromPEM(c.CAPEM) {
+			return nil, errors.New("certificate authorities: no certificate in PEM form found")
+		}
+	}
+	endpoint := c.Endpoint
+	if endpoint == "" {
+		switch {
+		case c.Region == "":
+			return nil, errors.New("neither an endpoint nor a region is set")
+		case !regionPattern.MatchString(c.Region):
+			return nil, fmt.Errorf("region %q: lower-case letters, digits and - only", c.Region)
+		}
+		// The one region that is served from another domain (facts 5.4). The SDK's own table of regions is not used: it
+		// can be redirected by environment variables and by a file in the home folder.
+		suffix := "myhuaweicloud.com"
+		if c.Region == "eu-west-101" {
+			suffix = "myhuaweicloud.eu"
+		}
+		endpoint = "https://iam." + c.Region + "." + suffix
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, errors.New("endpoint: it is not an address of the form https://host")
+	}
+	switch {
+	case u.User != nil:
+		return nil, errors.New("endpoint: a user or password in it would be sent with every request; remove it")
+	case u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
+		return nil, fmt.Errorf("endpoint %q: it must begin with https://", endpoint)
+	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(endpoint, "#"):
+		return nil, fmt.Errorf("endpoint %q: nothing may follow the host; the SDK would drop it", endpoint)
+	}
+	host := u.Hostname()
+	ip, ipErr := netip.ParseAddr(host)
+	switch {
+	case ipErr == nil:
+		if err := checkAddress(ip); err != nil {
+			return nil, fmt.Errorf("endpoint %q: %w", endpoint, err)
+		}
+		s.loopback = ip.Unmap().IsLoopback()
+	case !hostPattern.MatchString(host) || strings.Contains(host, ".."):
+		return nil, fmt.Errorf("endpoint %q: %q is no host name", endpoint, host)
+	default:
+		s.loopback = strings.EqualFold(host, "localhost")
+	}
+	if p := u.Port(); p != "" || strings.HasSuffix(u.Host, ":") {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("endpoint %q: %q is no port", endpoint, p)
+		}
+	}
+	if u.Scheme == "http" && !s.loopback {
+		return nil, fmt.Errorf("endpoint %q: plain http is for loopback addresses only", endpoint)
+	}
+	s.endpoint, s.host = u.Scheme+"://"+u.Host, u.Host
+	return s, nil
+}
+
+// checkAddress refuses the addresses at which no IAM can be: those of one link, where cloud metadata services answer
+// with credentials, and those of nobody or of many.
+func checkAddress(ip netip.Addr) error {
+	ip = ip.Unmap()
+	switch {
+	case ip.IsLinkLocalUnicast():
+		return fmt.Errorf("%s is link-local, where metadata services are", ip)
+	case ip.IsUnspecified() || ip.IsMulticast():
+		return fmt.Errorf("%s is no address of a host", ip)
+	}
+	return nil
+}

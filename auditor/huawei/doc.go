@@ -1,0 +1,26 @@
+// Package huawei reads agencies and their permissions from Huawei Cloud. It is the only room that knows the vendor's
+// SDK, and the only one that makes evidence.
+//
+// # What it promises
+//
+// An answer is believed only when it is whole. Between the SDK and the network stands a round tripper of this package
+// (see wire): it lets through the requests of a closed list, none of which changes anything, and hands the SDK nothing
+// but answers with the documented status, content type and envelope. The SDK alone would take an empty body, an error
+// envelope or a redirect for an empty list. Whatever is missing, refused, repeated or contradictory ends in a
+// *rules.Unknown with a reason, never in fewer grants.
+//
+// The SDK knows no contexts. The context of a sweep therefore stands in the wire that is made for that sweep, together
+// with the sweep's client: making both costs a few microseconds, and nothing of one sweep is left for another. What all
+// sweeps share is one http.Transport, with its connections.
+//
+// # What one account costs
+//
+// Six requests: the agency by name, then at once the role assignments of the agency for the account, for the account
+// with inheritance, for projects and for enterprise projects, and the identity policies (v5) attached to it. More are
+// sent only for further pages, for a second witness of an emptiness that matters, for policies that the shared catalogue
+// of system-defined policies does not have, and for the names of projects that hold grants. Role ids become names
+// through that catalogue, which one account reads for all.
+//
+// The sections cited as "facts N.N" are those of the collection of facts about Huawei Cloud's IAM that the project is
+// built on.
+package huawei

@@ -1,0 +1,251 @@
+package huawei
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// Page sizes: the most that each list allows (facts 1.1, 2.5, 3.1, 8).
+const (
+	agenciesPerPage    = 500
+	assignmentsPerPage = 50
+	attachedPerPage    = 200
+	cataloguePerPage   = 300
+)
+
+// Observe reads one account. See auditor.Observer.
+func (c *Cloud) Observe(ctx context.Context, account rules.Account, b rules.Baseline) (ev rules.Evidence, trail auditor.Trail, err error) {
+	defer c.rescue(&err)
+	d := c.doors[account.ID]
+	switch {
+	case d == nil:
+		return ev, trail, &rules.Unknown{
+			Reason: rules.ReasonDenied, Detail: fmt.Sprintf("no access to account %s is configured", title(account)),
+			Remedy: "configure keys of the account, or an agency of it that the main identity can assume",
+		}
+	case d.access.Agency == b.Agency:
+		return ev, trail, &rules.Unknown{
+			Reason: rules.ReasonDenied,
+			Detail: fmt.Sprintf("agency %q of account %s is what is audited; it is never assumed", b.Agency, title(account)),
+			Remedy: "configure another agency, made for reading",
+		}
+	}
+	for first := true; ; first = false {
+		// Evidence is of one set of keys: an observation that outlives its keys begins anew, once.
+		started := c.now()
+		p, u := c.enter(ctx, account, d)
+		if u != nil {
+			return ev, trail, u
+		}
+		o, u := c.sweep(ctx, account, b, d, p, &trail)
+		if u == nil {
+			o.StartedAt, o.EndedAt = started, c.now()
+			ev, err = rules.NewEvidence(b, o)
+			return ev, trail, err
+		}
+		if u.Reason != rules.ReasonUnauthenticated || !c.worn(p) || !first {
+			return ev, trail, u
+		}
+		d.forget(ctx, p)
+		c.log.Info("keys of an account ended while it was read; beginning anew", "account", account.Name, "account_id", account.ID)
+	}
+}
+
+// sweep is one reading of one account with one set of keys.
+type sweep struct {
+	cloud   *Cloud
+	account rules.Account
+	by      holder
+	wire    *wire
+	clients
+}
+
+// sweep reads the account with the keys of p.
+func (c *Cloud) sweep(
+	ctx context.Context, account rules.Account, b rules.Baseline, d *door, p pass, trail *auditor.Trail,
+) (o rules.Observation, u *rules.Unknown) {
+	w, done := c.newWire(ctx, p.keys, c.log.With("account_id", account.ID))
+	defer done()
+	defer func() { trail.Requests += int(w.sent.Load()) }()
+	s := &sweep{cloud: c, account: account, wire: w, by: ownKeys}
+	if d.access.Agency != "" {
+		s.by = assumedKeys
+	}
+	var err error
+	if s.clients, err = w.dial(account.ID); err != nil {
+		return o, &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: err.Error()}
+	}
+	if o, err = s.observe(b); err != nil {
+		return o, asUnknown(err)
+	}
+	return o, nil
+}
+
+// observe makes the requests.
+func (s *sweep) observe(b rules.Baseline) (rules.Observation, error) {
+	o := rules.Observation{Account: s.account, AgencyName: b.Agency}
+	var err error
+	if o.Listed, o.ListRequestIDs, err = s.agencies(b.Agency); err != nil {
+		return o, err
+	}
+	named := func(a rules.Agency) bool { return a.Name == b.Agency }
+	i := slices.IndexFunc(o.Listed, named)
+	switch {
+	case i < 0:
+		var ids []string
+		o.UnfilteredAsked = true
+		if o.Unfiltered, ids, err = s.agencies(""); err != nil {
+			return o, err
+		}
+		o.ListRequestIDs = append(o.ListRequestIDs, ids...)
+		s.offerCatalogue()
+		return o, nil
+	case slices.ContainsFunc(o.Listed[i+1:], named):
+		return o, nil // NewEvidence calls it ambiguous
+	}
+	if o.Planes, err = s.planes(o.Listed[i].ID, rules.NeedsWitness(b)); err != nil {
+		return o, err
+	}
+	if err := s.names(o.Planes); err != nil {
+		return o, err
+	}
+	return o, nil
+}
+
+// fail says in words what a request of this sweep was for and what came of it.
+func (s *sweep) fail(o op, doing string, err error) *rules.Unknown {
+	f := asFault(o, err)
+	return &rules.Unknown{
+		Reason:    f.reason,
+		Detail:    fmt.Sprintf("%s of account %s: %s", doing, title(s.account), f.detail),
+		Remedy:    s.cloud.remedy(o, f, &s.account, s.by),
+		RequestID: f.requestID,
+	}
+}
+
+// agencies lists the account's agencies: those of the name or, without one, all of them (facts 1.1). How the cloud
+// filters is not documented, and the list has no count.
+func (s *sweep) agencies(name string) (agencies []rules.Agency, requestIDs []string, err error) {
+	doing := "listing the agencies"
+	req := &model.ListAgenciesRequest{DomainId: s.account.ID, Page: new(int32), PerPage: new(int32)}
+	*req.PerPage = agenciesPerPage
+	if name != "" {
+		doing, req.Name = fmt.Sprintf("looking for the agency %q", name), &name
+	}
+	agencies, err = pages(s.cloud.cfg.MaxPages, agenciesPerPage, func(page int) ([]rules.Agency, error) {
+		*req.Page = int32(page)
+		call := s.v3.ListAgenciesInvoker(req)
+		resp, err := call.Invoke()
+		if err != nil {
+			return nil, err
+		}
+		requestIDs = appendID(requestIDs, call.Exchange.ApiReference.RequestId)
+		rows := make([]rules.Agency, 0, len(*resp.Agencies))
+		for i := range *resp.Agencies {
+			a, err := s.agency(&(*resp.Agencies)[i], name)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, a)
+		}
+		return rows, nil
+	}, func(a rules.Agency) string { return a.ID }, func(rows []rules.Agency) bool {
+		// Names are unique in an account, so a short page with the one that was asked for is the last.
+		return name != "" && len(rows) < agenciesPerPage &&
+			slices.ContainsFunc(rows, func(a rules.Agency) bool { return a.Name == name })
+	})
+	if err != nil {
+		return nil, nil, s.fail(opAgencies, doing, err)
+	}
+	return agencies, requestIDs, nil
+}
+
+// agency translates one row. The times are read of the agency that is asked for alone.
+func (s *sweep) agency(r *model.AgencyListResult, name string) (rules.Agency, error) {
+	a := rules.Agency{
+		ID: r.Id, Name: r.Name, AccountID: deref(r.DomainId),
+		Trust: rules.Trust{ID: deref(r.TrustDomainId), Name: deref(r.TrustDomainName)},
+	}
+	if a.AccountID != s.account.ID {
+		return a, lie(rules.ReasonRejected, "the list shows the agency %q of account %q", shorten(a.Name), shorten(a.AccountID))
+	}
+	if name == "" || a.Name != name {
+		return a, nil
+	}
+	if !idPattern.MatchString(a.ID) {
+		return a, lie(rules.ReasonRejected, "the id of the agency is %q", shorten(a.ID))
+	}
+	a.CreatedAt, _ = parseTime(r.CreateTime) // zero says that it is not known
+	if r.ExpireTime != "" {
+		var err error
+		if a.ExpiresAt, err = parseTime(r.ExpireTime); err != nil {
+			// It must not read as "never".
+			return a, lie(rules.ReasonRejected, "the end of the agency's validity: %v", err)
+		}
+	}
+	return a, nil
+}
+
+// pages reads a list that has page numbers and no count. It ends with an empty page, or where enough says so of a page;
+// a cloud may cut pages short, so that a short one alone proves nothing. A short page that comes again as the next one
+// ends the list as well: so answer servers that know no page numbers, or that are asked for more pages than there are.
+func pages[T any](
+	limit, perPage int, fetch func(page int) ([]T, error), id func(T) string, enough func(rows []T) bool,
+) ([]T, error) {
+	var all, last []T
+	seen := make(map[string]struct{})
+	for page := 1; page <= limit; page++ {
+		rows, err := fetch(page)
+		if err != nil {
+			return nil, onPage(page, err)
+		}
+		if len(rows) == 0 || (len(rows) < perPage &&
+			slices.EqualFunc(rows, last, func(a, b T) bool { return id(a) == id(b) })) {
+			return all, nil
+		}
+		for _, r := range rows {
+			key := id(r)
+			if key == "" {
+				return nil, onPage(page, lie(rules.ReasonIncomplete, "the list shows a row without an id"))
+			}
+			if _, ok := seen[key]; ok {
+				return nil, onPage(page, lie(rules.ReasonRejected, "the list shows %q twice", shorten(key)))
+			}
+			seen[key] = struct{}{}
+		}
+		all, last = append(all, rows...), rows
+		if enough(rows) {
+			return all, nil
+		}
+	}
+	return nil, lie(rules.ReasonBudget, "the list does not end after %d pages", limit)
+}
+
+// onPage adds the page to a fault, unless it is the first.
+func onPage(page int, err error) error {
+	if f, ok := errors.AsType[*fault](err); ok && page > 1 {
+		f.detail = fmt.Sprintf("page %d: %s", page, f.detail)
+	}
+	return err
+}
+
+func appendID(ids []string, id string) []string {
+	if id = cleanID(id); id != "" {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,317 @@
+package huawei
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
+	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// plane is how one plane is read.
+type plane struct {
+	kind rules.ScopeKind
+	// doing says it in words.
+	doing string
+	// scope and inherited are the query of the role assignments (facts 2.5); the plane of identity policies has none.
+	scope     string
+	inherited *bool
+	// witness is the plane's own list, where it has one (facts 2.1, 2.3).
+	witness op
+	read    func(s *sweep, p *plane, agencyID string) (rules.Plane, error)
+}
+
+// planeReaders returns the five planes in their fixed order.
+func planeReaders() []plane {
+	yes, no := true, false
+	return []plane{
+		{
+			kind: rules.Global, doing: "reading the global-service grants", scope: "domain", inherited: &no,
+			witness: opGlobalRoles, read: (*sweep).assignments,
+		},
+		{
+			kind: rules.AllResources, doing: "reading the all-resources grants", scope: "domain", inherited: &yes,
+			witness: opInheritedRoles, read: (*sweep).assignments,
+		},
+		{kind: rules.Project, doing: "reading the project grants", scope: "project", read: (*sweep).assignments},
+		{
+			kind: rules.EnterpriseProject, doing: "reading the enterprise-project grants", scope: "enterprise_project",
+			read: (*sweep).assignments,
+		},
+		{kind: rules.Identity, doing: "reading the identity policies (v5)", read: (*sweep).attached},
+	}
+}
+
+// absent says whether a refusal means that the site or the account does not have the plane. The list is closed: an API
+// that is not published (facts 10.1), for the two planes that a site may lack.
+func (p *plane) absent(f *fault) bool {
+	return f.status == 404 && f.code == "APIGW.0101" && (p.kind == rules.EnterpriseProject || p.kind == rules.Identity)
+}
+
+// planes reads all five at once, and then the second witness of those in needed that are empty.
+func (s *sweep) planes(agencyID string, needed []rules.ScopeKind) ([]rules.Plane, error) {
+	readers := planeReaders()
+	planes := make([]rules.Plane, len(readers))
+	errs := s.cloud.parallel(len(readers), func(i int) error {
+		p := &readers[i]
+		var err error
+		planes[i], err = p.read(s, p, agencyID)
+		if err == nil {
+			return nil
+		}
+		o := opAssignments
+		if p.kind == rules.Identity {
+			o = opAttached
+		}
+		if f := asFault(o, err); p.absent(f) {
+			planes[i] = rules.Plane{Kind: p.kind, State: rules.PlaneAbsent, RequestIDs: appendID(nil, f.requestID)}
+			return nil
+		}
+		return s.fail(o, p.doing, err)
+	})
+	if u := worst(errs); u != nil {
+		return nil, u
+	}
+	for i := range planes {
+		p := &planes[i]
+		if p.State == rules.PlaneRead && len(p.Grants) == 0 && slices.Contains(needed, p.Kind) {
+			if err := s.witness(p, readers[i].witness, agencyID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return planes, nil
+}
+
+// worst makes one Unknown of the errors of several requests, in their order: a refused key first, since it ended the
+// others, and a panic before it. Further refusals are added, so that an administrator need not find them one by one.
+func worst(errs []error) *rules.Unknown {
+	var all []*rules.Unknown
+	for _, err := range errs {
+		if err != nil {
+			all = append(all, asUnknown(err))
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	for _, r := range []rules.Reason{rules.ReasonPanic, rules.ReasonUnauthenticated} {
+		if i := slices.IndexFunc(all, func(u *rules.Unknown) bool { return u.Reason == r }); i >= 0 {
+			return all[i]
+		}
+	}
+	u := *all[0]
+	for _, other := range all[1:] {
+		if other.Reason == u.Reason && u.Reason == rules.ReasonDenied {
+			u.Detail += "; " + other.Detail
+			if !strings.Contains(u.Remedy, other.Remedy) {
+				u.Remedy += "; " + other.Remedy
+			}
+		}
+	}
+	return &u
+}
+
+// assignments reads one of the four v3 planes. Each page carries the count of all rows, which is the first witness.
+func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
+	read := rules.Plane{Kind: p.kind, State: rules.PlaneRead}
+	page, perPage := int32(0), int32(assignmentsPerPage)
+	req := &model.ShowDomainRoleAssignmentsRequest{
+		DomainId: s.account.ID, SubjectAgencyId: &agencyID, Scope: &p.scope, IsInherited: p.inherited,
+		Page: &page, PerPage: &perPage,
+	}
+	type key struct{ policy, scope string }
+	seen := make(map[key]struct{})
+	for int(page) < s.cloud.cfg.MaxPages {
+		page++
+		call := s.v3.ShowDomainRoleAssignmentsInvoker(req)
+		resp, err := call.Invoke()
+		if err != nil {
+			return read, onPage(int(page), err)
+		}
+		id := call.Exchange.ApiReference.RequestId
+		reject := func(reason rules.Reason, format string, args ...any) error {
+			f := lie(reason, format, args...)
+			f.requestID = cleanID(id)
+			return onPage(int(page), f)
+		}
+		read.RequestIDs = appendID(read.RequestIDs, id)
+		rows, total := *resp.RoleAssignments, int(*resp.TotalNum)
+		switch {
+		case total < 0:
+			return read, reject(rules.ReasonRejected, "the cloud counts %d grants", total)
+		case page == 1:
+			read.Total = total
+		case total != read.Total:
+			return read, reject(rules.ReasonDisagree, "the cloud counts %d grants, and counted %d before", total, read.Total)
+		}
+		for i := range rows {
+			g, what := s.grant(&rows[i], p, agencyID)
+			if what != "" {
+				return read, reject(rules.ReasonRejected, "row %d %s", i+1, what)
+			}
+			k := key{g.Policy.ID, g.Scope.ID}
+			if _, ok := seen[k]; ok {
+				return read, reject(rules.ReasonRejected, "row %d shows policy %s at the same scope again", i+1, k.policy)
+			}
+			seen[k] = struct{}{}
+			read.Grants = append(read.Grants, g)
+		}
+		switch {
+		case len(read.Grants) == read.Total:
+			return read, nil
+		case len(read.Grants) > read.Total, len(rows) == 0:
+			return read, reject(rules.ReasonDisagree, "the cloud counts %d grants and shows %d", read.Total, len(read.Grants))
+		}
+	}
+	return read, lie(rules.ReasonBudget, "the list does not end after %d pages", s.cloud.cfg.MaxPages)
+}
+
+// grant translates one row, or says what is wrong with it.
+func (s *sweep) grant(r *model.RoleAssignmentBody, p *plane, agencyID string) (g rules.Grant, what string) {
+	g.Scope.Kind = p.kind
+	switch {
+	case r.Agency == nil || deref(r.Agency.Id) != agencyID:
+		return g, "is of another agency"
+	case r.User != nil || r.Group != nil:
+		return g, "is of a user or group as well"
+	case r.Role == nil || !idPattern.MatchString(deref(r.Role.Id)):
+		return g, "has no policy id"
+	case r.Scope == nil:
+		return g, "has no scope"
+	}
+	g.Policy.ID = deref(r.Role.Id)
+	sc := r.Scope
+	kinds := 0
+	for _, present := range []bool{sc.Domain != nil, sc.Project != nil, sc.EnterpriseProject != nil} {
+		if present {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		return g, "has not exactly one scope"
+	}
+	switch p.scope {
+	case "domain":
+		if sc.Domain == nil || deref(sc.Domain.Id) != s.account.ID {
+			return g, "has not the scope of this account"
+		}
+	case "project":
+		if sc.Project == nil || deref(sc.Project.Id) == "" {
+			return g, "has not the scope of a project"
+		}
+		g.Scope.ID = deref(sc.Project.Id)
+	default:
+		if sc.EnterpriseProject == nil || deref(sc.EnterpriseProject.Id) == "" {
+			return g, "has not the scope of an enterprise project"
+		}
+		if g.Scope.ID = deref(sc.EnterpriseProject.Id); g.Scope.ID == "0" {
+			g.Scope.Name = "default" // facts 0
+		}
+	}
+	if inherited := p.inherited != nil && *p.inherited; r.IsInherited != nil && *r.IsInherited != inherited {
+		return g, "is inherited where it must not be, or is not where it must be"
+	}
+	return g, ""
+}
+
+// attached reads the identity policies that are attached to the agency (facts 8). The v3 lists do not show them.
+func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
+	read := rules.Plane{Kind: p.kind, State: rules.PlaneRead}
+	limit := int32(attachedPerPage)
+	req := &model5.ListAttachedAgencyPoliciesV5Request{AgencyId: agencyID, Limit: &limit}
+	seen, markers := make(map[string]struct{}), make(map[string]struct{})
+	for page := 1; page <= s.cloud.cfg.MaxPages; page++ {
+		call := s.v5.ListAttachedAgencyPoliciesV5Invoker(req)
+		resp, err := call.Invoke()
+		if err != nil {
+			return read, onPage(page, err)
+		}
+		id := call.Exchange.ApiReference.RequestId
+		reject := func(reason rules.Reason, format string, args ...any) error {
+			f := lie(reason, format, args...)
+			f.requestID = cleanID(id)
+			return onPage(page, f)
+		}
+		read.RequestIDs = appendID(read.RequestIDs, id)
+		rows := *resp.AttachedPolicies
+		if n := int(resp.PageInfo.CurrentCount); n != len(rows) {
+			return read, reject(rules.ReasonDisagree, "the cloud counts %d policies and shows %d", n, len(rows))
+		}
+		for _, r := range rows {
+			if !idPattern.MatchString(r.PolicyId) {
+				return read, reject(rules.ReasonRejected, "a policy has no id")
+			}
+			if _, ok := seen[r.PolicyId]; ok {
+				return read, reject(rules.ReasonRejected, "the policy %s is attached twice", r.PolicyId)
+			}
+			seen[r.PolicyId] = struct{}{}
+			read.Total++
+			read.Grants = append(read.Grants, rules.Grant{
+				Policy: rules.Policy{ID: r.PolicyId, Name: r.PolicyName, Origin: originOfURN(r.Urn)},
+				Scope:  rules.Scope{Kind: p.kind},
+			})
+		}
+		marker := deref(resp.PageInfo.NextMarker)
+		if marker == "" {
+			return read, nil
+		}
+		if _, ok := markers[marker]; ok {
+			return read, reject(rules.ReasonRejected, "the marker of the next page is one that was followed before")
+		}
+		markers[marker] = struct{}{}
+		req.Marker = &marker
+	}
+	return read, lie(rules.ReasonBudget, "the list does not end after %d pages", s.cloud.cfg.MaxPages)
+}
+
+// originOfURN tells who defined an identity policy. The name of one of an account is iam::<account>:policy:<path>; the
+// form of the vendor's own is not documented, so only one that names no account, or the account "system", is believed
+// to be one (facts 8).
+func originOfURN(urn string) rules.Origin {
+	parts := strings.Split(urn, ":")
+	if len(parts) >= 5 && parts[0] == "iam" && parts[3] == "policy" && (parts[2] == "" || parts[2] == "system") {
+		return rules.System
+	}
+	return rules.Custom
+}
+
+// witness asks the plane's own list about its emptiness. A plane without one keeps its single witness, which
+// rules.NewEvidence does not accept.
+func (s *sweep) witness(p *rules.Plane, o op, agencyID string) error {
+	var ids []string
+	var requestID string
+	switch o {
+	case opGlobalRoles:
+		call := s.v3.ListDomainPermissionsForAgencyInvoker(&model.ListDomainPermissionsForAgencyRequest{
+			DomainId: s.account.ID, AgencyId: agencyID,
+		})
+		resp, err := call.Invoke()
+		if err != nil {
+			return s.fail(o, "asking a second witness of the global-service grants", err)
+		}
+		requestID = call.Exchange.ApiReference.RequestId
+		for i := range *resp.Roles {
+			ids = append(ids, (*resp.Roles)[i].Id)
+		}
+	case opInheritedRoles:
+		call := s.v3.ListAllProjectsPermissionsForAgencyInvoker(&model.ListAllProjectsPermissionsForAgencyRequest{
+			DomainId: s.account.ID, AgencyId: agencyID,
+		})
+		resp, err := call.Invoke()
+		if err != nil {
+			return s.fail(o, "asking a second witness of the all-resources grants", err)
+		}
+		requestID = call.Exchange.ApiReference.RequestId
+		for i := range *resp.Roles {
+			ids = append(ids, (*resp.Roles)[i].Id)
+		}
+	default:
+		return nil
+	}
+	p.Witnessed, p.WitnessIDs = true, ids
+	p.RequestIDs = appendID(p.RequestIDs, requestID)
+	return nil
+}

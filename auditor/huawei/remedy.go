@@ -1,0 +1,67 @@
+package huawei
+
+import (
+	"fmt"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// holder says whose keys a request was signed with.
+type holder int
+
+const (
+	ownKeys     holder = iota // the account's own
+	assumedKeys               // made by assuming an agency of the account
+	mainKeys                  // the main identity's
+)
+
+const remedyTimeout = "raise the time that an account or the run may take, or read fewer accounts at a time, " +
+	"if the cloud is merely slow"
+
+// remedy says what the operator can do about a fault, and who can grant what is missing. account may be nil.
+func (c *Cloud) remedy(o op, f *fault, account *rules.Account, by holder) string {
+	if o == opAssume && f.reason == rules.ReasonDenied {
+		return fmt.Sprintf("an administrator of account %s creates the agency, lets it trust account %s and authorizes it "+
+			"with IAM ReadOnlyAccess; an administrator of account %s gives the main identity Agent Operator, or a policy "+
+			"that allows %s on that agency", title(*account), c.main.AccountID, c.main.AccountID, operations[o].action)
+	}
+	switch f.reason {
+	case rules.ReasonUnauthenticated:
+		return map[holder]string{
+			ownKeys:     "check that the account's access key exists, is enabled and is spelt right",
+			assumedKeys: "check that the agency that was assumed still exists and still trusts the main identity's account",
+			mainKeys:    "check that the main identity's access key exists, is enabled and is spelt right",
+		}[by] + ", that this machine's clock is right to a few minutes, and that the account is neither suspended nor in " +
+			"arrears; it was not tried again, since the cloud locks a key after more than five refused signatures"
+	case rules.ReasonDenied:
+		if operations[o].action == "" {
+			return "check that the key may be used at all, and from this machine's address"
+		}
+		return fmt.Sprintf("an administrator of account %s allows the action %s to the %s; the system-defined policy "+
+			"IAM ReadOnlyAccess should contain it", titleOf(account), operations[o].action, map[holder]string{
+			ownKeys: "user whose key it is", assumedKeys: "agency that is assumed", mainKeys: "main identity",
+		}[by])
+	case rules.ReasonThrottled:
+		return "read fewer accounts at a time, or run less often; other programs that use the same account count too"
+	case rules.ReasonUnreachable:
+		return fmt.Sprintf("check the endpoint's name and the way from this machine to %s; if that is right, the cloud itself "+
+			"has a fault", c.site.host)
+	case rules.ReasonTimeout:
+		return remedyTimeout
+	case rules.ReasonTLS:
+		return fmt.Sprintf("check whose certificate %s shows; behind a proxy that opens TLS, configure its certificate "+
+			"authority", c.site.host)
+	case rules.ReasonBudget:
+		return "look into the account: no account is expected to have that many; raise the limit if it is right"
+	default:
+		return fmt.Sprintf("check that %s is IAM and that nothing on the way answers in its place; if it lasts, ask the "+
+			"cloud's support, with the request id where there is one", c.site.host)
+	}
+}
+
+func titleOf(account *rules.Account) string {
+	if account == nil {
+		return "the main identity"
+	}
+	return title(*account)
+}

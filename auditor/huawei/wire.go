@@ -1,0 +1,192 @@
+package huawei
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/global"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/config"
+	iam "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3"
+	iam5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// newTransport makes the connections that all sweeps share. It knows no proxy, no HTTP/2 and no compression, and it
+// never waits for a free connection: an account whose requests hang must not hold those of others.
+func newTransport(s *site, connections int) *http.Transport {
+	dialer := &net.Dialer{
+		Timeout:   10 * time.Second,
+		KeepAlive: 30 * time.Second,
+		// Control sees the address after the name was resolved, so that no name can lead to a metadata service.
+		Control: func(_, address string, _ syscall.RawConn) error {
+			ap, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return &addressError{fmt.Errorf("address %q: %w", address, err)}
+			}
+			if err := checkAddress(ap.Addr()); err != nil {
+				return &addressError{fmt.Errorf("%s leads to a forbidden address: %w", s.host, err)}
+			}
+			if ap.Addr().Unmap().IsLoopback() && !s.loopback {
+				return &addressError{fmt.Errorf("%s leads to this machine itself (%s)", s.host, ap.Addr())}
+			}
+			return nil
+		},
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		Protocols:              &protocols,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots},
+		TLSHandshakeTimeout:    10 * time.Second,
+		DisableCompression:     true,
+		MaxIdleConns:           connections,
+		MaxIdleConnsPerHost:    connections,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+// addressError is the refusal to connect to an address.
+type addressError struct{ error }
+
+// wire carries the requests of one sweep with one set of keys between the SDK and the shared transport. It is the only
+// holder of the sweep's context, which the SDK has no place for.
+//
+// It sends the operations of the closed list and nothing else, each at most once, counts them, and turns everything but
+// a whole successful answer into an error that is a *fault. It is used by several goroutines at once.
+type wire struct {
+	ctx   context.Context
+	stop  context.CancelCauseFunc
+	cloud *Cloud
+	keys  Keys
+	log   *slog.Logger
+	// sent counts the requests that are charged to the account.
+	sent atomic.Int64
+}
+
+// errKeyRefused is why requests are not sent after one was answered with 401.
+var errKeyRefused = errors.New("the cloud refused the key")
+
+// clients are the SDK's clients over one wire.
+type clients struct {
+	v3 *iam.IamClient
+	v5 *iam5.IamClient
+}
+
+// dial makes the SDK's clients for the wire. accountID is the account that the keys belong to.
+func (w *wire) dial(accountID string) (clients, error) {
+	if err := w.keys.check(); err != nil {
+		return clients{}, err
+	}
+	builder := global.NewCredentialsBuilder().WithDomainId(accountID).
+		WithAk(w.keys.AccessKey.reveal()).WithSk(w.keys.SecretKey.reveal())
+	if !w.keys.SecurityToken.IsZero() {
+		builder.WithSecurityToken(w.keys.SecurityToken.reveal())
+	}
+	credentials, err := builder.SafeBuild()
+	if err != nil {
+		return clients{}, fmt.Errorf("make the SDK's credentials of account %s: %w", accountID, err)
+	}
+	// Only the round tripper is set: beside an HttpTransport it would be ignored (facts 5.5). The SDK's own timeout is
+	// off, since the wire's context ends every request.
+	settings := config.DefaultHttpConfig().WithHttpRoundTripper(w).WithUserAgent(w.cloud.cfg.UserAgent).WithTimeout(0)
+	client, err := iam.IamClientBuilder().WithEndpoint(w.cloud.site.endpoint).WithCredential(credentials).
+		WithHttpConfig(settings).SafeBuild()
+	if err != nil {
+		return clients{}, fmt.Errorf("make the SDK's client of account %s: %w", accountID, err)
+	}
+	return clients{v3: iam.NewIamClient(client), v5: iam5.NewIamClient(client)}, nil
+}
+
+// RoundTrip sends one request. Its errors are faults.
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	o, ok := identify(req.Method, req.URL.Path)
+	if !ok || req.URL.Host != w.cloud.site.host {
+		return nil, lie(rules.ReasonRejected, "not sent: %s %s is no request of this program", req.Method, shorten(req.URL.Path))
+	}
+	if w.ctx.Err() != nil {
+		return nil, disconnected(w.ctx, w.ctx.Err(), w.keys)
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, w.cloud.cfg.RequestTimeout)
+	defer cancel()
+	if req.Context().Done() != nil { // the SDK's requests have none, today
+		defer context.AfterFunc(req.Context(), cancel)()
+	}
+	w.cloud.requests[o].Add(1)
+	if !operations[o].shared {
+		w.sent.Add(1)
+	}
+	resp, body, err := w.exchange(req.WithContext(ctx))
+	debug := w.log.Enabled(ctx, slog.LevelDebug)
+	if err != nil {
+		f := disconnected(w.ctx, err, w.keys)
+		if debug {
+			w.log.LogAttrs(ctx, slog.LevelDebug, "no answer", slog.String("operation", operations[o].name), slog.Any("err", f))
+		}
+		return nil, f
+	}
+	f := w.judge(o, resp, body)
+	if debug {
+		w.log.LogAttrs(ctx, slog.LevelDebug, "answer", slog.String("operation", operations[o].name),
+			slog.Int("status", resp.StatusCode), slog.Int("bytes", len(body)),
+			slog.String("request_id", cleanID(resp.Header.Get("X-Request-Id"))), slog.Bool("believed", f == nil))
+	}
+	if f != nil {
+		if f.reason == rules.ReasonUnauthenticated {
+			// More than five refused signatures in a row lock the key for minutes (facts 10.1).
+			w.stop(errKeyRefused)
+		}
+		return nil, f
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return resp, nil
+}
+
+// exchange sends the request and reads the whole answer.
+func (w *wire) exchange(req *http.Request) (*http.Response, []byte, error) {
+	resp, err := w.cloud.transport.RoundTrip(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := readBody(resp.Body, resp.ContentLength, w.cloud.cfg.MaxBody)
+	return resp, body, err
+}
+
+// judge says why an answer may not be believed; nil when it may.
+func (w *wire) judge(o op, resp *http.Response, body []byte) *fault {
+	want := &operations[o]
+	if resp.StatusCode != want.status {
+		return refused(resp, body, w.keys)
+	}
+	reject := func(what string) *fault {
+		return &fault{
+			reason: rules.ReasonRejected, detail: fmt.Sprintf("the cloud answered %d with %s", resp.StatusCode, what),
+			status: resp.StatusCode, requestID: cleanID(resp.Header.Get("X-Request-Id")),
+		}
+	}
+	if kind := resp.Header.Get("Content-Type"); len(body) > 0 && !isJSON(kind) {
+		return reject(fmt.Sprintf("content of the type %q instead of JSON", shorten(w.keys.scrub(kind))))
+	}
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return reject("compressed content, which was not asked for")
+	}
+	if err := checkEnvelope(body, want.envelope); err != nil {
+		return reject(err.Error())
+	}
+	return nil
+}
