@@ -103,7 +103,7 @@ func (d *Document) decode(n *node, v reflect.Value, path string) {
 		return
 	}
 	if n.kind == null {
-		d.fault(n.at, path, "has no value", "write "+want(t)+", or delete the key")
+		d.fault(n.at, path, "has no value", "write "+want(t)+", or delete it")
 		return
 	}
 	switch {

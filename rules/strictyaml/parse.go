@@ -331,7 +331,7 @@ func (d *Document) convert(n ast.Node, path string) *node {
 		tk := n.GetToken()
 		return &node{kind: number, at: position(tk), text: tk.Value, plain: true}
 	case *ast.NullNode:
-		return &node{kind: null, at: position(n.Token), text: n.Token.Value, plain: true}
+		return &node{kind: null, at: position(n.Token), plain: n.Token.Type != token.ImplicitNullType}
 	case nil:
 		return &node{kind: null}
 	}
@@ -348,7 +348,7 @@ func (d *Document) convertMapping(start *token.Token, flow bool, values []*ast.M
 		k := key{node: *d.convert(v.Key, path)}
 		name := Key(path, k.text)
 		k.value = d.convert(v.Value, name)
-		if k.value.kind == mapping || k.value.kind == sequence || k.value.kind == null && k.value.text == "" {
+		if k.value.kind == mapping || k.value.kind == sequence || k.value.kind == null && !k.value.plain {
 			k.value.at = k.at
 		}
 		if first, twice := written[k.text]; twice {
