@@ -19,7 +19,7 @@ const module = "github.com/agencyaudit/agencyaudit"
 
 const (
 	sdk    = "github.com/huaweicloud/huaweicloud-sdk-go-v3"
-	yaml   = "github.com/goccy/go-yaml"
+	goyaml = "github.com/goccy/go-yaml"
 	cobra  = "github.com/spf13/cobra"
 	pflag  = "github.com/spf13/pflag"
 	pretty = "github.com/jedib0t/go-pretty/v6"
@@ -51,7 +51,7 @@ var rooms = map[string]room{
 		std:     []string{"cmp", "errors", "fmt", "iter", "maps", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8"},
 		noClock: true, testLibs: []string{rapid},
 	},
-	"rules/strictyaml": {libs: []string{yaml}, testLibs: []string{rapid}},
+	"rules/strictyaml": {libs: []string{goyaml}, testLibs: []string{rapid}},
 	"rules/baseline":   {uses: []string{"rules", "rules/strictyaml"}, testLibs: []string{rapid}},
 	"auditor":          {uses: []string{"rules"}, libs: []string{xsync}, testLibs: []string{goleak, rapid}},
 	// The only room that may know the vendor's SDK, so that its traps are met in one place.
@@ -75,7 +75,7 @@ var rooms = map[string]room{
 	"cmd/agencyaudit": {
 		uses:     []string{"auditor", "auditor/daemon", "auditor/report", "auditor/simcloud", "rules", "rules/baseline"},
 		libs:     []string{cobra, pflag, xterm, xsys},
-		testLibs: []string{script, goleak},
+		testLibs: []string{script, goleak, goyaml},
 	},
 	// The benchmark compares the program with a bare loop over the SDK, which it therefore has to hold itself.
 	"cmd/bench": {libs: []string{sdk}},
