@@ -58,7 +58,7 @@ func systemPolicies(s Switches) []Policy {
 	for _, r := range baseRoles {
 		add(r.policy())
 	}
-	for _, v := range services {
+	for _, v := range vendorServices {
 		for _, k := range strings.Fields(v.kinds) {
 			add(v.policy(kindWord(k)))
 		}
@@ -69,7 +69,7 @@ func systemPolicies(s Switches) []Policy {
 	for _, p := range sharedNames() {
 		add(p)
 	}
-	number(out)
+	numberPolicies(out)
 	seen := map[string]int{}
 	for i := range out {
 		out[i].ID = catalogueID("policy", out[i].DisplayName, seen[out[i].DisplayName])
@@ -113,8 +113,8 @@ func (p Policy) twin() Policy {
 	return p
 }
 
-// number gives every policy without an internal name the next free system_all_NN.
-func number(policies []Policy) {
+// numberPolicies gives every policy without an internal name the next free system_all_NN.
+func numberPolicies(policies []Policy) {
 	taken := map[int]bool{}
 	for _, f := range fixedNumbers {
 		taken[f.number] = true
@@ -139,10 +139,10 @@ func catalogueID(kind, name string, nth int) string {
 }
 
 // policy returns the service's policy or role with the display name "SERVICE kind".
-func (v service) policy(kind string) Policy {
+func (v vendorService) policy(kind string) Policy {
 	p := Policy{
 		DisplayName: v.name + " " + kind, Catalog: v.name, Type: v.scope, Version: versionPolicy,
-		Allow: v.actions(kind), Description: v.name + ": " + describe(kind) + ".",
+		Allow: v.actions(kind), Description: v.name + ": " + describeKind(kind) + ".",
 	}
 	if kind == "Administrator" {
 		// Administrators are the roles of before there were policies. Facts 3.4 give a few of their internal names, this
@@ -152,7 +152,7 @@ func (v service) policy(kind string) Policy {
 			p.Depends = []string{nameTenantGuest}
 		}
 	}
-	for _, x := range exceptions {
+	for _, x := range knownPolicies {
 		if x.name == p.DisplayName {
 			p.InternalName = cmp.Or(x.internal, p.InternalName)
 			if x.allow != "" {
@@ -165,7 +165,7 @@ func (v service) policy(kind string) Policy {
 
 // actions guesses from the kind what a policy of the service allows: the real documents are not public as a whole, and
 // only their breadth matters here.
-func (v service) actions(kind string) []string {
+func (v vendorService) actions(kind string) []string {
 	of := func(operations ...string) []string {
 		for i := range operations {
 			operations[i] = v.prefix + ":" + operations[i]
@@ -191,8 +191,8 @@ func readsOnly(kind string) bool {
 	})
 }
 
-// describe puts the kind of a policy into words.
-func describe(kind string) string {
+// describeKind puts the kind of a policy into words.
+func describeKind(kind string) string {
 	switch {
 	case strings.HasSuffix(kind, "Administrator"), strings.HasSuffix(kind, "FullAccess"), kind == "Admin":
 		return "all permissions"
@@ -212,7 +212,7 @@ func (r baseRole) policy() Policy {
 		p.Depends = strings.Split(r.depends, ", ")
 	}
 	if r.every != "" {
-		for _, prefix := range prefixes() {
+		for _, prefix := range actionPrefixes() {
 			if prefix == "iam" {
 				continue // these two roles reach every service but identity management (facts 3.4)
 			}
@@ -224,10 +224,10 @@ func (r baseRole) policy() Policy {
 	return p
 }
 
-// prefixes are the first parts of all services' actions, sorted, each once.
-func prefixes() []string {
+// actionPrefixes are the first parts of all services' actions, sorted, each once.
+func actionPrefixes() []string {
 	var out []string
-	for _, v := range services {
+	for _, v := range vendorServices {
 		out = append(out, v.prefix)
 	}
 	slices.Sort(out)
@@ -252,7 +252,7 @@ func agencyPolicies() []Policy {
 // sharedNames are further policies under display names that the catalogue has already: display names are not unique
 // (facts 3.4). They must come after the first ones.
 func sharedNames() []Policy {
-	obs := service{"OBS", "obs", typeGlobal, ""}
+	obs := vendorService{"OBS", "obs", typeGlobal, ""}
 	return []Policy{
 		obs.duplicate("Administrator", "obs:bucket:*", "obs:object:*"),
 		obs.duplicate("Administrator", "obs:*:*", "smn:*:list*"),
@@ -260,7 +260,7 @@ func sharedNames() []Policy {
 	}
 }
 
-func (v service) duplicate(kind string, allow ...string) Policy {
+func (v vendorService) duplicate(kind string, allow ...string) Policy {
 	p := v.policy(kind)
 	p.InternalName, p.Version, p.Depends, p.Allow = "", versionPolicy, nil, allow
 	return p
@@ -276,7 +276,7 @@ func identityPolicies() []Policy {
 			Allow: strings.Fields(allow), Description: "An identity policy of " + catalog + ".",
 		})
 	}
-	for _, v := range services {
+	for _, v := range vendorServices {
 		if !slices.Contains(strings.Fields(identityServices), v.name) {
 			continue
 		}

@@ -1,6 +1,6 @@
 package simcloud
 
-// kindWord returns what an abbreviation in service.kinds stands for, and anything else as it is.
+// kindWord returns what an abbreviation in vendorService.kinds stands for, and anything else as it is.
 func kindWord(k string) string {
 	switch k {
 	case "F":
@@ -23,12 +23,12 @@ func kindWord(k string) string {
 	return k
 }
 
-// service is one cloud service and the kinds of its system-defined policies, each of which is a display name's second
-// part or stands for it as kindWord says. Most of the services are Huawei Cloud's; which of them has which kinds is plausible rather
-// than known.
-type service struct{ name, prefix, scope, kinds string }
+// vendorService is one cloud service and the kinds of its system-defined policies, each of which is a display name's
+// second part or stands for it as kindWord says. Most of the services are Huawei Cloud's; which of them has which kinds
+// is plausible rather than known.
+type vendorService struct{ name, prefix, scope, kinds string }
 
-var services = [...]service{
+var vendorServices = [...]vendorService{
 	// Identity, organization, money.
 	{"IAM", "iam", typeGlobal, "F R"},
 	{"Organizations", "organizations", typeGlobal, "F R O"},
@@ -242,8 +242,8 @@ var services = [...]service{
 	{"DME", "idme", typeProject, "F R D"},
 }
 
-// exceptions are the policies of services whose internal name (facts 3.4) or actions are known, or matter.
-var exceptions = [...]struct{ name, internal, allow string }{
+// knownPolicies are the policies of services whose internal name (facts 3.4) or actions are known, or matter.
+var knownPolicies = [...]struct{ name, internal, allow string }{
 	{"VPC Administrator", "vpc_netadm", ""},
 	{"SMN Administrator", "smn_adm", ""},
 	{"OBS Buckets Viewer", "obs_b_list", "obs:bucket:ListAllMyBuckets obs:bucket:GetBucketLocation"},

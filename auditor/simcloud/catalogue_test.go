@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func named(policies []Policy, name string) []Policy {
+func withName(policies []Policy, name string) []Policy {
 	return slices.DeleteFunc(slices.Clone(policies), func(p Policy) bool { return p.DisplayName != name })
 }
 
@@ -22,10 +22,10 @@ func TestTheCatalogueNeedsPaging(t *testing.T) {
 	first := policies[:300]
 	onFirst := 0
 	for _, name := range []string{nameIAMRead, nameRMSRead, nameDCSUser, nameCOCDefault} {
-		if len(named(policies, name)) != 1 {
-			t.Errorf("%d policies are called %q", len(named(policies, name)), name)
+		if len(withName(policies, name)) != 1 {
+			t.Errorf("%d policies are called %q", len(withName(policies, name)), name)
 		}
-		onFirst += len(named(first, name))
+		onFirst += len(withName(first, name))
 	}
 	if onFirst == 0 || onFirst == 4 {
 		t.Errorf("%d of the four required policies are on the first page", onFirst)
@@ -68,7 +68,7 @@ func TestEveryPolicyIsWhole(t *testing.T) {
 			}
 		}
 		for _, d := range p.Depends {
-			if len(named(all, d)) != 1 {
+			if len(withName(all, d)) != 1 {
 				t.Errorf("%s depends on %q", p.DisplayName, d)
 			}
 		}
@@ -102,7 +102,7 @@ func TestKnownNames(t *testing.T) {
 		{"DCS UserAccess", "", "XA", "DCS", "1.1", nil, ""},
 		{"COCServiceAgencyDefaultPolicy", "", "XA", "COC", "1.1", nil, ""},
 	} {
-		got := named(policies, want.display)
+		got := withName(policies, want.display)
 		if len(got) != 1 {
 			t.Errorf("%d policies are called %q", len(got), want.display)
 			continue
@@ -120,7 +120,7 @@ func TestKnownNames(t *testing.T) {
 			t.Errorf("%s allows %v, want %s", want.display, p.Allow, want.allow)
 		}
 	}
-	got := named(policies, "OBS ReadOnlyAccess")
+	got := withName(policies, "OBS ReadOnlyAccess")
 	if !slices.ContainsFunc(got, func(p Policy) bool { return p.InternalName == "system_all_64" }) {
 		t.Errorf("none of the policies called OBS ReadOnlyAccess is system_all_64: %+v", got)
 	}
@@ -129,7 +129,7 @@ func TestKnownNames(t *testing.T) {
 func TestDisplayNamesAreNotUnique(t *testing.T) {
 	policies := systemPolicies(Switches{})
 	for name, n := range map[string]int{"OBS Administrator": 3, "OBS ReadOnlyAccess": 2, "ECS ReadOnlyAccess": 1} {
-		if got := len(named(policies, name)); got != n {
+		if got := len(withName(policies, name)); got != n {
 			t.Errorf("%d policies are called %q, want %d", got, name, n)
 		}
 	}
@@ -138,7 +138,7 @@ func TestDisplayNamesAreNotUnique(t *testing.T) {
 func TestTenantRolesReachAllButIdentityManagement(t *testing.T) {
 	policies := systemPolicies(Switches{})
 	for name, operations := range map[string][]string{nameTenantAdmin: {"*:*"}, nameTenantGuest: {"*:get*", "*:list*"}} {
-		allow := named(policies, name)[0].Allow
+		allow := withName(policies, name)[0].Allow
 		for _, service := range []string{"ecs", "obs", "coc", "organizations"} {
 			for _, o := range operations {
 				if !slices.Contains(allow, service+":"+o) {
@@ -155,8 +155,10 @@ func TestTenantRolesReachAllButIdentityManagement(t *testing.T) {
 }
 
 func TestUserAccessCannotMakeOrUnmakeInstances(t *testing.T) {
-	refused := []string{"dcs:*:*", "dcs:instance:*", "dcs:instance:create", "dcs:instance:modify", "dcs:instance:delete", "dcs:instance:scale"}
-	for _, a := range named(systemPolicies(Switches{}), nameDCSUser)[0].Allow {
+	refused := []string{
+		"dcs:*:*", "dcs:instance:*", "dcs:instance:create", "dcs:instance:modify", "dcs:instance:delete", "dcs:instance:scale",
+	}
+	for _, a := range withName(systemPolicies(Switches{}), nameDCSUser)[0].Allow {
 		if slices.Contains(refused, a) {
 			t.Errorf("%s allows %s", nameDCSUser, a)
 		}
@@ -171,7 +173,7 @@ func TestTheCatalogueIsAlwaysTheSame(t *testing.T) {
 		t.Error("two catalogues of identity policies differ")
 	}
 	// Organization files name policies by their ids where a display name is not unique.
-	if got, want := named(systemPolicies(Switches{}), nameIAMRead)[0].ID, "013b74e087969c005e06455bb73d5d91"; got != want {
+	if got, want := withName(systemPolicies(Switches{}), nameIAMRead)[0].ID, "013b74e087969c005e06455bb73d5d91"; got != want {
 		t.Errorf("%s has the id %s, want %s", nameIAMRead, got, want)
 	}
 }
@@ -206,12 +208,12 @@ func TestSwitchesDecideNamesAndNothingElse(t *testing.T) {
 		t.Run(fmt.Sprintf("rms %q, coc %q", c.switches.RMSPolicyName, c.switches.COCPolicyName), func(t *testing.T) {
 			got := systemPolicies(c.switches)
 			for _, name := range c.has {
-				if len(named(got, name)) != 1 {
-					t.Errorf("%q is there %d times", name, len(named(got, name)))
+				if len(withName(got, name)) != 1 {
+					t.Errorf("%q is there %d times", name, len(withName(got, name)))
 				}
 			}
 			for _, name := range c.lacks {
-				if len(named(got, name)) != 0 {
+				if len(withName(got, name)) != 0 {
 					t.Errorf("%q is there", name)
 				}
 			}
@@ -235,7 +237,7 @@ func TestDuplicateDisplayName(t *testing.T) {
 		t.Errorf("%d policies instead of %d became %d", 4, len(got)-len(plain), len(got))
 	}
 	for _, name := range []string{nameIAMRead, nameRMSRead, nameDCSUser, nameCOCDefault} {
-		twins, first := named(got, name), named(plain, name)[0]
+		twins, first := withName(got, name), withName(plain, name)[0]
 		if len(twins) != 2 || twins[0].ID == twins[1].ID || twins[0].InternalName == twins[1].InternalName {
 			t.Errorf("%s: %+v", name, twins)
 			continue
