@@ -1,0 +1,208 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/report"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+func jsonOf(t testing.TB, run *auditor.Run) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := report.JSON(&b, run); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// documents are runs that together show everything that a document can hold.
+func documents(t testing.TB) map[string]*auditor.Run {
+	t.Helper()
+	pinned := cocBaseline()
+	pinned.Trust.ID = cocID
+	pinned.Required[1].Accepts = []string{"Config ReadOnlyAccess"}
+	few := slices.DeleteFunc(layouts(), func(f fixture) bool {
+		return !slices.Contains([]string{"beta-2024", "impostor", "refused", "not-enabled"}, f.name)
+	})
+	return map[string]*auditor.Run{
+		"report.json":  runOf(t, cloud{fixtures: few}),
+		"whole":        runOf(t, cloud{fixtures: layouts()}, pinned),
+		"unresolvable": runOf(t, cloud{fixtures: layouts()[:3], lacks: cocSelf}),
+		"empty.json":   runOf(t, cloud{}),
+	}
+}
+
+func TestJSONFollowsItsSchema(t *testing.T) {
+	met := map[string]int{}
+	for name, run := range documents(t) {
+		document := jsonOf(t, run)
+		v := validate(t, document)
+		for _, f := range v.faults {
+			t.Errorf("%s: %s", name, f)
+		}
+		for w, n := range v.applied {
+			met[w] += n
+		}
+		if strings.HasSuffix(name, ".json") {
+			golden(t, name, document)
+		}
+	}
+	s := readSchema(t)
+	for _, w := range places(s, "") {
+		if met[w] == 0 {
+			t.Errorf("no document holds what the schema describes at %s", w)
+		}
+	}
+	for _, w := range loose(s, "") {
+		t.Errorf("the schema does not name every field, or not as required, at %s", w)
+	}
+}
+
+func TestTheSchemaRefusesWhatItDoesNotDescribe(t *testing.T) {
+	document := jsonOf(t, runOf(t, cloud{fixtures: layouts()}))
+	for name, c := range map[string]struct {
+		change func(d map[string]any)
+		says   string
+	}{
+		"another form":      {func(d map[string]any) { d["schema"] = "agencyaudit.report/v2" }, "is not agencyaudit.report/v1"},
+		"an unknown field":  {func(d map[string]any) { d["sweeps"].([]any)[0].(map[string]any)["colour"] = "red" }, "does not know"},
+		"a missing field":   {func(d map[string]any) { delete(d["run"].(map[string]any), "complete") }, "complete is missing"},
+		"an unknown state":  {func(d map[string]any) { d["sweeps"].([]any)[0].(map[string]any)["state"] = "fine" }, "none of"},
+		"an unknown reason": {func(d map[string]any) { d["run"].(map[string]any)["unknown_reasons"] = map[string]any{"boredom": 1.0} }, "none of"},
+		"a local time":      {func(d map[string]any) { d["run"].(map[string]any)["ended_at"] = "2026-11-23T12:00:00+08:00" }, "does not match"},
+		"no time":           {func(d map[string]any) { d["run"].(map[string]any)["ended_at"] = "soonZ" }, "parsing time"},
+		"a negative count":  {func(d map[string]any) { d["sweeps"].([]any)[0].(map[string]any)["requests"] = -1.0 }, "less than"},
+		"a broken count":    {func(d map[string]any) { d["sweeps"].([]any)[0].(map[string]any)["requests"] = 1.5 }, "is not"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d map[string]any
+			if err := json.Unmarshal(document, &d); err != nil {
+				t.Fatal(err)
+			}
+			c.change(d)
+			changed, err := json.Marshal(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := validate(t, changed); len(v.faults) == 0 || !strings.Contains(strings.Join(v.faults, "\n"), c.says) {
+				t.Errorf("faults %q, want one that says %q", v.faults, c.says)
+			}
+		})
+	}
+}
+
+// Every rule, state and reason of the program must be a value of the schema, which lists them.
+func TestTheSchemaListsWhatTheRulesHave(t *testing.T) {
+	s := readSchema(t)["$defs"].(map[string]any)
+	enum := func(path ...string) []string {
+		at := s[path[0]].(map[string]any)
+		for _, p := range path[1:] {
+			at = at["properties"].(map[string]any)[p].(map[string]any)
+		}
+		var out []string
+		for _, v := range at["enum"].([]any) {
+			if v != nil {
+				out = append(out, v.(string))
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	sorted := func(list []string) []string { slices.Sort(list); return list }
+	var ids, reasons, states, kinds []string
+	for _, r := range rules.Rules() {
+		ids = append(ids, r.ID)
+	}
+	for _, r := range rules.Reasons() {
+		reasons = append(reasons, string(r))
+	}
+	for _, x := range rules.States() {
+		states = append(states, string(x))
+	}
+	for _, k := range rules.Planes() {
+		kinds = append(kinds, string(k))
+	}
+	for name, c := range map[string]struct{ schema, rules []string }{
+		"rules":   {enum("finding", "rule"), sorted(ids)},
+		"reasons": {enum("reason"), sorted(reasons)},
+		"states":  {enum("sweep", "state"), sorted(states)},
+		"scopes":  {enum("kind"), sorted(kinds)},
+	} {
+		if !slices.Equal(c.schema, c.rules) {
+			t.Errorf("%s: the schema lists %v, the program has %v", name, c.schema, c.rules)
+		}
+	}
+}
+
+func TestJSONKeepsHostileNamesAndShowsThemHarmless(t *testing.T) {
+	hostile := "a\x1b[2J\u202eb\u200b\u2066\U000e0041\"\\</script>\u2028é中"
+	document := jsonOf(t, runOf(t, cloud{fixtures: []fixture{{name: hostile, grants: exact()}}}))
+	for _, r := range string(document) {
+		if r != '\n' && !unicode.IsPrint(r) {
+			t.Errorf("the document holds %U", r)
+		}
+	}
+	var d struct {
+		Sweeps []struct{ Account struct{ Name string } }
+	}
+	if err := json.Unmarshal(document, &d); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Sweeps[0].Account.Name; got != hostile {
+		t.Errorf("the name came back as %q, want %q", got, hostile)
+	}
+}
+
+func TestFindingsOfTheRunBelongToTheirBaseline(t *testing.T) {
+	one, two := cocBaseline(), cocBaseline()
+	two.Name, two.Agency = "other", "OtherAgency"
+	run := runOf(t, cloud{lacks: cocSelf}, one, two)
+	var d struct {
+		Findings []struct{ ID string }
+	}
+	if err := json.Unmarshal(jsonOf(t, run), &d); err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(d.Findings)
+	want := "[{baseline/unresolvable::ServiceAgencyForCOC:" + cocSelf + ":all_resources} {baseline/unresolvable::OtherAgency:" + cocSelf + ":all_resources}]"
+	if got != want {
+		t.Errorf("findings of the run\n got %s\nwant %s", got, want)
+	}
+}
+
+// full fails every write after the first n bytes, as a full disk does.
+type full struct{ n int }
+
+var errFull = errors.New("no space left")
+
+func (f *full) Write(p []byte) (int, error) {
+	if len(p) > f.n {
+		return f.n, errFull
+	}
+	f.n -= len(p)
+	return len(p), nil
+}
+
+func TestAFailedWriteIsAnError(t *testing.T) {
+	run := runOf(t, cloud{fixtures: layouts()})
+	for name, write := range map[string]func(*full) error{
+		"json":    func(w *full) error { return report.JSON(w, run) },
+		"table":   func(w *full) error { return report.Table(w, run, report.Options{}) },
+		"explain": func(w *full) error { return report.Explain(w, run, &run.Sweeps[0], report.Options{}) },
+	} {
+		for _, n := range []int{0, 100} {
+			if err := write(&full{n}); !errors.Is(err, errFull) {
+				t.Errorf("%s on a disk with %d bytes left: %v", name, n, err)
+			}
+		}
+	}
+}

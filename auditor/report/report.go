@@ -1,0 +1,207 @@
+// Package report shows one run: as a table for a person who wants the overview, as everything there is to say about one
+// account, and as a published, versioned JSON document for programs.
+//
+// Each function writes the same bytes for the same run. Names come from clouds and are hostile until proved otherwise:
+// every text output passes them through Escape, and the JSON document carries them exactly, with whatever a terminal could
+// act on written as JSON escapes. Functions of this package may be called from many goroutines at once.
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// DefaultWidth is the width of text where no terminal says another one, in columns.
+const DefaultWidth = 100
+
+// minWidth is the least width at which the columns of a table still hold words.
+const minWidth = 60
+
+// Options are how text is laid out.
+type Options struct {
+	// Width is the number of columns that no line exceeds. Zero is DefaultWidth; less than 60 is 60.
+	Width int
+	// Color allows terminal colours. Colours never carry what the words do not say.
+	Color bool
+	// Verbose also lists the accounts in which nothing is wrong, and the findings of severity info.
+	Verbose bool
+	// Explain is the command that explains an account when the account is added to it. Empty is "agencyaudit explain".
+	Explain string
+	// Restricted says that the run was of chosen accounts rather than of all: then no account's trust was compared with
+	// that of the rest of the fleet, and the text says so.
+	Restricted bool
+}
+
+func (o Options) width() int { return max(cmp.Or(o.Width, DefaultWidth), minWidth) }
+
+// The colours, as the parameters of a terminal's SGR sequence.
+const (
+	bold    = "1"
+	dim     = "2"
+	red     = "31"
+	boldRed = "1;31"
+	green   = "32"
+	yellow  = "33"
+	blue    = "34"
+	magenta = "35"
+	cyan    = "36"
+)
+
+// paint colours one line of text.
+func (o Options) paint(color, s string) string {
+	if !o.Color || color == "" || s == "" {
+		return s
+	}
+	return "\x1b[" + color + "m" + s + "\x1b[0m"
+}
+
+func stateColor(s rules.State) string {
+	switch s {
+	case rules.StateUnknown:
+		return magenta
+	case rules.StateDrifted:
+		return red
+	case rules.StateWaived:
+		return blue
+	case rules.StateCompliant:
+		return green
+	}
+	return dim
+}
+
+func severityColor(s rules.Severity) string {
+	switch s {
+	case rules.Critical:
+		return boldRed
+	case rules.High:
+		return red
+	case rules.Warning:
+		return yellow
+	}
+	return cyan
+}
+
+// stateWords names a state for people.
+func stateWords(s rules.State) string { return strings.ReplaceAll(string(s), "_", " ") }
+
+// scopeWords names a kind of scope inside a sentence.
+func scopeWords(k rules.ScopeKind) string {
+	switch k {
+	case rules.Global:
+		return "global service"
+	case rules.AllResources:
+		return "all resources"
+	case rules.Project:
+		return "project"
+	case rules.EnterpriseProject:
+		return "enterprise project"
+	case rules.Identity:
+		return "identity policy, v5"
+	}
+	return string(k)
+}
+
+// heldAt names the scopes at which a finding's grants hold; many projects are counted.
+func heldAt(grants []rules.Grant) string {
+	if len(grants) == 0 {
+		return ""
+	}
+	kind := grants[0].Scope.Kind
+	if kind != rules.Project && kind != rules.EnterpriseProject {
+		return scopeWords(kind)
+	}
+	if len(grants) == 1 {
+		return scopeWords(kind) + " " + cmp.Or(grants[0].Scope.Name, grants[0].Scope.ID)
+	}
+	return plural(len(grants), scopeWords(kind))
+}
+
+// short says in a few words what a finding is about, as a line of the overview.
+func short(f rules.Finding) string {
+	policy := cmp.Or(f.Policy, "policy with the id "+f.PolicyID)
+	var s string
+	switch f.Rule {
+	case rules.RuleMissing:
+		s = fmt.Sprintf("missing %s (%s)", policy, scopeWords(f.Scope))
+	case rules.RuleNarrower:
+		s = fmt.Sprintf("narrower %s (%s instead of %s)", policy, heldAt(f.Grants), scopeWords(f.Scope))
+	case rules.RuleWider:
+		s = fmt.Sprintf("wider %s (%s)", policy, heldAt(f.Grants))
+	case rules.RuleExcess:
+		s = fmt.Sprintf("excess %s (%s)", policy, heldAt(f.Grants))
+	case rules.RuleRedundant:
+		s = fmt.Sprintf("redundant %s (%s)", policy, heldAt(f.Grants))
+	case rules.RuleImpostor:
+		s = fmt.Sprintf("impostor: custom policy named %s (%s)", policy, heldAt(f.Grants))
+	default:
+		s = strings.TrimSuffix(f.Message, ".")
+	}
+	if f.Cohort != "" {
+		s += " · " + f.Cohort
+	}
+	return s
+}
+
+// plural counts things: "1 account", "2 accounts".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if strings.HasSuffix(noun, "y") {
+		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(noun, "y"))
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// instant writes a time for people, to the second and in UTC.
+func instant(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// seconds writes a duration for people.
+func seconds(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
+
+// accounts counts the different accounts of a run, which has a sweep for each account and baseline.
+func accounts(run *auditor.Run) int {
+	ids := make(map[string]bool, len(run.Sweeps))
+	for i := range run.Sweeps {
+		ids[run.Sweeps[i].Report.Account.ID] = true
+	}
+	return len(ids)
+}
+
+// baselineOf returns the run's baseline of that name. A report always names one of them; one that does not is shown with
+// an empty baseline rather than not at all.
+func baselineOf(run *auditor.Run, name string) rules.Baseline {
+	for _, b := range run.Baselines {
+		if b.Name == name {
+			return b
+		}
+	}
+	return rules.Baseline{Name: name}
+}
+
+// about returns, for each finding of the run, the baseline that it is about. The findings stand in the order of the
+// baselines and of their requirements, so that two baselines that require the same policy are told apart.
+func about(run *auditor.Run) []rules.Baseline {
+	out := make([]rules.Baseline, 0, len(run.Findings))
+	for _, b := range run.Baselines {
+		for _, r := range b.Required {
+			if len(out) < len(run.Findings) && run.Findings[len(out)].Policy == r.Policy && run.Findings[len(out)].Scope == r.Scope {
+				out = append(out, b)
+			}
+		}
+	}
+	return append(out, make([]rules.Baseline, len(run.Findings)-len(out))...)
+}

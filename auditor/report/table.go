@@ -1,0 +1,361 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// How long names and sentences may be in the overview before they are shortened in the middle.
+const (
+	maxName     = 160
+	maxSentence = 480
+)
+
+// Table writes the overview of a run: which accounts are not as they should be, the worst first, what is the matter with
+// each, and what to do next. Its error is the writer's.
+func Table(w io.Writer, run *auditor.Run, o Options) error {
+	p := &page{o: o}
+	p.head(run)
+	p.sweeps(run)
+	p.runFindings(run)
+	p.closing(run)
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+// page is text in the making.
+type page struct {
+	o Options
+	b strings.Builder
+}
+
+// say writes one paragraph, wrapped, its first line behind first and the others behind as many spaces.
+func (p *page) say(first, s string) { p.paint(first, "", s) }
+
+// paint is say in a colour, which does not colour what stands before the paragraph.
+func (p *page) paint(first, color, s string) {
+	indent := text.StringWidthWithoutEscSequences(first)
+	for i, line := range wrap(s, max(p.o.width()-indent, 1)) {
+		if i > 0 {
+			first = strings.Repeat(" ", indent)
+		}
+		if line == "" {
+			first = strings.TrimRight(first, " ")
+		}
+		p.b.WriteString(first + p.o.paint(color, line) + "\n")
+	}
+}
+
+func (p *page) gap() { p.b.WriteByte('\n') }
+
+// column is one column of a grid.
+type column struct {
+	title string
+	// max is the most columns of text that it takes; zero is whatever the other ones leave.
+	max int
+}
+
+// cell is one cell of a grid, still unwrapped, and its colour.
+type cell struct {
+	text, color string
+}
+
+const gutter = 2
+
+// grid writes rows under headings, each line behind indent spaces. Cells are wrapped, never cut off: every line fits into
+// the page, since the one column without a maximum takes what the others leave.
+func (p *page) grid(indent int, columns []column, rows [][]cell) {
+	widths := make([]int, len(columns))
+	left := p.o.width() - indent - gutter*(len(columns)-1)
+	for i, c := range columns {
+		if c.max == 0 {
+			continue
+		}
+		w := text.StringWidthWithoutEscSequences(c.title)
+		for _, row := range rows {
+			w = max(w, text.LongestLineLen(row[i].text))
+		}
+		widths[i] = min(w, c.max)
+		left -= widths[i]
+	}
+	for i, c := range columns {
+		if c.max == 0 {
+			widths[i] = left
+		}
+	}
+	narrow(widths, columns)
+	t := table.NewWriter()
+	t.SetStyle(gridStyle())
+	t.SuppressTrailingSpaces()
+	head := make([]cell, len(columns))
+	for i, c := range columns {
+		head[i] = cell{c.title, bold}
+	}
+	t.AppendHeader(p.row(head, widths))
+	for _, row := range rows {
+		t.AppendRow(p.row(row, widths))
+	}
+	for line := range strings.Lines(t.Render() + "\n") {
+		p.b.WriteString(strings.Repeat(" ", indent) + line)
+	}
+}
+
+// row wraps and colours the cells of one row.
+func (p *page) row(cells []cell, widths []int) table.Row {
+	out := make(table.Row, len(cells))
+	for i, c := range cells {
+		var lines []string
+		for paragraph := range strings.SplitSeq(c.text, "\n") { // Escape leaves no line break but those of this package
+			lines = append(lines, wrap(paragraph, widths[i])...)
+		}
+		for j := range lines {
+			lines[j] = p.o.paint(c.color, lines[j])
+		}
+		out[i] = strings.Join(lines, "\n")
+	}
+	return out
+}
+
+// narrow takes from the widest of the columns with a maximum until the one without has room for words.
+func narrow(widths []int, columns []column) {
+	const least = 16
+	rest := slices.IndexFunc(columns, func(c column) bool { return c.max == 0 })
+	for widths[rest] < least {
+		widest := -1
+		for i := range widths {
+			if i != rest && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		widths[widest]--
+		widths[rest]++
+	}
+}
+
+// gridStyle separates columns by two spaces and nothing else, so that a line can be read, copied and searched.
+func gridStyle() table.Style {
+	s := table.StyleDefault
+	s.Box.PaddingLeft, s.Box.PaddingRight = "", strings.Repeat(" ", gutter)
+	s.Options = table.Options{}
+	s.Format.Header = text.FormatDefault
+	return s
+}
+
+func (p *page) head(run *auditor.Run) {
+	n := accounts(run)
+	p.say("", fmt.Sprintf("%s read in %s, %s (run %s, agencyaudit %s)", plural(n, "account"), seconds(run.EndedAt.Sub(run.StartedAt)),
+		instant(run.StartedAt), Escape(run.ID), Escape(run.Program)))
+	for _, b := range run.Baselines {
+		p.say("", fmt.Sprintf("Baseline %s: agency %s, %s (%s, %s)", Escape(b.Name), Escape(b.Agency),
+			plural(len(b.Required), "required grant"), Escape(b.Source), Escape(b.SourceDate)))
+	}
+	p.gap()
+	used := 0
+	for _, s := range rules.States() {
+		count := fmt.Sprintf("%d %s", run.States[s], stateWords(s))
+		switch {
+		case used == 0:
+		case used+3+len(count) > p.o.width():
+			p.gap()
+			used = 0
+		default:
+			p.b.WriteString("   ")
+			used += 3
+		}
+		used += len(count)
+		color := stateColor(s)
+		if run.States[s] == 0 {
+			color = dim
+		}
+		p.b.WriteString(p.o.paint(color, count))
+	}
+	p.gap()
+}
+
+// shown says whether the overview has rows for a sweep, and findings which of its findings.
+func (p *page) shown(s *auditor.Sweep) bool {
+	return p.o.Verbose || s.Report.State != rules.StateCompliant && s.Report.State != rules.StateNotEnabled
+}
+
+func (p *page) findings(r *rules.Report) []rules.Finding {
+	return slices.DeleteFunc(slices.Clone(r.Findings), func(f rules.Finding) bool { return !p.o.Verbose && !f.Severity.Drift() })
+}
+
+// sweeps writes a row for each finding of each sweep that is shown: states in their order, then the severity of the worst
+// finding, then the order of the run.
+func (p *page) sweeps(run *auditor.Run) {
+	var shown []*auditor.Sweep
+	names := map[string]string{} // displayed name → id of the account that bears it
+	shared := map[string]bool{}  // displayed names that different accounts bear
+	for i := range run.Sweeps {
+		s := &run.Sweeps[i]
+		name := elide(s.Report.Account.Name, maxName)
+		if id, ok := names[name]; ok && id != s.Report.Account.ID {
+			shared[name] = true
+		}
+		names[name] = s.Report.Account.ID
+		if p.shown(s) {
+			shown = append(shown, s)
+		}
+	}
+	if len(shown) == 0 {
+		return
+	}
+	slices.SortStableFunc(shown, func(a, b *auditor.Sweep) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(rules.States(), a.Report.State), slices.Index(rules.States(), b.Report.State)),
+			cmp.Compare(worst(&a.Report), worst(&b.Report)),
+		)
+	})
+	columns := []column{{"ACCOUNT", 32}, {"STATE", 11}, {"SEVERITY", 8}, {"WHAT", 0}}
+	several := len(run.Baselines) > 1
+	if several {
+		columns = slices.Insert(columns, 1, column{"BASELINE", 16})
+		columns[0].max = 24
+	}
+	var rows [][]cell
+	for _, s := range shown {
+		r := &s.Report
+		name := cmp.Or(elide(r.Account.Name, maxName), Escape(r.Account.ID))
+		if shared[name] {
+			name += "\n" + Escape(r.Account.ID)
+		}
+		first := []cell{{name, ""}, {stateWords(r.State), stateColor(r.State)}}
+		if several {
+			first = slices.Insert(first, 1, cell{Escape(r.Baseline), ""})
+		}
+		for i, w := range p.what(r) {
+			if i > 0 {
+				first = make([]cell, len(first))
+			}
+			rows = append(rows, slices.Concat(first, w))
+		}
+	}
+	p.gap()
+	p.grid(0, columns, rows)
+}
+
+// worst is the rank of the first finding's severity, the findings being in their order; reports without one come last.
+func worst(r *rules.Report) int {
+	order := []rules.Severity{rules.Critical, rules.High, rules.Warning, rules.Info}
+	if len(r.Findings) == 0 {
+		return len(order)
+	}
+	return slices.Index(order, r.Findings[0].Severity)
+}
+
+// what returns severity and words for each line that the overview has on one sweep, at least one.
+func (p *page) what(r *rules.Report) [][]cell {
+	var out [][]cell
+	if u := r.Unknown; u != nil {
+		said := string(u.Reason) + ": " + elide(u.Detail, maxSentence)
+		if u.RequestID != "" {
+			said += " (request id " + Escape(u.RequestID) + ")"
+		}
+		if u.Remedy != "" {
+			said += "\n→ " + elide(u.Remedy, maxSentence)
+		}
+		out = append(out, []cell{{}, {said, ""}})
+	}
+	for _, f := range p.findings(r) {
+		out = append(out, []cell{{string(f.Severity), severityColor(f.Severity)}, {elide(short(f), maxSentence), ""}})
+	}
+	switch {
+	case r.State == rules.StateNotEnabled:
+		out = append(out, []cell{{}, {"no agency " + Escape(r.AgencyName) + ", and none is required here", dim}})
+	case r.State == rules.StateCompliant && len(r.Findings) == 0:
+		out = append(out, []cell{{}, {"as the baseline asks", dim}})
+	}
+	if len(out) == 0 {
+		out = append(out, []cell{{}, {}})
+	}
+	return out
+}
+
+func (p *page) runFindings(run *auditor.Run) {
+	if len(run.Findings) == 0 {
+		return
+	}
+	p.gap()
+	p.paint("", bold, "ABOUT THE WHOLE RUN")
+	of := about(run)
+	for i, f := range run.Findings {
+		p.paint(p.o.label(f.Severity), "", elide(f.Message, maxSentence))
+		for _, c := range f.Consequences {
+			p.say("          ", elide(c, maxSentence))
+		}
+		for _, way := range rules.Remedies(of[i], f) {
+			p.say("          → ", elide(way.Where+": "+strings.Join(way.Steps, " "), 2*maxSentence))
+		}
+	}
+}
+
+// label is a severity in a column of its own.
+func (o Options) label(s rules.Severity) string {
+	return o.paint(severityColor(s), string(s)) + strings.Repeat(" ", max(10-len(s), 1))
+}
+
+// closing says what the counts do and do not mean, and what to do next.
+func (p *page) closing(run *auditor.Run) {
+	p.gap()
+	hidden := 0
+	var next *rules.Report // the account to look at first
+	for i := range run.Sweeps {
+		r := &run.Sweeps[i].Report
+		hidden += len(r.Findings) - len(p.findings(r))
+		if r.State == rules.StateDrifted && (next == nil || worst(r) < worst(next)) {
+			next = r
+		}
+	}
+	if hidden > 0 {
+		p.say("", plural(hidden, "finding")+" of severity info not shown; --verbose shows all.")
+	}
+	if n := run.States[rules.StateUnknown]; n > 0 {
+		noun := "account"
+		if len(run.Baselines) > 1 {
+			noun = "agency"
+		}
+		p.say("", plural(n, noun)+" could not be judged. Unknown is neither compliant nor drifted: the answer above is not whole.")
+		for i := range run.Sweeps {
+			if r := &run.Sweeps[i].Report; next == nil && r.State == rules.StateUnknown {
+				next = r
+			}
+		}
+	}
+	if p.o.Restricted {
+		p.say("", notCompared)
+	}
+	switch {
+	case len(run.Sweeps) == 0:
+		p.say("", "There was no account to read, so nothing is known.")
+	case next != nil:
+		p.say("", "What this means for an account, and how to put it right by hand, step by step:")
+		p.say("  ", cmp.Or(p.o.Explain, "agencyaudit explain")+" "+argument(next.Account))
+	case p.o.Restricted:
+		p.say("", "The chosen accounts were read, and none has drifted.")
+	default:
+		p.say("", "Every account was read, and none has drifted.")
+	}
+}
+
+const notCompared = "Only chosen accounts were read, so no trust was compared with the rest of the fleet's; a run of all accounts does that."
+
+// argument is the account as the argument of a command that a person can paste: its name where it is harmless, else its id.
+func argument(a rules.Account) string {
+	harmless := func(r rune) bool {
+		return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	}
+	if a.Name == "" || a.Name[0] == '-' || strings.ContainsFunc(a.Name, func(r rune) bool { return !harmless(r) }) {
+		return Escape(a.ID)
+	}
+	return a.Name
+}

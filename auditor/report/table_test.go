@@ -1,0 +1,190 @@
+package report_test
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/report"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+func tableOf(t testing.TB, run *auditor.Run, o report.Options) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := report.Table(&b, run, o); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func explainOf(t testing.TB, run *auditor.Run, o report.Options) string {
+	t.Helper()
+	var b bytes.Buffer
+	for i := range run.Sweeps {
+		b.WriteString(strings.Repeat("=", 20) + "\n")
+		if err := report.Explain(&b, run, &run.Sweeps[i], o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+func TestTable(t *testing.T) {
+	run := runOf(t, cloud{fixtures: layouts()})
+	golden(t, "table.txt", []byte(tableOf(t, run, report.Options{})))
+	golden(t, "table_verbose.txt", []byte(tableOf(t, run, report.Options{Verbose: true})))
+	golden(t, "table_unresolvable.txt", []byte(tableOf(t, runOf(t, cloud{fixtures: layouts()[:3], lacks: cocSelf}), report.Options{})))
+}
+
+func TestExplain(t *testing.T) {
+	golden(t, "explain.txt", []byte(explainOf(t, runOf(t, cloud{fixtures: layouts()}), report.Options{})))
+	golden(t, "explain_unresolvable.txt", []byte(explainOf(t, runOf(t, cloud{fixtures: layouts()[2:3], lacks: cocSelf}), report.Options{Restricted: true})))
+}
+
+var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// wide are accounts whose every name is as long as anything can be, or longer.
+func wide() []fixture {
+	long := layouts()
+	for i := range long {
+		long[i].name = fmt.Sprint(long[i].name, " ", strings.Repeat("账号name-", 40), i, strings.Repeat("x", 20*i))
+		for j := range long[i].grants {
+			g := &long[i].grants[j]
+			if g.Scope.ID != "" {
+				g.Scope.Name = strings.Repeat("project", 30)
+			}
+		}
+	}
+	long[3].grants = append(long[3].grants, grant(strings.Repeat("Policy", 40)+"FullAccess", rules.Global), grant(strings.Repeat("名", 2000), rules.Global))
+	long[0].unknown = &rules.Unknown{
+		Reason: rules.ReasonUnauthenticated, Detail: strings.Repeat("d", 300) + strings.Repeat(" detail", 100), Remedy: strings.Repeat("remedy ", 90),
+		RequestID: strings.Repeat("r", 150),
+	}
+	return long
+}
+
+func TestNoLineIsTooWide(t *testing.T) {
+	other := cocBaseline()
+	other.Name, other.Source = strings.Repeat("other", 20), strings.Repeat("source ", 50)
+	for name, run := range map[string]*auditor.Run{
+		"layouts":       runOf(t, cloud{fixtures: layouts()}),
+		"long names":    runOf(t, cloud{fixtures: wide()}),
+		"two baselines": runOf(t, cloud{fixtures: layouts()}, cocBaseline(), other),
+		"unresolvable":  runOf(t, cloud{fixtures: wide(), lacks: cocSelf}),
+		"empty":         runOf(t, cloud{}),
+	} {
+		for _, width := range []int{0, 1, 60, 61, 80, 100, 140, 200} {
+			for _, o := range []report.Options{
+				{Width: width}, {Width: width, Color: true, Verbose: true, Restricted: true, Explain: "agencyaudit explain --config " + strings.Repeat("deep/", 40)},
+			} {
+				limit := max(width, 60)
+				if width == 0 {
+					limit = 100
+				}
+				for kind, out := range map[string]string{"table": tableOf(t, run, o), "explain": explainOf(t, run, o)} {
+					for line := range strings.Lines(out) {
+						if w := text.StringWidthWithoutEscSequences(sgr.ReplaceAllString(strings.TrimSuffix(line, "\n"), "")); w > limit {
+							t.Errorf("%s, %s at %+v: a line of %d columns: %s", name, kind, o, w, line)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestColoursSayNothingThatTheWordsDoNot(t *testing.T) {
+	run := runOf(t, cloud{fixtures: layouts()})
+	for kind, of := range map[string]func(testing.TB, *auditor.Run, report.Options) string{"table": tableOf, "explain": explainOf} {
+		plain, colored := of(t, run, report.Options{}), of(t, run, report.Options{Color: true})
+		if strings.Contains(plain, "\x1b") {
+			t.Errorf("%s: escape sequences without colour", kind)
+		}
+		if !strings.Contains(colored, "\x1b[1;31m") {
+			t.Errorf("%s: no colour", kind)
+		}
+		if got := sgr.ReplaceAllString(colored, ""); got != plain {
+			t.Errorf("%s: without its colours the coloured text is\n%s\nwant\n%s", kind, got, plain)
+		}
+	}
+}
+
+// A finding is never lost in the overview: each one of warning or worse has its row, and the rest is counted.
+func TestTheOverviewLeavesOutNothing(t *testing.T) {
+	run := runOf(t, cloud{fixtures: layouts()})
+	out := tableOf(t, run, report.Options{Width: 200})
+	for _, s := range run.Sweeps {
+		r := s.Report
+		quiet := r.State == rules.StateCompliant || r.State == rules.StateNotEnabled
+		first := strings.Fields(report.Escape(r.Account.Name))[0]
+		if shown := strings.Contains(out, "\n"+first); shown == quiet {
+			t.Errorf("account %q, which is %s: shown is %v", r.Account.Name, r.State, shown)
+		}
+	}
+	if !strings.Contains(out, "3 findings of severity info not shown") {
+		t.Error("the hidden findings are not counted")
+	}
+}
+
+func TestAccountsOfTheSameNameAreToldApart(t *testing.T) {
+	run := runOf(t, cloud{fixtures: []fixture{{name: "twin", grants: exact(grant("FullAccess", rules.Global))}, {name: "single", absent: true, require: true}}})
+	twin := run.Sweeps[1]
+	twin.Report.Account.ID = hex("d", "the other twin")
+	run.Sweeps = append(run.Sweeps, twin)
+	out := tableOf(t, run, report.Options{})
+	if !strings.Contains(out, hex("d", "twin")) || !strings.Contains(out, hex("d", "the other twin")) {
+		t.Errorf("the twins' ids are not shown:\n%s", out)
+	}
+	if strings.Contains(out, hex("d", "single")) {
+		t.Errorf("the id of an account with a name of its own is shown:\n%s", out)
+	}
+}
+
+func TestTheCommandToGoOnWithCanBePasted(t *testing.T) {
+	for name, want := range map[string]string{
+		"prod-eu.1":  "\n  agencyaudit explain prod-eu.1\n",
+		"prod eu":    "\n  agencyaudit explain " + hex("d", "prod eu") + "\n",
+		"$(rm -rf)":  "\n  agencyaudit explain " + hex("d", "$(rm -rf)") + "\n",
+		"--config=x": "\n  agencyaudit explain " + hex("d", "--config=x") + "\n",
+	} {
+		if out := tableOf(t, runOf(t, cloud{fixtures: []fixture{{name: name, absent: true, require: true}}}), report.Options{}); !strings.HasSuffix(out, want) {
+			t.Errorf("the table ends in %q, want %q", out[max(0, len(out)-100):], want)
+		}
+	}
+}
+
+// What is good news and what is not.
+func TestTheClosingLineIsTrue(t *testing.T) {
+	good := []fixture{{name: "exact", grants: exact()}, {name: "not-enabled", absent: true}}
+	refused := layout("refused")
+	for name, c := range map[string]struct {
+		fixtures []fixture
+		o        report.Options
+		says     string
+		never    string
+	}{
+		"all well":       {good, report.Options{}, "Every account was read, and none has drifted.", "could not be judged"},
+		"one is unknown": {append(good, refused), report.Options{}, "1 account could not be judged", "none has drifted"},
+		"no account":     {nil, report.Options{}, "nothing is known", "none has drifted"},
+		"chosen ones":    {good, report.Options{Restricted: true}, "Only chosen accounts were read", "Every account was read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := strings.ReplaceAll(tableOf(t, runOf(t, cloud{fixtures: c.fixtures}), c.o), "\n", " ")
+			if !strings.Contains(out, c.says) || strings.Contains(out, c.never) {
+				t.Errorf("the table must say %q and not %q:\n%s", c.says, c.never, out)
+			}
+		})
+	}
+}
+
+func layout(name string) fixture {
+	all := layouts()
+	return all[slices.IndexFunc(all, func(f fixture) bool { return f.name == name })]
+}
