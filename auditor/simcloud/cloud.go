@@ -1,9 +1,15 @@
 package simcloud
 
 import (
-	"errors"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
-	"net/http"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,18 +21,180 @@ type Cloud struct {
 	// Log receives what the HTTP servers complain about, failed handshakes for instance. Nil discards it. It must be set
 	// before Start.
 	Log *slog.Logger
+
+	// region is the site's one region, and site the base of every link in an answer: the name of the real host, so that
+	// answers do not depend on where the simulation listens.
+	region, site string
+	// operations is what the cloud can do; an operation's index is its place here.
+	operations      []operation
+	assumeOperation int
+	routes          *route
+
+	// system are the system-defined policies in the order of the catalogue; identity policies are in identities.
+	system       []*policy
+	identities   []*policy
+	systemByID   map[string]*policy
+	systemByName map[string][]*policy
+	declared     []Policy
+	rolePages    rolePages
+
+	// accounts in the order of the organization. The set of accounts and of permanent keys never changes.
+	accounts       []*account
+	accountsByID   map[string]*account
+	accountsByName map[string]*account
+	// services are the service accounts by their name in lower case; outside are accounts beyond the organization that
+	// a trust names, by id.
+	services     map[string]Trust
+	outside      map[string]string
+	serviceNames map[string]string
+	keys         map[string]*accessKey
+	sessions     sessions
+
+	settingsMu sync.Mutex
+	settings   atomic.Pointer[settings]
+	journal    journal
+	// strangers counts the requests whose key is unknown.
+	strangers counts
 }
 
 // New makes a cloud of a copy of the organization: it derives the ids that are left out and resolves the names of
 // policies, trusted accounts and projects. The error is a Problems with every fault of the organization.
-func New(org *Organization) (*Cloud, error) { return nil, errors.New("simcloud: not built yet") }
+func New(org *Organization) (*Cloud, error) {
+	b := builder{c: &Cloud{
+		operations:     operations(),
+		systemByID:     map[string]*policy{},
+		systemByName:   map[string][]*policy{},
+		accountsByID:   map[string]*account{},
+		accountsByName: map[string]*account{},
+		services:       map[string]Trust{},
+		serviceNames:   map[string]string{},
+		outside:        map[string]string{},
+		keys:           map[string]*accessKey{},
+	}}
+	b.build(org)
+	if len(b.problems) > 0 {
+		return nil, b.problems
+	}
+	return b.c, nil
+}
 
-// ServeHTTP is the cloud's port: everything that the real cloud serves under its various hosts.
-func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {}
+// now is the cloud's time, in UTC.
+func (c *Cloud) now() time.Time {
+	if c.Now != nil {
+		return c.Now().UTC()
+	}
+	return time.Now().UTC()
+}
 
-// Control is the port of whoever steers the simulation; see docs/simcloud.md. It has no authentication.
-func (c *Cloud) Control() http.Handler { return http.NotFoundHandler() }
+// findAccount returns an account by name or id.
+func (c *Cloud) findAccount(name string) *account {
+	if a := c.accountsByID[name]; a != nil {
+		return a
+	}
+	return c.accountsByName[name]
+}
+
+// policyByID returns the system-defined policy of that id, or the account's own custom one.
+func (c *Cloud) policyByID(a *account, id string) *policy {
+	if p := c.systemByID[id]; p != nil {
+		return p
+	}
+	for _, p := range a.policies {
+		if p.ID == id {
+			return p
+		}
+	}
+	return nil
+}
 
 // Organization returns a deep copy of the true state, with all ids filled in: every grant has its PolicyID and the
-// display name, every trust its id, every project is listed. No read-after-write delay applies.
-func (c *Cloud) Organization() *Organization { return nil }
+// display name, every trust its id, every project is listed. No read-after-write delay applies. New makes the same
+// cloud of it again, but for temporary keys, which are forgotten.
+func (c *Cloud) Organization() *Organization {
+	out := &Organization{
+		Region:          c.region,
+		ServiceAccounts: maps.Clone(c.serviceNames),
+		Settings:        c.Settings(),
+		SystemPolicies:  clonePolicies(c.declared),
+		Accounts:        make([]Account, 0, len(c.accounts)),
+	}
+	for _, a := range c.accounts {
+		out.Accounts = append(out.Accounts, c.snapshot(a))
+	}
+	return out
+}
+
+// Catalogue returns a copy of every system-defined policy that the cloud knows, identity policies and hidden ones
+// included: what an oracle needs to name the ids of an Organization.
+func (c *Cloud) Catalogue() []Policy {
+	out := make([]Policy, 0, len(c.systemByID))
+	for _, p := range c.systemByID {
+		out = append(out, clonePolicy(p.Policy))
+	}
+	slices.SortFunc(out, func(a, b Policy) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// identityName is how an organization refers to an identity policy: by display name where that is enough.
+func (c *Cloud) identityName(a *account, p *policy) string {
+	if found, err := c.resolveIdentityPolicy(a, p.DisplayName); err == nil && found == p {
+		return p.DisplayName
+	}
+	return p.ID
+}
+
+func (c *Cloud) snapshot(a *account) Account {
+	out := Account{
+		ID: a.id, Name: a.name, Note: a.note, Status: "active", Planes: a.planes,
+		Projects: slices.Clone(a.projects), EnterpriseProjects: slices.Clone(a.enterprise),
+	}
+	if a.suspended.Load() {
+		out.Status = "suspended"
+	}
+	for _, u := range a.users {
+		v := u.User
+		v.Keys, v.Policies, v.Actions = slices.Clone(v.Keys), slices.Clone(v.Policies), slices.Clone(v.Actions)
+		out.Users = append(out.Users, v)
+	}
+	for _, p := range a.policies {
+		out.Policies = append(out.Policies, clonePolicy(p.Policy))
+	}
+	for _, g := range a.truth() {
+		v := Agency{
+			ID: g.id, Name: g.name, Trust: g.trust.Trust, Description: g.description,
+			CreatedAt: g.createdAt, ExpiresAt: g.expiresAt,
+		}
+		for _, x := range g.grants {
+			v.Grants = append(v.Grants, Grant{
+				Policy: x.policy.DisplayName, PolicyID: x.policy.ID, Custom: x.policy.owner != nil,
+				Scope: x.scope.String(), In: x.in,
+			})
+		}
+		for _, x := range g.attached {
+			v.Attached = append(v.Attached, c.identityName(a, x.policy))
+		}
+		out.Agencies = append(out.Agencies, v)
+	}
+	return out
+}
+
+func clonePolicy(p Policy) Policy {
+	p.Allow, p.Depends, p.Resources = slices.Clone(p.Allow), slices.Clone(p.Depends), slices.Clone(p.Resources)
+	return p
+}
+
+func clonePolicies(in []Policy) []Policy {
+	var out []Policy
+	for _, p := range in {
+		out = append(out, clonePolicy(p))
+	}
+	return out
+}
+
+// deriveID makes an id of names: 32 hexadecimal digits, the same ones every time.
+func deriveID(names ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(names, "\x00")))
+	return hex.EncodeToString(sum[:16])
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

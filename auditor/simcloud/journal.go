@@ -1,6 +1,10 @@
 package simcloud
 
-import "time"
+import (
+	"slices"
+	"sync"
+	"time"
+)
 
 // Write is one write that a client asked for and the cloud accepted.
 type Write struct {
@@ -25,5 +29,23 @@ type Write struct {
 	NoChange bool `json:"no_change,omitempty"`
 }
 
-// Journal returns every write that was accepted, in the order in which they were applied. Drift is not in it.
-func (c *Cloud) Journal() []Write { return nil }
+// journal is the list of writes. The lock of the account that a write changes is held while it is added, so that the
+// order of the journal is the order in which the writes of an account were applied.
+type journal struct {
+	mu     sync.Mutex
+	writes []Write
+}
+
+func (j *journal) add(w Write) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.writes = append(j.writes, w)
+}
+
+// Journal returns every write that was accepted, in the order in which they were applied. Drift is not in it, and
+// neither are temporary keys, which change nothing.
+func (c *Cloud) Journal() []Write {
+	c.journal.mu.Lock()
+	defer c.journal.mu.Unlock()
+	return slices.Clone(c.journal.writes)
+}

@@ -54,7 +54,7 @@ type User struct {
 	ID   string `yaml:"id" json:"id"`
 	Name string `yaml:"name" json:"name"`
 	Keys []Key  `yaml:"keys" json:"keys"`
-	// Policies by display name: system-defined ones, or custom ones of the account.
+	// Policies by display name or id: system-defined ones, or custom ones of the account.
 	Policies []string `yaml:"policies" json:"policies"`
 	// Actions are allowed beside the policies: service:resource:operation, each part with * as a wildcard.
 	Actions []string `yaml:"actions" json:"actions"`
@@ -85,6 +85,8 @@ type Policy struct {
 	// Resources limits the statement to what these paths name, which makes sense for the actions that assume an agency
 	// only: /iam/agencies/AGENCY_ID. None is no limit.
 	Resources []string `yaml:"resources" json:"resources"`
+	// Hidden policies can be granted, but neither lists nor look-ups of policies know them.
+	Hidden bool `yaml:"hidden" json:"hidden"`
 	// Description is shown by the API.
 	Description string `yaml:"description" json:"description"`
 }
@@ -94,17 +96,18 @@ type Agency struct {
 	ID   string `yaml:"id" json:"id"`
 	Name string `yaml:"name" json:"name"`
 	// Trust is the account that may use the agency. One of its fields is enough when it names a service account or an
-	// account of the file.
-	Trust       Trust     `yaml:"trust" json:"trust"`
-	Description string    `yaml:"description" json:"description"`
-	CreatedAt   time.Time `yaml:"created_at" json:"created_at"`
+	// account of the file. Trust with both names an account outside of the file.
+	Trust       Trust  `yaml:"trust" json:"trust"`
+	Description string `yaml:"description" json:"description"`
+	// CreatedAt is 2025-01-01 when it is left out.
+	CreatedAt time.Time `yaml:"created_at" json:"created_at"`
 	// ExpiresAt is zero for an agency that is valid for ever.
 	ExpiresAt time.Time `yaml:"expires_at" json:"expires_at"`
 	// ExpiresIn says the same relative to the moment of New, which turns it into ExpiresAt. Not both; a negative one has
 	// expired before New.
 	ExpiresIn time.Duration `yaml:"expires_in" json:"expires_in,omitempty"`
-	Grants    []Grant   `yaml:"grants" json:"grants"`
-	// Attached are the display names of identity policies (v5) that are attached to the agency.
+	Grants    []Grant       `yaml:"grants" json:"grants"`
+	// Attached are the display names or ids of identity policies (v5) that are attached to the agency.
 	Attached []string `yaml:"attached" json:"attached"`
 }
 
@@ -117,8 +120,9 @@ type Trust struct {
 
 // Grant gives an agency a policy at a scope.
 type Grant struct {
-	// Policy is a display name, PolicyID an id; one of the two. A display name that several policies bear is ambiguous
-	// and must be written as an id. Custom policies of the account win over system-defined ones only by id or Custom.
+	// Policy is a display name, PolicyID an id; one of the two, or both where they agree. A display name that several
+	// policies bear is ambiguous and must be written as an id. Custom policies of the account win over system-defined
+	// ones only by id or Custom.
 	Policy   string `yaml:"policy" json:"policy"`
 	PolicyID string `yaml:"policy_id" json:"policy_id"`
 	// Custom says that Policy names a custom policy of the account rather than a system-defined one.
@@ -163,18 +167,37 @@ type Failure struct {
 // Switches are the ambiguities of the documentation (huawei-iam-facts.md 13), each with its first value as default.
 // docs/simcloud.md says what each value does.
 type Switches struct {
-	RepeatGrant             string `yaml:"repeat_grant" json:"repeat_grant"`                           // 204, 409
-	RevokeMissing           string `yaml:"revoke_missing" json:"revoke_missing"`                       // 404, 204
-	ScopeTypeMismatch       string `yaml:"scope_type_mismatch" json:"scope_type_mismatch"`             // accept, 400, 403
-	Blacklist               string `yaml:"blacklist" json:"blacklist"`                                 // te_agency, both
-	AgencyNameFilter        string `yaml:"agency_name_filter" json:"agency_name_filter"`               // exact, substring, ignored
-	AssignmentsWithoutScope string `yaml:"assignments_without_scope" json:"assignments_without_scope"` // 400, domain
-	AssignmentsUnpaged      string `yaml:"assignments_unpaged" json:"assignments_unpaged"`             // capped, all
-	Throttle                string `yaml:"throttle" json:"throttle"`                                   // APIGW.0308, IAM.0012
-	RetryAfter              bool   `yaml:"retry_after" json:"retry_after"`
-	COCPolicyName           string `yaml:"coc_policy_name" json:"coc_policy_name"`               // default, service, both
-	RMSPolicyName           string `yaml:"rms_policy_name" json:"rms_policy_name"`               // rms, config, both
-	DuplicateDisplayName    bool   `yaml:"duplicate_display_name" json:"duplicate_display_name"` // every baseline policy exists under two ids
-	TrustNameCase           string `yaml:"trust_name_case" json:"trust_name_case"`               // lower, upper, absent
-	CreateTimeFormat        string `yaml:"create_time_format" json:"create_time_format"`         // no_zone, z, six_decimals
+	// RepeatGrant is the answer to a grant that exists: 204, 409.
+	RepeatGrant string `yaml:"repeat_grant" json:"repeat_grant"`
+	// RevokeMissing is the answer to revoking a grant that does not exist: 404, 204.
+	RevokeMissing string `yaml:"revoke_missing" json:"revoke_missing"`
+	// ScopeTypeMismatch is the answer to a grant whose policy is not shown at that scope: accept, 400, 403.
+	ScopeTypeMismatch string `yaml:"scope_type_mismatch" json:"scope_type_mismatch"`
+	// Blacklist is what cannot be granted for global services and all resources: te_agency, both (secu_admin too).
+	Blacklist string `yaml:"blacklist" json:"blacklist"`
+	// AgencyNameFilter is what the parameter name of ListAgencies does: exact, substring, ignored.
+	AgencyNameFilter string `yaml:"agency_name_filter" json:"agency_name_filter"`
+	// AssignmentsWithoutScope is the answer to role-assignments that name no scope: 400, domain.
+	AssignmentsWithoutScope string `yaml:"assignments_without_scope" json:"assignments_without_scope"`
+	// AssignmentsUnpaged is what role-assignments without page and per_page return: capped (the first 50), all.
+	AssignmentsUnpaged string `yaml:"assignments_unpaged" json:"assignments_unpaged"`
+	// Throttle is the shape of status 429: APIGW.0308, IAM.0012.
+	Throttle string `yaml:"throttle" json:"throttle"`
+	// RetryAfter adds the header Retry-After to status 429.
+	RetryAfter bool `yaml:"retry_after" json:"retry_after"`
+	// COCPolicyName says how COC's policy is called: default (COCServiceAgencyDefaultPolicy), service
+	// (COCServiceAgencyPolicy), both.
+	COCPolicyName string `yaml:"coc_policy_name" json:"coc_policy_name"`
+	// RMSPolicyName says how Config's read-only policy is called: rms (RMS ReadOnlyAccess), config
+	// (Config ReadOnlyAccess), both.
+	RMSPolicyName string `yaml:"rms_policy_name" json:"rms_policy_name"`
+	// DuplicateDisplayName has every policy of COC's table exist under two ids.
+	DuplicateDisplayName bool `yaml:"duplicate_display_name" json:"duplicate_display_name"`
+	// TrustNameCase is how answers write the names of trusted service accounts: lower, upper (op_svc_COC), absent.
+	TrustNameCase string `yaml:"trust_name_case" json:"trust_name_case"`
+	// CreateTimeFormat is how IAM v3 writes times: no_zone (2024-09-02T06:11:27.000000), z (2024-09-02T06:11:27Z),
+	// six_decimals (2024-09-02T06:11:27.000000Z).
+	CreateTimeFormat string `yaml:"create_time_format" json:"create_time_format"`
+	// UnlimitedDuration is how IAM v3 writes the duration of an agency that never ends: FOREVER, null.
+	UnlimitedDuration string `yaml:"unlimited_duration" json:"unlimited_duration"`
 }

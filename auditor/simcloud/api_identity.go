@@ -1,0 +1,214 @@
+package simcloud
+
+import (
+	"cmp"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// maxAttached is how many identity policies an agency may have. The real quota is not among the facts: our inference.
+const maxAttached = 10
+
+// v5Time is how IAM v5 writes times.
+const v5Time = "2006-01-02T15:04:05.000Z"
+
+// agencyV5 is an agency as IAM v5 shows it (facts 8). All agencies here are of the v3 kind: they have a trusted account
+// and no trust policy.
+type agencyV5 struct {
+	ID                 string      `json:"agency_id"`
+	Name               string      `json:"agency_name"`
+	URN                string      `json:"urn"`
+	Path               string      `json:"path"`
+	CreatedAt          string      `json:"created_at"`
+	Description        string      `json:"description"`
+	MaxSessionDuration int         `json:"max_session_duration"`
+	TrustDomainID      string      `json:"trust_domain_id"`
+	TrustDomainName    string      `json:"trust_domain_name,omitempty"`
+	Tags               *[]struct{} `json:"tags,omitempty"`
+}
+
+func (x *call) agencyV5(g *agency) agencyV5 {
+	return agencyV5{
+		ID: g.id, Name: g.name, URN: agencyURN(x.account, g), CreatedAt: g.createdAt.Format(v5Time),
+		Description: g.description, MaxSessionDuration: 3600,
+		TrustDomainID: g.trust.ID, TrustDomainName: x.trustName(g.trust),
+	}
+}
+
+// pageInfo is the end of every list of IAM v5: next_marker is absent on the last page (facts 8).
+type pageInfo struct {
+	NextMarker   string `json:"next_marker,omitempty"`
+	CurrentCount int    `json:"current_count"`
+}
+
+// markerPrefix tells a marker of this cloud from anything else.
+const markerPrefix = "after:"
+
+// markerPage returns the rows after the marker, at most as many as the limit says. Rows are ordered by id, and a marker
+// holds the last id that was seen, so that no row is lost when others come and go in between.
+func markerPage[T any](x *call, rows []T, id func(T) string) ([]T, pageInfo, *answer) {
+	if a := x.once(); a != nil {
+		return nil, pageInfo{}, a
+	}
+	limit, a := x.number("limit", 1, 200, 100)
+	if a != nil {
+		return nil, pageInfo{}, a
+	}
+	limit = x.cap(limit)
+	rows = slices.SortedFunc(slices.Values(rows), func(p, q T) int { return cmp.Compare(id(p), id(q)) })
+	if marker, given := x.get("marker"); given {
+		raw, err := base64.URLEncoding.DecodeString(marker)
+		after, ours := strings.CutPrefix(string(raw), markerPrefix)
+		if err != nil || !ours {
+			a := x.pap(http.StatusBadRequest, "PAP5.0010", "The marker is invalid", "")
+			return nil, pageInfo{}, &a
+		}
+		rows = slices.DeleteFunc(rows, func(r T) bool { return id(r) <= after })
+	}
+	info := pageInfo{CurrentCount: len(rows)}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		last := markerPrefix + id(rows[limit-1])
+		info = pageInfo{NextMarker: base64.URLEncoding.EncodeToString([]byte(last)), CurrentCount: limit}
+	}
+	return rows, info, nil
+}
+
+// listAgenciesV5 has no filter by name. Its agencies are of the v3 kind, whose path is empty.
+func (x *call) listAgenciesV5() answer {
+	agencies := x.listed()
+	if prefix, _ := x.get("path_prefix"); prefix != "" {
+		agencies = nil
+	}
+	page, info, a := markerPage(x, agencies, func(g *agency) string { return g.id })
+	if a != nil {
+		return *a
+	}
+	rows := make([]agencyV5, 0, len(page))
+	for _, g := range page {
+		rows = append(rows, x.agencyV5(g))
+	}
+	return ok(mustJSON(struct {
+		Agencies []agencyV5 `json:"agencies"`
+		PageInfo pageInfo   `json:"page_info"`
+	}{rows, info}))
+}
+
+func (x *call) noEntity(kind, id string) answer {
+	return x.pap(http.StatusNotFound, "PAP5.0012", "The "+kind+" "+id+" cannot be found", "")
+}
+
+// getAgencyV5 adds the tags, of which there are none.
+func (x *call) getAgencyV5() answer {
+	g := findAgency(x.account.truth(), x.params[0])
+	if g == nil {
+		return x.noEntity("agency", x.params[0])
+	}
+	b := x.agencyV5(g)
+	b.Tags = &[]struct{}{}
+	return ok(mustJSON(struct {
+		Agency agencyV5 `json:"agency"`
+	}{b}))
+}
+
+// attachedBody is an attached identity policy.
+type attachedBody struct {
+	Name       string `json:"policy_name"`
+	ID         string `json:"policy_id"`
+	URN        string `json:"urn"`
+	AttachedAt string `json:"attached_at"`
+}
+
+// policyURN is documented for custom policies only (facts 8); the form for system-defined ones is our inference.
+func policyURN(p *policy) string {
+	owner := "system"
+	if p.owner != nil {
+		owner = p.owner.id
+	}
+	return "iam::" + owner + ":policy:" + p.DisplayName
+}
+
+// listAttached is ListAttachedAgencyPoliciesV5.
+func (x *call) listAttached() answer {
+	g := findAgency(x.listed(), x.params[0])
+	if g == nil {
+		return x.noEntity("agency", x.params[0])
+	}
+	page, info, a := markerPage(x, g.attached, func(y attachment) string { return y.policy.ID })
+	if a != nil {
+		return *a
+	}
+	rows := make([]attachedBody, 0, len(page))
+	for _, y := range page {
+		rows = append(rows, attachedBody{
+			Name: y.policy.DisplayName, ID: y.policy.ID, URN: policyURN(y.policy), AttachedAt: y.at.Format(v5Time),
+		})
+	}
+	return ok(mustJSON(struct {
+		AttachedPolicies []attachedBody `json:"attached_policies"`
+		PageInfo         pageInfo       `json:"page_info"`
+	}{rows, info}))
+}
+
+// attach is AttachAgencyPolicyV5. Attaching what is attached changes nothing and succeeds: our inference.
+func (x *call) attach() answer {
+	return x.changeAttached(func(g *agency, p *policy) (*agency, *answer) {
+		switch {
+		case g.has(p):
+			return g, nil
+		case len(g.attached) >= maxAttached:
+			a := x.pap(http.StatusConflict, "PAP5.0003", "The limit of attached policies per agency is exceeded", "")
+			return nil, &a
+		}
+		return g.withPolicy(p, x.now), nil
+	})
+}
+
+// detach is DetachAgencyPolicyV5. What is not attached is not found: our inference.
+func (x *call) detach() answer {
+	return x.changeAttached(func(g *agency, p *policy) (*agency, *answer) {
+		if !g.has(p) {
+			a := x.noEntity("attachment of policy", p.ID)
+			return nil, &a
+		}
+		return g.withoutPolicy(p), nil
+	})
+}
+
+func (x *call) changeAttached(do func(*agency, *policy) (*agency, *answer)) answer {
+	var body struct {
+		AgencyID string `json:"agency_id"`
+	}
+	if a := x.decode(&body); a != nil {
+		return *a
+	}
+	if !validID(body.AgencyID) {
+		return x.badRequest("agency_id must be 1 to 64 letters, digits and hyphens")
+	}
+	p := x.c.policyByID(x.account, x.params[0])
+	if p == nil || !p.identity() {
+		return x.noEntity("policy", x.params[0])
+	}
+	var w Write
+	a := x.write(func(agencies []*agency) ([]*agency, error) {
+		g := findAgency(agencies, body.AgencyID)
+		if g == nil {
+			return nil, refusal{x.noEntity("agency", body.AgencyID)}
+		}
+		next, refused := do(g, p)
+		if refused != nil {
+			return nil, refusal{*refused}
+		}
+		w = Write{AgencyID: g.id, Agency: g.name, PolicyID: p.ID, Policy: p.DisplayName, Scope: "identity"}
+		if next == g {
+			return agencies, nil
+		}
+		return replace(agencies, next), nil
+	}, func() []Write { return []Write{w} })
+	if a != nil {
+		return *a
+	}
+	return answer{status: http.StatusOK}
+}
