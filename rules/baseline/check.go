@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -34,24 +33,23 @@ type checker struct {
 
 func (c *checker) check(f *written) {
 	switch {
-	case !c.doc.Has("version"):
-		c.doc.Add("version", "is missing", fmt.Sprintf("write version: %d, the version of this file format", FormatVersion))
+	case !c.doc.Require("version", fmt.Sprintf("write version: %d, the version of this file format", FormatVersion)):
 	case f.Version != FormatVersion:
 		c.doc.Add("version", fmt.Sprintf("is %d, which this program does not read", f.Version),
 			fmt.Sprintf("write version: %d, or use the program that the file was written for", FormatVersion))
 	}
-	if c.required("name", "a short name such as coc") && !namePattern.MatchString(f.Name) {
+	if c.doc.Require("name", "write a short name such as coc") && !namePattern.MatchString(f.Name) {
 		c.doc.Add("name", "is not a short name", "write up to 63 lower-case letters, digits and hyphens, such as coc")
 	}
-	c.line("title", f.Title, maxName, true, "a few words on what the baseline is for")
-	c.line("source", f.Source, maxSentence, true, "the document that the baseline restates")
-	if c.required("source_date", "the date of that document, such as 2025-08-08") {
+	c.line("title", f.Title, maxName, "a few words on what the baseline is for")
+	c.line("source", f.Source, maxSentence, "the document that the baseline restates")
+	if c.doc.Require("source_date", "write the date of that document, such as 2025-08-08") {
 		if _, err := time.Parse(time.DateOnly, f.SourceDate); err != nil {
 			c.doc.Add("source_date", "is not a date", "write the date of the document, such as 2025-08-08")
 		}
 	}
-	c.line("service", f.Service, maxName, true, "the cloud service that works through the agency, such as COC")
-	c.line("agency", f.Agency, maxAgencyName, true, "the agency's name, such as ServiceAgencyForCOC")
+	c.line("service", f.Service, maxName, "the cloud service that works through the agency, such as COC")
+	c.line("agency", f.Agency, maxAgencyName, "the agency's name, such as ServiceAgencyForCOC")
 	c.checkTrust(f)
 	if f.WarnBeforeExpiry < 0 || f.WarnBeforeExpiry > maxWarn {
 		c.doc.Add("warn_before_expiry", "is out of range", "write a duration from 0s to 3650d, such as 30d")
@@ -59,16 +57,16 @@ func (c *checker) check(f *written) {
 	c.checkRequired(f)
 	c.checkCohorts(f)
 	for i, step := range f.ServiceSteps {
-		c.line(strictyaml.Index("service_steps", i), step, maxSentence, true, "one step, as a sentence")
+		c.line(strictyaml.Index("service_steps", i), step, maxSentence, "one step, as a sentence")
 	}
 }
 
 func (c *checker) checkTrust(f *written) {
 	const what = "the name of the account that the agency must trust, such as op_svc_coc"
-	if !c.required("trust", "name: and, where it is known, id: of the account that the agency must trust") {
+	if !c.doc.Require("trust", "write name: and, where it is known, id: of the account that the agency must trust") {
 		return
 	}
-	c.line("trust.name", f.Trust.Name, maxName, true, what)
+	c.line("trust.name", f.Trust.Name, maxName, what)
 	if strings.ContainsFunc(f.Trust.Name, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		c.doc.Add("trust.name", "has a character outside of ASCII and could never match", "write "+what)
 	}
@@ -92,7 +90,7 @@ func (c *checker) checkRequired(f *written) {
 	}
 	for i, r := range f.Required {
 		at := strictyaml.Index("required", i)
-		c.line(at+".policy", r.Policy, maxName, true, "the display name of a system-defined policy")
+		c.line(at+".policy", r.Policy, maxName, "the display name of a system-defined policy")
 		c.harmless(at+".policy", r.Policy)
 		c.checkScope(at+".scope", r.Scope)
 		if first, twice := grants[triple{r.Policy, r.Scope}]; twice && r.Policy != "" {
@@ -101,11 +99,11 @@ func (c *checker) checkRequired(f *written) {
 		} else {
 			grants[triple{r.Policy, r.Scope}] = i
 		}
-		c.line(at+".description", r.Description, maxSentence, false, "what the policy allows")
-		c.line(at+".scope_label", r.ScopeLabel, maxName, false, "the scope as the document calls it")
+		c.doc.Line(at+".description", r.Description, maxSentence, "write what the policy allows")
+		c.doc.Line(at+".scope_label", r.ScopeLabel, maxName, "write the scope as the document calls it")
 		for j, name := range r.Accepts {
 			here := strictyaml.Index(at+".accepts", j)
-			c.line(here, name, maxName, true, "the display name of a system-defined policy")
+			c.line(here, name, maxName, "the display name of a system-defined policy")
 			c.harmless(here, name)
 			owner, taken := owners[name]
 			switch {
@@ -122,8 +120,8 @@ func (c *checker) checkRequired(f *written) {
 		}
 		for j, s := range r.Scenarios {
 			here := strictyaml.Index(at+".scenarios", j)
-			c.line(here+".module", s.Module, maxName, false, "the part of the service")
-			c.line(here+".use", s.Use, maxSentence, true, `what completes "the service can …"`)
+			c.doc.Line(here+".module", s.Module, maxName, "write the part of the service")
+			c.line(here+".use", s.Use, maxSentence, `what completes "the service can …"`)
 		}
 	}
 }
@@ -131,7 +129,7 @@ func (c *checker) checkRequired(f *written) {
 func (c *checker) checkScope(path, scope string) {
 	const remedy = "write global (Global service) or all_resources (all resources, new projects included)"
 	switch kind := rules.ScopeKind(scope); {
-	case !c.required(path, "global or all_resources"):
+	case !c.doc.Require(path, "write global or all_resources"):
 	case kind == rules.Global || kind == rules.AllResources:
 	case slices.Contains(rules.Planes(), kind):
 		c.doc.Add(path, fmt.Sprintf("%s cannot be required", scope), remedy+"; grants at other scopes differ from account to account")
@@ -151,45 +149,22 @@ func (c *checker) harmless(path, policy string) {
 func (c *checker) checkCohorts(f *written) {
 	for i, k := range f.Cohorts {
 		at := strictyaml.Index("cohorts", i)
-		c.line(at+".name", k.Name, maxName, true, "a short name such as open-beta-2024")
+		c.line(at+".name", k.Name, maxName, "a short name such as open-beta-2024")
 		if slices.ContainsFunc(f.Cohorts[:i], func(o cohort) bool { return o.Name == k.Name }) {
 			c.doc.Add(at+".name", fmt.Sprintf("%q names two cohorts", k.Name), "give each its own name")
 		}
-		c.required(at+".created_before", "the day before whose midnight, in UTC, the agency was created, such as 2024-07-01")
-		if c.required(at+".missing", "the required policy that these accounts lack") &&
+		c.doc.Require(at+".created_before", "write the day before whose midnight, in UTC, the agency was created, such as 2024-07-01")
+		if c.doc.Require(at+".missing", "write the required policy that these accounts lack") &&
 			!slices.ContainsFunc(f.Required, func(r requirement) bool { return r.Policy == k.Missing }) {
 			c.doc.Add(at+".missing", fmt.Sprintf("%q is not required", k.Missing), "write the policy of an entry of required")
 		}
-		c.line(at+".says", k.Says, maxSentence, true, "the sentence that the finding adds")
+		c.line(at+".says", k.Says, maxSentence, "the sentence that the finding adds")
 	}
 }
 
-// required says whether the key is written, and adds a fault if it is not.
-func (c *checker) required(path, what string) bool {
-	if c.doc.Has(path) {
-		return true
-	}
-	c.doc.Add(path, "is missing", "write "+what)
-	return false
-}
-
-// line checks a text of one line. Names are compared to the byte, so that what a reader cannot see must not be in them.
-func (c *checker) line(path, s string, most int, must bool, what string) {
-	remedy := "write " + what
-	switch {
-	case !c.doc.Has(path):
-		if must {
-			c.doc.Add(path, "is missing", remedy)
-		}
-	case s == "":
-		c.doc.Add(path, "is empty", remedy)
-	case s != strings.TrimSpace(s):
-		c.doc.Add(path, "begins or ends with a space", "delete the space")
-	case !utf8.ValidString(s):
-		c.doc.Add(path, "is not UTF-8", remedy)
-	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
-		c.doc.Add(path, "has a character that does not show", "write it anew on one line, with plain spaces")
-	case utf8.RuneCountInString(s) > most:
-		c.doc.Add(path, fmt.Sprintf("has more than %d characters", most), remedy)
+// line checks a text that must be written. Names are compared to the byte, so that nothing in them may be hidden.
+func (c *checker) line(path, s string, most int, what string) {
+	if c.doc.Require(path, "write "+what) {
+		c.doc.Line(path, s, most, "write "+what)
 	}
 }

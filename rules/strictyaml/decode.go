@@ -91,6 +91,7 @@ func fieldName(f reflect.StructField) string {
 func (d *Document) decode(n *node, v reflect.Value, path string) {
 	t := v.Type()
 	if n.kind == refused {
+		d.spoil(path)
 		return
 	}
 	if t.Kind() == reflect.Pointer && !readsText(t) {
@@ -147,8 +148,9 @@ func (d *Document) decodeStruct(n *node, v reflect.Value, path string) {
 			continue
 		}
 		remedy := "the keys here are " + strings.Join(known, ", ")
-		if near := nearest(k.text, known); near != "" {
+		if near := Nearest(k.text, known); near != "" {
 			remedy = "did you mean " + near + "? " + remedy
+			d.spoil(Key(path, near)) // that it is missing need not be said as well
 		}
 		d.fault(k.at, Key(path, k.text), "unknown key", remedy)
 	}

@@ -17,6 +17,8 @@ type Document struct {
 	root   *node // nil when the text could not be read as YAML
 	faults Faults
 	more   int
+	// unsound are the paths at which Decode found something wrong.
+	unsound []string
 }
 
 // Err returns every fault found by Decode and added since, as Faults ordered by place; nil if there are none.
@@ -36,7 +38,7 @@ func (d *Document) Fault(path, problem, remedy string) Fault {
 	return Fault{File: d.file, Line: at.line, Column: at.column, Path: path, Problem: problem, Remedy: remedy}
 }
 
-// Add records a fault about the value at a path, unless that value is not Sound: then what is wrong has been said, and
+// Add records a fault about the value at a path, unless that value is not Sound: then Decode has said what is wrong, and
 // this would be its echo.
 func (d *Document) Add(path, problem, remedy string) {
 	if d.Sound(path) {
@@ -44,19 +46,21 @@ func (d *Document) Add(path, problem, remedy string) {
 	}
 }
 
-// Sound says that no fault is known of the value at a path, of anything within it or of anything around it. Nothing of a
-// document that could not be read is sound.
+// Readable says that the text could be read as YAML, whatever else is wrong with it.
+func (d *Document) Readable() bool { return d.root != nil }
+
+// Sound says that Decode found nothing wrong with the value at a path, with anything within it or around it. Nothing of a
+// document that is not Readable is sound.
 func (d *Document) Sound(path string) bool {
-	if d.root == nil {
-		return false
-	}
-	return !slices.ContainsFunc(d.faults, func(f Fault) bool { return within(f.Path, path) || within(path, f.Path) })
+	return d.Readable() && !slices.ContainsFunc(d.unsound, func(bad string) bool {
+		return within(bad, path) || within(path, bad)
+	})
 }
 
 // within says whether the path inner leads to the value at outer or into it.
 func within(inner, outer string) bool {
 	rest, ok := strings.CutPrefix(inner, outer)
-	return ok && (outer != "" || inner == "") && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	return ok && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // Has says whether the key at a path was written, be its value sound or not.
@@ -133,4 +137,25 @@ func (d *Document) record(f Fault) {
 		return
 	}
 	d.faults = append(d.faults, f)
+}
+
+// refuse records a fault of the text.
+func (d *Document) refuse(at place, problem, remedy string) {
+	d.record(Fault{File: d.file, Line: at.line, Column: at.column, Problem: problem, Remedy: remedy})
+}
+
+// fault records what is wrong with the value at a path, which thereby is not sound.
+func (d *Document) fault(at place, path, problem, remedy string) {
+	d.record(Fault{File: d.file, Line: at.line, Column: at.column, Path: path, Problem: problem, Remedy: remedy})
+	d.spoil(path)
+}
+
+// spoil remembers that the value at a path is not sound; beyond too many of them, that nothing is.
+func (d *Document) spoil(path string) {
+	if len(d.unsound) >= maxFaults {
+		path = ""
+	}
+	if len(d.unsound) <= maxFaults {
+		d.unsound = append(d.unsound, path)
+	}
 }

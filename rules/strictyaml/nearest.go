@@ -2,8 +2,8 @@ package strictyaml
 
 import "strings"
 
-// nearest returns the known key that was probably meant, if one is near enough.
-func nearest(written string, known []string) string {
+// Nearest returns which of the known words was probably meant by the written one; empty when none is near enough.
+func Nearest(written string, known []string) string {
 	best, found := 0, ""
 	plain := simplify(written)
 	for _, k := range known {

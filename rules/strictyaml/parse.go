@@ -98,7 +98,7 @@ func (d *Document) parse(data []byte) {
 		return
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		d.fault(place{1, 1}, "", "the document is empty", "write its keys, or leave the file out")
+		d.refuse(place{1, 1}, "the document is empty", "write its keys, or leave the file out")
 		return
 	}
 	d.root = d.convert(file.Docs[0].Body, "")
@@ -108,7 +108,7 @@ func (d *Document) checkSize(data []byte) bool {
 	if len(data) <= MaxBytes {
 		return true
 	}
-	d.fault(place{}, "", fmt.Sprintf("has %d bytes, more than the %d that are read", len(data), MaxBytes),
+	d.refuse(place{}, fmt.Sprintf("has %d bytes, more than the %d that are read", len(data), MaxBytes),
 		"split it or make it smaller")
 	return false
 }
@@ -121,12 +121,12 @@ func (d *Document) checkText(s string) bool {
 		r, size := utf8.DecodeRuneInString(s)
 		switch {
 		case r == utf8.RuneError && size == 1:
-			d.fault(at, "", fmt.Sprintf("the byte 0x%02x is not UTF-8", s[0]), "save the file in UTF-8")
+			d.refuse(at, fmt.Sprintf("the byte 0x%02x is not UTF-8", s[0]), "save the file in UTF-8")
 			sound = false
 		case r == '\n':
 			at = place{at.line + 1, 0}
 		case r != '\t' && unprintable(r):
-			d.fault(at, "", fmt.Sprintf("the character U+%04X may not be in a YAML file", r),
+			d.refuse(at, fmt.Sprintf("the character U+%04X may not be in a YAML file", r),
 				`delete it, or write it as an escape such as "\u0007" in double quotes`)
 			sound = false
 		}
@@ -153,9 +153,9 @@ func (d *Document) checkTokens(tokens token.Tokens) (token.Tokens, bool) {
 		count   int
 		shape   shape
 	)
-	refuse := func(tk *token.Token, what, remedy string) {
+	refuse := func(tk *token.Token, problem, remedy string) {
 		count++
-		d.fault(position(tk), "", what, remedy)
+		d.refuse(position(tk), problem, remedy)
 	}
 	for _, tk := range tokens {
 		switch tk.Type {
@@ -185,13 +185,13 @@ func (d *Document) checkTokens(tokens token.Tokens) (token.Tokens, bool) {
 			refuse(tk, "a tag (!) is not accepted", "delete it; quote text that begins with !")
 		}
 		if ended {
-			d.fault(position(tk), "", "a second document begins", "keep one document in a file")
+			d.refuse(position(tk), "a second document begins", "keep one document in a file")
 			break
 		}
 		content = content || tk.Type != token.DocumentHeaderType
 		first = append(first, tk)
 		if problem := shape.add(tk); problem != "" {
-			d.fault(position(tk), "", problem, "make it simpler")
+			d.refuse(position(tk), problem, "make it simpler")
 			return nil, false
 		}
 		if count > maxRefused {
@@ -199,7 +199,7 @@ func (d *Document) checkTokens(tokens token.Tokens) (token.Tokens, bool) {
 		}
 	}
 	if !content {
-		d.fault(place{1, 1}, "", "the document is empty", "write its keys, or leave the file out")
+		d.refuse(place{1, 1}, "the document is empty", "write its keys, or leave the file out")
 		return nil, false
 	}
 	return first, !dead
@@ -276,7 +276,7 @@ func parseTokens(tokens token.Tokens) (file *ast.File, err error) {
 
 func (d *Document) syntaxFault(at place, message string) {
 	message = strings.NewReplacer("\t", `\t`, "\n", `\n`).Replace(message)
-	d.fault(at, "", "is not YAML: "+message, syntaxRemedy(message))
+	d.refuse(at, "is not YAML: "+message, syntaxRemedy(message))
 }
 
 // syntaxRemedy says what usually is behind a message of the parser.
@@ -343,6 +343,7 @@ func (d *Document) convertMapping(start *token.Token, flow bool, values []*ast.M
 	written := make(map[string]place, len(values))
 	for _, v := range values {
 		if _, merge := v.Key.(*ast.MergeKeyNode); merge {
+			d.spoil(path)
 			continue
 		}
 		k := key{node: *d.convert(v.Key, path)}
@@ -362,10 +363,6 @@ func (d *Document) convertMapping(start *token.Token, flow bool, values []*ast.M
 		out.at = out.keys[0].at
 	}
 	return out
-}
-
-func (d *Document) fault(at place, path, problem, remedy string) {
-	d.record(Fault{File: d.file, Line: at.line, Column: at.column, Path: path, Problem: problem, Remedy: remedy})
 }
 
 func position(tk *token.Token) place {

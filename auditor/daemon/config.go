@@ -1,0 +1,190 @@
+package daemon
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
+)
+
+// Config is the configuration file: strict YAML, in which every key is known and every value checked. Its comments are
+// the manual; docs/configuration.md says the same at more length. Files that it names are relative to its own folder.
+//
+// A Config comes from LoadConfig or ParseConfig only. It is not changed afterwards.
+type Config struct {
+	// Baselines are what accounts are compared with, each the name of a bundled baseline or the path of a baseline file.
+	// No two may be about the same agency. Default: [coc].
+	Baselines []string `yaml:"baselines"`
+	// Accounts are the accounts to audit.
+	Accounts AccountsConfig `yaml:"accounts"`
+	// Credentials are the program's own key, by which it assumes agencies. Needed when an account is entered via iam.
+	Credentials CredentialsConfig `yaml:"credentials"`
+	// Cloud says which cloud is asked.
+	Cloud CloudConfig `yaml:"cloud"`
+	// Limits bound what a run may take.
+	Limits LimitsConfig `yaml:"limits"`
+	// Severities replaces the severity of rules, by rule id: critical, high, warning or info. With info a rule still
+	// reports, but no longer makes an account drifted. Default: the severity on each rule's page.
+	Severities map[string]rules.Severity `yaml:"severities"`
+
+	baselines []rules.Baseline
+	reader    huawei.Config
+}
+
+// AccountsConfig says which accounts are audited.
+type AccountsConfig struct {
+	// Static lists accounts one by one. At least one is needed.
+	Static []AccountConfig `yaml:"static"`
+}
+
+// AccountConfig is one account and the way into it.
+type AccountConfig struct {
+	// Name is what reports call the account. Two accounts must not share one.
+	Name string `yaml:"name"`
+	// ID is the account's (domain) id: 32 lower-case hexadecimal digits. The console shows it under My Credentials.
+	ID string `yaml:"id"`
+	// RequireAgency says that the account must have the agency. Without it an absent agency means "not enabled", which is
+	// no drift. Default: false.
+	RequireAgency bool `yaml:"require_agency"`
+	// Access is how the account is read.
+	Access AccessConfig `yaml:"access"`
+}
+
+// AccessConfig is a way into one account: by a key of its own, or by an agency in it.
+type AccessConfig struct {
+	// Via is keys, for an access key of a user of the account, or iam, for an agency of the account that trusts the account
+	// of Credentials and is assumed for an hour at a time.
+	Via string `yaml:"via"`
+	// AKEnv and SKEnv name the environment variables with the access key id and the secret access key. Via keys only.
+	AKEnv string `yaml:"ak_env"`
+	SKEnv string `yaml:"sk_env"`
+	// AKFile and SKFile name the files with the two, instead of AKEnv and SKEnv. Nobody but the files' owner may be able to
+	// read them.
+	AKFile string `yaml:"ak_file"`
+	SKFile string `yaml:"sk_file"`
+	// Agency is the name of the agency to assume. Via iam only. It is an agency made for the auditor, never one that a
+	// baseline is about.
+	Agency string `yaml:"agency"`
+}
+
+// CredentialsConfig is the program's own key. Where it comes from is always said: no place is searched for one.
+type CredentialsConfig struct {
+	// Source is environment, for the variables HUAWEICLOUD_SDK_AK, HUAWEICLOUD_SDK_SK and, for a temporary key,
+	// HUAWEICLOUD_SDK_SECURITY_TOKEN; or file, for AKFile and SKFile.
+	Source string `yaml:"source"`
+	// AccountID is the id of the account that the key belongs to. It is checked at the start of every run: with a key of
+	// another account no agency is assumed.
+	AccountID string `yaml:"account_id"`
+	// AKFile and SKFile name the files with the access key id and the secret access key. Source file only.
+	AKFile string `yaml:"ak_file"`
+	SKFile string `yaml:"sk_file"`
+}
+
+// CloudConfig says which cloud is asked, and where.
+type CloudConfig struct {
+	// Site is intl, cn or eu for one of the vendor's sites, or custom for an address of your own. Default: intl.
+	Site string `yaml:"site"`
+	// Region is the id of the region whose IAM is asked, such as ap-southeast-3. All regions of a site serve the same IAM
+	// data. Needed unless Endpoints names IAM.
+	Region string `yaml:"region"`
+	// Endpoints replace the addresses that follow from site and region.
+	Endpoints EndpointsConfig `yaml:"endpoints"`
+	// CAFile is a file of certificates (PEM). If it is set, they alone are believed. Default: those of the system.
+	CAFile string `yaml:"ca_file"`
+}
+
+// EndpointsConfig are addresses of the cloud's services.
+type EndpointsConfig struct {
+	// IAM is the address of IAM: https://host or https://host:port, nothing behind it; http:// for a loopback address only.
+	// On a site of the vendor it must lie within the site's own domain. Needed for site custom.
+	IAM string `yaml:"iam"`
+}
+
+// LimitsConfig bounds what a run may take.
+type LimitsConfig struct {
+	// Concurrency is how many accounts are read at once, from 1 to 1024. Default: 64.
+	Concurrency int `yaml:"concurrency"`
+	// RunTimeout bounds a run. Accounts that it leaves over are unknown. Default: 10m.
+	RunTimeout time.Duration `yaml:"run_timeout"`
+	// AccountTimeout bounds the reading of one account, and may not exceed RunTimeout. Default: 1m.
+	AccountTimeout time.Duration `yaml:"account_timeout"`
+	// RequestTimeout bounds one request, and may not exceed AccountTimeout. Default: 20s.
+	RequestTimeout time.Duration `yaml:"request_timeout"`
+	// BodyBytes bounds one answer of the cloud, in bytes, from 65536 to 268435456. A longer one is not believed.
+	// Default: 4194304.
+	BodyBytes int64 `yaml:"body_bytes"`
+}
+
+// defaultConfig is the configuration before anything is read.
+func defaultConfig() *Config {
+	return &Config{
+		Baselines: []string{"coc"},
+		Cloud:     CloudConfig{Site: "intl"},
+		Limits: LimitsConfig{
+			Concurrency: 64, RunTimeout: 10 * time.Minute, AccountTimeout: time.Minute, RequestTimeout: 20 * time.Second,
+			BodyBytes: 4 << 20,
+		},
+	}
+}
+
+// LoadConfig reads a configuration file with everything that it names: baselines, certificates and secrets. The error
+// has every fault of all of them, one per line, each with its place and its remedy; it never holds a secret.
+func LoadConfig(file string) (*Config, error) {
+	data, err := readAll(openFile, file)
+	if err != nil {
+		return nil, strictyaml.Faults{{
+			File: file, Problem: "the configuration cannot be read: " + reason(err),
+			Remedy: "name another file with --config, or begin with a copy of deploy/agencyaudit.example.yaml",
+		}}
+	}
+	return ParseConfig(file, data, openFile, os.LookupEnv)
+}
+
+// ParseConfig does what LoadConfig does, for the text of a configuration. file is its path, to which the files that it
+// names are relative; open opens them; lookupEnv knows the environment. The error is a strictyaml.Faults.
+func ParseConfig(
+	file string, data []byte, open func(path string) (fs.File, error), lookupEnv func(name string) (string, bool),
+) (*Config, error) {
+	cfg := defaultConfig()
+	doc, err := strictyaml.Decode(file, data, cfg)
+	c := configCheck{cfg: cfg, doc: doc, file: file, open: open, lookupEnv: lookupEnv}
+	c.check()
+	if faults := c.err(err); faults != nil {
+		return nil, faults
+	}
+	return cfg, nil
+}
+
+// LoadedBaselines returns the baselines, in the order of Baselines, with Severities in them.
+func (c *Config) LoadedBaselines() []rules.Baseline { return slices.Clone(c.baselines) }
+
+// Inventory returns the accounts in the order of the file.
+func (c *Config) Inventory() []rules.Account {
+	accounts := make([]rules.Account, len(c.Accounts.Static))
+	for i, a := range c.Accounts.Static {
+		accounts[i] = rules.Account{ID: a.ID, Name: a.Name, RequireAgency: a.RequireAgency}
+	}
+	return accounts
+}
+
+// Reader returns how the cloud is to be read, secrets included. The user agent is the caller's to set.
+func (c *Config) Reader() huawei.Config { return c.reader }
+
+// openFile opens a file for reading. A named pipe is opened rather than waited for, so that it can be refused.
+func openFile(path string) (fs.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
+// reason is what a file system says is wrong, without the path, which may be what somebody took for a secret.
+func reason(err error) string {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err.Error()
+	}
+	return err.Error()
+}

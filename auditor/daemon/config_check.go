@@ -1,0 +1,368 @@
+package daemon
+
+import (
+	"cmp"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/baseline"
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
+)
+
+// The environment variables of credentials with source environment. They are those of the vendor's own tools.
+const (
+	envAccessKey     = "HUAWEICLOUD_SDK_AK"
+	envSecretKey     = "HUAWEICLOUD_SDK_SK"
+	envSecurityToken = "HUAWEICLOUD_SDK_SECURITY_TOKEN"
+)
+
+const (
+	viaKeys = "keys"
+	viaIAM  = "iam"
+
+	sourceEnvironment = "environment"
+	sourceFile        = "file"
+
+	// maxName bounds the names of accounts and agencies in characters, as the cloud does (facts 1.1).
+	maxName = 64
+	// maxTimeout is beyond any sense and within any clock.
+	maxTimeout = 24 * time.Hour
+	// requestsAtOnce is how many requests of one account are under way at a time, and one to spare.
+	requestsAtOnce = 6
+)
+
+var accountIDPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+const accountIDRemedy = "write the account's (domain) id, 32 lower-case hexadecimal digits, as the console shows it under My Credentials"
+
+// configCheck checks a decoded configuration, adds what is wrong to its document, and resolves what it names.
+type configCheck struct {
+	cfg       *Config
+	doc       *strictyaml.Document
+	file      string
+	open      func(string) (fs.File, error)
+	lookupEnv func(string) (string, bool)
+	// others are the faults of baseline files.
+	others strictyaml.Faults
+}
+
+// err returns every fault. decoding is what Decode said, which is more than faults if this program is wrong.
+func (c *configCheck) err(decoding error) error {
+	var faults strictyaml.Faults
+	if decoding != nil && !errors.As(decoding, &faults) {
+		return decoding
+	}
+	faults = nil
+	errors.As(c.doc.Err(), &faults)
+	return append(faults, c.others...).Err()
+}
+
+func (c *configCheck) check() {
+	if !c.doc.Readable() {
+		return
+	}
+	c.checkBaselines()
+	c.checkSeverities()
+	c.checkAccounts()
+	c.checkCredentials()
+	c.checkCloud()
+	c.checkLimits()
+	c.checkCA()
+}
+
+func (c *configCheck) checkBaselines() {
+	if len(c.cfg.Baselines) == 0 {
+		c.doc.Add("baselines", "is an empty list, so that nothing would be compared", "list at least one baseline, such as coc")
+	}
+	named, agencies := map[string]string{}, map[string]string{} // the path of the first baseline of a name, about an agency
+	for i, ref := range c.cfg.Baselines {
+		at := strictyaml.Index("baselines", i)
+		if slices.Contains(c.cfg.Baselines[:i], ref) && ref != "" {
+			c.doc.Add(at, fmt.Sprintf("%q is listed twice", ref), "delete one of the two")
+			continue
+		}
+		b, ok := c.loadBaseline(at, ref)
+		if !ok {
+			continue
+		}
+		if first, twice := agencies[b.Agency]; twice {
+			c.doc.Add(at, fmt.Sprintf("is about the agency %s, as is %s; an agency can have one baseline", b.Agency, first),
+				"delete one of the two, or merge them")
+		} else if first, twice := named[b.Name]; twice {
+			c.doc.Add(at, fmt.Sprintf("bears the name %s, as does %s", b.Name, first), "give one of them another name")
+		}
+		agencies[b.Agency], named[b.Name] = at, at
+		c.cfg.baselines = append(c.cfg.baselines, b)
+	}
+}
+
+// loadBaseline loads the baseline that is named at a place of the configuration. It adds the faults of its file.
+func (c *configCheck) loadBaseline(at, ref string) (rules.Baseline, bool) {
+	if ref == "" {
+		c.doc.Add(at, "is empty", "write the name of a bundled baseline, such as coc, or the path of a file")
+		return rules.Baseline{}, false
+	}
+	if b, ok := baseline.Bundled(ref); ok {
+		return b, true
+	}
+	if !strings.ContainsAny(ref, `/\`) && filepath.Ext(ref) == "" {
+		c.doc.Add(at, fmt.Sprintf("no baseline called %q is bundled", ref),
+			"the bundled ones are "+strings.Join(baseline.Names(), ", ")+"; write a file with its ending, such as ./"+ref+".yaml")
+		return rules.Baseline{}, false
+	}
+	path := c.path(ref)
+	data, err := readAll(c.open, path)
+	if err != nil {
+		c.doc.Add(at, fmt.Sprintf("the file %q cannot be read: %s", path, reason(err)), "name a baseline file, relative to this file's folder")
+		return rules.Baseline{}, false
+	}
+	b, err := baseline.Load(path, data)
+	var faults strictyaml.Faults
+	switch {
+	case errors.As(err, &faults):
+		c.others = append(c.others, faults...)
+	case err != nil:
+		c.doc.Add(at, err.Error(), "report this as a bug of agencyaudit")
+	}
+	return b, err == nil
+}
+
+func (c *configCheck) checkSeverities() {
+	var ids []string
+	for _, r := range rules.Rules() {
+		ids = append(ids, r.ID)
+	}
+	levels := []rules.Severity{rules.Critical, rules.High, rules.Warning, rules.Info}
+	for id, severity := range c.cfg.Severities {
+		at := strictyaml.Key("severities", id)
+		if !slices.Contains(ids, id) {
+			c.doc.Add(at, fmt.Sprintf("there is no rule %q", id), didYouMean(id, ids)+"the rules are "+strings.Join(ids, ", "))
+		}
+		if !slices.Contains(levels, severity) {
+			c.doc.Add(at, fmt.Sprintf("%q is no severity", severity),
+				didYouMean(string(severity), []string{"critical", "high", "warning", "info"})+"write critical, high, warning or info")
+		}
+	}
+	for i := range c.cfg.baselines {
+		c.cfg.baselines[i].Severities = c.cfg.Severities
+	}
+}
+
+// didYouMean begins a remedy with the word that was probably meant.
+func didYouMean(written string, known []string) string {
+	if near := strictyaml.Nearest(written, known); near != "" {
+		return "did you mean " + near + "? "
+	}
+	return ""
+}
+
+func (c *configCheck) checkAccounts() {
+	const remedy = "list the accounts to audit, each with name, id and access"
+	accounts := c.cfg.Accounts.Static
+	if len(accounts) == 0 && c.doc.Require("accounts", "write accounts: with static: below it, and "+remedy) &&
+		c.doc.Require("accounts.static", remedy) {
+		c.doc.Add("accounts.static", "is an empty list, so that nothing would be audited", remedy)
+	}
+	names, ids, keys := map[string]string{}, map[string]string{}, map[string]string{}
+	for i, a := range accounts {
+		if a.ID != "" {
+			ids[a.ID] = cmp.Or(ids[a.ID], strictyaml.Index("accounts.static", i))
+		}
+	}
+	c.cfg.reader.Accounts = make(map[string]huawei.Access, len(accounts))
+	for i, a := range accounts {
+		at := strictyaml.Index("accounts.static", i)
+		if c.doc.Require(at+".name", "write what reports shall call the account") &&
+			c.doc.Line(at+".name", a.Name, maxName, "write what reports shall call the account") {
+			if first, twice := names[a.Name]; twice {
+				c.doc.Add(at+".name", fmt.Sprintf("%q is the name of two accounts, first of %s", a.Name, first), "give each its own name")
+			} else if owner, other := ids[a.Name]; other && owner != at {
+				c.doc.Add(at+".name", "is the id of "+owner, "give the account a name that cannot be mistaken for another account")
+			} else {
+				names[a.Name] = at
+			}
+		}
+		if c.doc.Require(at+".id", accountIDRemedy) {
+			if !accountIDPattern.MatchString(a.ID) {
+				c.doc.Add(at+".id", "is not the id of an account", accountIDRemedy)
+			} else if first := ids[a.ID]; first != at {
+				c.doc.Add(at+".id", "is the id of two accounts, first of "+first, "keep one of the two entries")
+			}
+		}
+		if c.doc.Require(at+".access", "write via: keys with a key of the account, or via: iam with an agency to assume") {
+			c.cfg.reader.Accounts[a.ID] = c.access(at+".access", a.Access, keys)
+		}
+	}
+}
+
+// access resolves the way into one account. keys remembers which account's key stands where.
+func (c *configCheck) access(at string, a AccessConfig, keys map[string]string) huawei.Access {
+	if !c.doc.Require(at+".via", "write keys for a key of the account, or iam for an agency to assume") {
+		return huawei.Access{}
+	}
+	switch a.Via {
+	case viaKeys:
+		c.useless(at, "via: keys", "agency")
+		return huawei.Access{Keys: c.keys(at, a, keys)}
+	case viaIAM:
+		c.useless(at, "via: iam", "ak_env", "sk_env", "ak_file", "sk_file")
+		const remedy = "write the name of the account's agency that trusts the account of credentials, such as AgencyAuditReader"
+		if len(a.Agency) > maxName {
+			c.doc.Add(at+".agency", fmt.Sprintf("has more than %d bytes", maxName), "write the name as the console shows it")
+		} else if c.doc.Require(at+".agency", remedy) && c.doc.Line(at+".agency", a.Agency, maxName, remedy) &&
+			slices.ContainsFunc(c.cfg.baselines, func(b rules.Baseline) bool { return b.Agency == a.Agency }) {
+			c.doc.Add(at+".agency", fmt.Sprintf("%s is an agency to be judged, which trusts its own service alone", a.Agency),
+				"name an agency that was made for the auditor")
+		}
+		return huawei.Access{Agency: a.Agency}
+	}
+	c.doc.Add(at+".via", fmt.Sprintf("%q is no way into an account", a.Via), "write keys or iam")
+	return huawei.Access{}
+}
+
+// keys resolves the key of one account.
+func (c *configCheck) keys(at string, a AccessConfig, seen map[string]string) huawei.Keys {
+	env := c.doc.Has(at+".ak_env") || c.doc.Has(at+".sk_env")
+	file := c.doc.Has(at+".ak_file") || c.doc.Has(at+".sk_file")
+	var k huawei.Keys
+	var source string
+	switch {
+	case env && file:
+		c.doc.Add(at, "names both environment variables and files", "keep ak_env and sk_env, or ak_file and sk_file")
+		return k
+	case env:
+		k.AccessKey = c.half(at+".ak_env", a.AKEnv, "the environment variable with the access key id", c.secretEnv)
+		k.SecretKey = c.half(at+".sk_env", a.SKEnv, "the environment variable with the secret access key", c.secretEnv)
+		source = a.AKEnv
+	case file:
+		k.AccessKey = c.half(at+".ak_file", a.AKFile, fileWithAK, c.secretFile)
+		k.SecretKey = c.half(at+".sk_file", a.SKFile, fileWithSK, c.secretFile)
+		source = a.AKFile
+	default:
+		c.doc.Add(at, "names no key", "write ak_env and sk_env for environment variables, or ak_file and sk_file for files")
+		return k
+	}
+	if first, twice := seen[source]; twice && source != "" {
+		c.doc.Add(at, "uses the same key as "+first+", and a key opens its own account alone",
+			"name a key of this account, or use via: iam with an agency that trusts the account of credentials")
+	} else {
+		seen[source] = at
+	}
+	return k
+}
+
+const (
+	fileWithAK = "the file with the access key id"
+	fileWithSK = "the file with the secret access key"
+)
+
+// half resolves one half of a key. Both halves are needed.
+func (c *configCheck) half(at, name, what string, resolve func(at, name string) huawei.Secret) huawei.Secret {
+	switch {
+	case !c.doc.Require(at, "name "+what):
+	case name == "":
+		c.doc.Add(at, "is empty", "name "+what)
+	default:
+		return resolve(at, name)
+	}
+	return huawei.Secret{}
+}
+
+// useless adds a fault for each of the keys that means nothing here.
+func (c *configCheck) useless(at, here string, keys ...string) {
+	for _, k := range keys {
+		if path := strictyaml.Key(at, k); c.doc.Has(path) {
+			c.doc.Add(path, "means nothing with "+here, "delete it")
+		}
+	}
+}
+
+func (c *configCheck) checkCredentials() {
+	const at = "credentials"
+	if !c.doc.Has(at) {
+		for i, a := range c.cfg.Accounts.Static {
+			if a.Access.Via == viaIAM {
+				c.doc.Add(at, fmt.Sprintf("is missing, and %s is entered via iam", strictyaml.Index("accounts.static", i)),
+					"write source and account_id of the key that assumes agencies")
+				return
+			}
+		}
+		return
+	}
+	main := &c.cfg.reader.Main
+	creds := c.cfg.Credentials
+	if c.doc.Require(at+".account_id", accountIDRemedy) && !accountIDPattern.MatchString(creds.AccountID) {
+		c.doc.Add(at+".account_id", "is not the id of an account", accountIDRemedy)
+	}
+	main.AccountID = creds.AccountID
+	if !c.doc.Require(at+".source", "write environment or file") {
+		return
+	}
+	switch creds.Source {
+	case sourceEnvironment:
+		c.useless(at, "source: environment", "ak_file", "sk_file")
+		main.Keys.AccessKey = c.secretEnv(at+".source", envAccessKey)
+		main.Keys.SecretKey = c.secretEnv(at+".source", envSecretKey)
+		if token, set := c.lookupEnv(envSecurityToken); set && token != "" {
+			main.Keys.SecurityToken = c.secretEnv(at+".source", envSecurityToken)
+		}
+	case sourceFile:
+		main.Keys.AccessKey = c.half(at+".ak_file", creds.AKFile, fileWithAK, c.secretFile)
+		main.Keys.SecretKey = c.half(at+".sk_file", creds.SKFile, fileWithSK, c.secretFile)
+	default:
+		c.doc.Add(at+".source", fmt.Sprintf("%q is no source of a key", creds.Source), "write environment or file")
+	}
+}
+
+func (c *configCheck) checkLimits() {
+	l := c.cfg.Limits
+	if l.Concurrency < 1 || l.Concurrency > 1024 {
+		c.doc.Add("limits.concurrency", fmt.Sprintf("%d is out of range", l.Concurrency), "write a whole number from 1 to 1024")
+	}
+	if l.BodyBytes < 64<<10 || l.BodyBytes > 256<<20 {
+		c.doc.Add("limits.body_bytes", fmt.Sprintf("%d is out of range", l.BodyBytes),
+			fmt.Sprintf("write a number of bytes from %d to %d", 64<<10, 256<<20))
+	}
+	timeouts := []struct {
+		key string
+		is  time.Duration
+	}{{"run_timeout", l.RunTimeout}, {"account_timeout", l.AccountTimeout}, {"request_timeout", l.RequestTimeout}}
+	for i, t := range timeouts {
+		at := strictyaml.Key("limits", t.key)
+		switch {
+		case t.is < time.Second || t.is > maxTimeout:
+			c.doc.Add(at, fmt.Sprintf("%s is out of range", t.is), "write a duration from 1s to 24h")
+		case i > 0 && t.is > timeouts[i-1].is:
+			c.doc.Add(at, fmt.Sprintf("%s is longer than %s, which is %s", t.is, timeouts[i-1].key, timeouts[i-1].is),
+				"make it shorter, or the other one longer")
+		}
+	}
+	c.cfg.reader.RequestTimeout = l.RequestTimeout
+	c.cfg.reader.MaxBody = l.BodyBytes
+	c.cfg.reader.Connections = requestsAtOnce * l.Concurrency
+}
+
+func (c *configCheck) checkCA() {
+	const at = "cloud.ca_file"
+	if !c.doc.Has(at) {
+		return
+	}
+	path := c.path(c.cfg.Cloud.CAFile)
+	pem, err := readAll(c.open, path)
+	switch {
+	case err != nil:
+		c.doc.Add(at, fmt.Sprintf("the file %q cannot be read: %s", path, reason(err)), "name a file of certificates in PEM form")
+	case !x509.NewCertPool().AppendCertsFromPEM(pem):
+		c.doc.Add(at, fmt.Sprintf("the file %q holds no certificate in PEM form", path), "name a file of certificates in PEM form")
+	}
+	c.cfg.reader.CAPEM = pem
+}

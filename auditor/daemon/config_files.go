@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
+)
+
+// maxSecret bounds a secret in bytes; security tokens are the longest of them.
+const maxSecret = 16 << 10
+
+var errNotRegular = errors.New("it is not a regular file")
+
+// readAll reads a regular file of bounded size.
+func readAll(open func(string) (fs.File, error), path string) ([]byte, error) {
+	return read(open, path, strictyaml.MaxBytes+1, func(fs.FileMode) error { return nil })
+}
+
+func read(open func(string) (fs.File, error), path string, most int64, check func(fs.FileMode) error) ([]byte, error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errNotRegular
+	}
+	if err := check(info.Mode()); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// path returns where a file is that the configuration names.
+func (c *configCheck) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(c.file), name)
+}
+
+// secretFile reads the secret in the file that is named at a place of the configuration.
+func (c *configCheck) secretFile(at, name string) huawei.Secret {
+	path := c.path(name)
+	data, err := read(c.open, path, maxSecret+1, private)
+	if err != nil {
+		remedy := "create the file, or name another one"
+		switch {
+		case errors.Is(err, errReadable):
+			remedy = "take the others' rights away: chmod 600 " + shown(path)
+		case errors.Is(err, errNotRegular):
+			remedy = "name a plain file that holds nothing but the value"
+		case errors.Is(err, fs.ErrPermission):
+			remedy = "make the user that runs the program the owner of the file"
+		}
+		c.doc.Add(at, fmt.Sprintf("the file %s cannot be used: %s", shown(path), reason(err)), remedy)
+		return huawei.Secret{}
+	}
+	value := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	return c.secret(at, "the file "+shown(path), value)
+}
+
+var errReadable = errors.New("others than its owner can read it")
+
+// private refuses a file that others than its owner can read. Windows knows no such bits.
+func private(mode fs.FileMode) error {
+	if runtime.GOOS != "windows" && mode.Perm()&0o077 != 0 {
+		return fmt.Errorf("%w (mode %04o)", errReadable, mode.Perm())
+	}
+	return nil
+}
+
+// secretEnv reads the secret in the environment variable that is named at a place of the configuration.
+func (c *configCheck) secretEnv(at, name string) huawei.Secret {
+	value, set := c.lookupEnv(name)
+	if !set || value == "" {
+		state := "is not set"
+		if set {
+			state = "is empty"
+		}
+		c.doc.Add(at, fmt.Sprintf("the environment variable %s %s", shown(name), state),
+			"set it for the program, or use files (ak_file, sk_file)")
+		return huawei.Secret{}
+	}
+	return c.secret(at, "the environment variable "+shown(name), value)
+}
+
+// secret refuses what cannot be a key and would only be refused by the cloud later. The value is never shown.
+func (c *configCheck) secret(at, where, value string) huawei.Secret {
+	problem := ""
+	switch {
+	case value == "":
+		problem = "is empty"
+	case len(value) > maxSecret:
+		problem = fmt.Sprintf("has more than %d bytes", maxSecret)
+	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
+		problem = "holds a space, a line break or another character that no key has"
+	}
+	if problem != "" {
+		c.doc.Add(at, where+" "+problem, "put nothing but the value into it")
+		return huawei.Secret{}
+	}
+	return huawei.NewSecret(value)
+}
+
+// shown returns a name for an error message, but hides what looks like a key that somebody wrote in its place.
+func shown(name string) string {
+	base := filepath.Base(name)
+	if len(base) >= 16 && !strings.ContainsAny(base, "._-") && strings.ContainsAny(base, "0123456789") {
+		return "that is named here"
+	}
+	return fmt.Sprintf("%q", name)
+}
