@@ -1,6 +1,7 @@
 package huawei
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,8 +31,10 @@ type catalogue struct {
 	policies map[string]rules.Policy
 	// staleAt is when it should be read anew.
 	staleAt time.Time
-	// attempts counts the accounts that are reading it.
-	attempts int
+	// attempts counts the accounts that are reading it, waiting those that wait for one of them and have not tried.
+	attempts, waiting int
+	// begun and ended count the attempts since the start.
+	begun, ended int
 	// crowd says that nobody waits for anybody, since an attempt has failed or takes too long.
 	crowd bool
 	// changed is closed and replaced when an attempt ends.
@@ -87,9 +90,10 @@ func (k *catalogue) ensure(
 	patience := time.NewTimer(cataloguePatience)
 	defer patience.Stop()
 	var own error // of this account's attempt
+	hope := 0     // how many attempts must have ended before this account gives up, once its own has failed
 	tired := false
+	k.mu.Lock()
 	for {
-		k.mu.Lock()
 		k.crowd = k.crowd || tired
 		switch {
 		case k.policies != nil && (k.attempts > 0 || now().Before(k.staleAt)):
@@ -97,28 +101,38 @@ func (k *catalogue) ensure(
 			return nil
 		case k.policies != nil: // old: this account renews it, and the others go on with what there is
 			k.staleAt = now().Add(catalogueRetry)
-			_ = k.attempt(now, keepFor, read)
+			_, _ = k.attempt(now, keepFor, read)
 			return nil
 		case own == nil && (k.attempts == 0 || k.crowd):
-			if own = k.attempt(now, keepFor, read); own == nil {
+			if hope, own = k.attempt(now, keepFor, read); own == nil {
 				return nil
 			}
-			continue // another account may have read it meanwhile, or be about to
-		case own != nil && (k.attempts == 0 || tired):
+			k.mu.Lock()
+			continue
+		case own != nil && (k.ended >= hope || k.attempts+k.waiting == 0 || tired):
 			k.mu.Unlock()
 			return own
 		}
+		if own == nil {
+			k.waiting++
+		}
 		changed := k.changed
 		k.mu.Unlock()
+		var err error
 		select {
 		case <-changed:
 		case <-patience.C:
 			tired = true
 		case <-ctx.Done():
-			if own != nil {
-				return own
-			}
-			return ctx.Err()
+			err = cmp.Or(own, ctx.Err())
+		}
+		k.mu.Lock()
+		if own == nil {
+			k.waiting--
+		}
+		if err != nil {
+			k.mu.Unlock()
+			return err
 		}
 	}
 }
@@ -130,28 +144,33 @@ func (k *catalogue) offer(now func() time.Time, keepFor time.Duration, read func
 		k.mu.Unlock()
 		return
 	}
-	_ = k.attempt(now, keepFor, read)
+	_, _ = k.attempt(now, keepFor, read)
 }
 
-// attempt reads the catalogue. It is called with the lock held, and returns without it.
-func (k *catalogue) attempt(now func() time.Time, keepFor time.Duration, read func() (map[string]rules.Policy, error)) error {
+// attempt reads the catalogue. It is called with the lock held, and returns without it. hope is how many attempts will
+// have ended when everyone who is reading the catalogue now, or who waited for this attempt, has tried.
+func (k *catalogue) attempt(
+	now func() time.Time, keepFor time.Duration, read func() (map[string]rules.Policy, error),
+) (hope int, err error) {
 	k.attempts++
+	k.begun++
 	k.mu.Unlock()
 	var policies map[string]rules.Policy
 	defer func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
+		k.ended++
 		if k.attempts--; policies != nil {
 			k.policies, k.staleAt, k.crowd = policies, now().Add(keepFor), false
 		} else {
 			k.crowd = true
 		}
+		hope = k.begun + k.waiting
 		close(k.changed)
 		k.changed = make(chan struct{})
 	}()
-	var err error
 	policies, err = read()
-	return err
+	return hope, err
 }
 
 // names fills in what the grants' policies are called and who defined them, and what their projects are called.
