@@ -161,7 +161,7 @@ func (p *page) agency(b rules.Baseline, r *rules.Report) {
 
 func trustWords(t rules.Trust) string {
 	if t.ID == "" {
-		return Escape(t.Name) + " and pins no id"
+		return Escape(t.Name) + ", without a pinned id"
 	}
 	return fmt.Sprintf("%s (id %s)", Escape(t.Name), Escape(t.ID))
 }

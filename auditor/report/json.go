@@ -222,14 +222,23 @@ func (s *stream) field(name string, v any) {
 }
 
 func (s *stream) value(v any, prefix string) {
+	b, err := encode(v, prefix)
+	if err != nil && s.err == nil {
+		s.err = err
+	}
+	s.text(string(b))
+}
+
+// encode writes a value as indented JSON, harmless on a terminal, each line but the first behind prefix.
+func encode(v any, prefix string) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent(prefix, indentOnce)
-	if err := enc.Encode(v); err != nil && s.err == nil {
-		s.err = fmt.Errorf("write JSON: %w", err)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("write JSON: %w", err)
 	}
-	s.text(string(visible(bytes.TrimSuffix(b.Bytes(), []byte("\n")))))
+	return visible(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
 // visible writes every character of a JSON text that a terminal would act on or hide as a JSON escape, which means the

@@ -2,6 +2,8 @@ package report_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -187,4 +189,38 @@ func TestTheClosingLineIsTrue(t *testing.T) {
 func layout(name string) fixture {
 	all := layouts()
 	return all[slices.IndexFunc(all, func(f fixture) bool { return f.name == name })]
+}
+
+func TestBaseline(t *testing.T) {
+	b := cocBaseline()
+	b.Required[1].Accepts = []string{"Config ReadOnlyAccess"}
+	b.Required[0].ScopeLabel = ""
+	var table, list, object, array bytes.Buffer
+	if err := errors.Join(
+		report.Baseline(&table, b, report.Options{}), report.Baselines(&list, []rules.Baseline{b, {Name: "short"}}, report.Options{}),
+		report.BaselineJSON(&object, b), report.BaselinesJSON(&array, []rules.Baseline{b}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "baseline.txt", table.Bytes())
+	golden(t, "baselines.txt", list.Bytes())
+	for kind, out := range map[string]string{"one": table.String(), "list": list.String()} {
+		for line := range strings.Lines(out) {
+			if w := text.StringWidthWithoutEscSequences(strings.TrimSuffix(line, "\n")); w > report.DefaultWidth {
+				t.Errorf("%s: a line of %d columns: %s", kind, w, line)
+			}
+		}
+	}
+	s := readSchema(t)
+	for name, document := range map[string][]byte{"object": object.Bytes(), "array": []byte(strings.Trim(strings.TrimSpace(array.String()), "[]"))} {
+		var value any
+		if err := json.Unmarshal(document, &value); err != nil {
+			t.Fatal(err)
+		}
+		v := &validator{root: s, applied: map[string]int{}}
+		v.check(schema{"$ref": "#/$defs/baseline"}, "", "$", value)
+		if len(v.faults) > 0 {
+			t.Errorf("%s: %q", name, v.faults)
+		}
+	}
 }
