@@ -1,0 +1,158 @@
+package simcloud
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
+)
+
+// expectation is one account of bundled/expected.yaml.
+type expectation struct {
+	Name          string            `yaml:"name"`
+	RequireAgency bool              `yaml:"require_agency"`
+	State         string            `yaml:"state"`
+	Reason        string            `yaml:"reason"`
+	Coverage      map[string]string `yaml:"coverage"`
+	Findings      []expectedFinding `yaml:"findings"`
+}
+
+type expectedFinding struct {
+	Rule     string `yaml:"rule"`
+	Severity string `yaml:"severity"`
+	Policy   string `yaml:"policy"`
+	Scope    string `yaml:"scope"`
+	Risk     string `yaml:"risk"`
+	Cohort   string `yaml:"cohort"`
+}
+
+func decodeFile(t *testing.T, file string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := strictyaml.Decode(file, data, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func expectations(t *testing.T) []expectation {
+	t.Helper()
+	var file struct {
+		Accounts []expectation `yaml:"accounts"`
+	}
+	decodeFile(t, "bundled/expected.yaml", &file)
+	return file.Accounts
+}
+
+func TestBundledOrganizationLoads(t *testing.T) {
+	org, err := LoadOrganization("bundled/organization.yaml", BundledYAML())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(org.Accounts) < 24 {
+		t.Errorf("%d accounts, want 24 or more", len(org.Accounts))
+	}
+	name, id := regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`), regexp.MustCompile(`^d0{29}[0-9]{2}$`)
+	for _, a := range org.Accounts {
+		if !name.MatchString(a.Name) || !id.MatchString(a.ID) || a.Note == "" {
+			t.Errorf("account %q, id %q: the name tells the layout in kebab case, the note explains it", a.Name, a.ID)
+		}
+	}
+}
+
+func TestBundledIsTheCallers(t *testing.T) {
+	a, b := Bundled(), Bundled()
+	if !reflect.DeepEqual(a, b) {
+		t.Error("two copies differ")
+	}
+	a.Accounts[1].Agencies[0].Grants[0].Policy = "changed"
+	BundledYAML()[0] = 'x'
+	if !reflect.DeepEqual(b, Bundled()) {
+		t.Error("a change of one copy shows in another")
+	}
+}
+
+func TestEveryBundledAccountHasAnExpectation(t *testing.T) {
+	org, expected := Bundled(), expectations(t)
+	var names, expectedNames []string
+	for _, a := range org.Accounts {
+		names = append(names, a.Name)
+	}
+	for _, e := range expected {
+		expectedNames = append(expectedNames, e.Name)
+	}
+	if !slices.Equal(names, expectedNames) {
+		t.Errorf("the accounts are\n%v\nand expected are\n%v", names, expectedNames)
+	}
+	for _, e := range expected {
+		judged := e.State == "drifted" || e.State == "compliant"
+		if !judged && e.State != "unknown" && e.State != "not_enabled" {
+			t.Errorf("%s: state %q", e.Name, e.State)
+		}
+		if (e.State == "unknown") != (e.Reason != "") {
+			t.Errorf("%s: state %q, reason %q", e.Name, e.State, e.Reason)
+		}
+		absent := slices.ContainsFunc(e.Findings, func(f expectedFinding) bool { return f.Rule == "agency/absent" })
+		policies := 0
+		if judged && !absent {
+			policies = 4
+		}
+		if len(e.Coverage) != policies {
+			t.Errorf("%s: coverage of %d policies, want %d", e.Name, len(e.Coverage), policies)
+		}
+		for policy := range e.Coverage {
+			if !slices.Contains([]string{nameIAMRead, nameRMSRead, nameDCSUser, nameCOCDefault}, policy) {
+				t.Errorf("%s: coverage of %q, which COC's table does not have", e.Name, policy)
+			}
+		}
+	}
+}
+
+// The configuration that ships for the bundled organization names its accounts and nothing else.
+func TestDemoConfigurationNamesTheBundledAccounts(t *testing.T) {
+	var demo struct {
+		Baselines   []string `yaml:"baselines"`
+		Credentials struct {
+			Source    string `yaml:"source"`
+			AccountID string `yaml:"account_id"`
+		} `yaml:"credentials"`
+		Cloud struct {
+			Site      string            `yaml:"site"`
+			Region    string            `yaml:"region"`
+			Endpoints map[string]string `yaml:"endpoints"`
+		} `yaml:"cloud"`
+		Accounts struct {
+			Static []struct {
+				Name          string            `yaml:"name"`
+				ID            string            `yaml:"id"`
+				RequireAgency bool              `yaml:"require_agency"`
+				Access        map[string]string `yaml:"access"`
+			} `yaml:"static"`
+		} `yaml:"accounts"`
+	}
+	decodeFile(t, "../../cmd/agencyaudit/demo.yaml", &demo)
+	org, expected := Bundled(), expectations(t)
+	if demo.Cloud.Region != org.Region || demo.Credentials.AccountID != org.Accounts[0].ID {
+		t.Errorf("region %q, account of the credentials %q", demo.Cloud.Region, demo.Credentials.AccountID)
+	}
+	if len(demo.Accounts.Static) != len(org.Accounts) || len(expected) != len(org.Accounts) {
+		t.Fatalf("%d accounts are configured, %d are there", len(demo.Accounts.Static), len(org.Accounts))
+	}
+	for i, a := range demo.Accounts.Static {
+		if a.Name != org.Accounts[i].Name || a.ID != org.Accounts[i].ID || a.RequireAgency != expected[i].RequireAgency {
+			t.Errorf("account %d is configured as %s (%s), required %t", i, a.Name, a.ID, a.RequireAgency)
+		}
+		want := map[string]string{"via": "iam", "agency": "AgencyAuditReader"}
+		if i == 0 {
+			want = map[string]string{"via": "keys", "ak_env": "HUAWEICLOUD_SDK_AK", "sk_env": "HUAWEICLOUD_SDK_SK"}
+		}
+		if !reflect.DeepEqual(a.Access, want) {
+			t.Errorf("%s is entered by %v, want %v", a.Name, a.Access, want)
+		}
+	}
+}
