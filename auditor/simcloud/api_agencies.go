@@ -245,7 +245,7 @@ type refusal struct{ answer answer }
 func (refusal) Error() string { return "refused" }
 
 // write applies a change and journals it, or returns the answer by which the change was refused.
-func (x *call) write(do change, entries func() []Write) *answer {
+func (x *call) write(do transition, entries func() []Write) *answer {
 	err := x.account.write(x.now, x.s.maxDelay, do, func(changed bool) {
 		for _, w := range entries() {
 			w.Time, w.AccountID, w.Account = x.now, x.account.id, x.account.name
@@ -312,7 +312,8 @@ func (x *call) createAgency() answer {
 	return x.agencyAnswer(http.StatusCreated, b)
 }
 
-// updateAgency is facts 1.4. A new duration counts from now: our inference.
+// updateAgency is facts 1.4. That a new duration counts from now, and that the answer has no trust_domain_name as the
+// SDK's model of it has none, is our inference.
 func (x *call) updateAgency() answer {
 	o, a := x.options()
 	if a != nil {
@@ -363,7 +364,9 @@ func (x *call) updateAgency() answer {
 	if a != nil {
 		return *a
 	}
-	return x.agencyAnswer(http.StatusOK, x.agencyBody(next))
+	b := x.agencyBody(next)
+	b.TrustDomainName = ""
+	return x.agencyAnswer(http.StatusOK, b)
 }
 
 // deleteAgency is facts 1.5: grants vanish with the agency, attached identity policies keep it alive. The status of

@@ -121,13 +121,11 @@ type attachedBody struct {
 	AttachedAt string `json:"attached_at"`
 }
 
-// policyURN is documented for custom policies only (facts 8); the form for system-defined ones is our inference.
 func policyURN(p *policy) string {
-	owner := "system"
 	if p.owner != nil {
-		owner = p.owner.id
+		return identityURN(p.owner.id, p.DisplayName)
 	}
-	return "iam::" + owner + ":policy:" + p.DisplayName
+	return identityURN("", p.DisplayName)
 }
 
 // listAttached is ListAttachedAgencyPoliciesV5.

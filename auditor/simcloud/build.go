@@ -76,7 +76,7 @@ func (b *builder) serviceAccounts(org *Organization) {
 		id := b.id(org.ServiceAccounts[name], path, "account", name)
 		key := strings.ToLower(name)
 		if other, taken := b.c.services[key]; taken {
-			b.problem(path, "differs from %s in case only", other.Name)
+			b.problem(path, "differs from %s in case only; delete one of them", other.Name)
 		}
 		b.c.services[key] = Trust{ID: id, Name: name}
 		b.c.serviceNames[name] = id
@@ -88,9 +88,9 @@ func (b *builder) account(decl *Account, path string) {
 	c := b.c
 	a := &account{name: decl.Name, note: decl.Note, planes: decl.Planes}
 	if decl.Name == "" {
-		b.problem(path+".name", "is missing")
+		b.problem(path+".name", "is missing; write a name")
 	} else if c.accountsByName[decl.Name] != nil || c.services[strings.ToLower(decl.Name)].ID != "" {
-		b.problem(path+".name", "is %q, as another account is called", decl.Name)
+		b.problem(path+".name", "is %q, as another account is called; give it another name", decl.Name)
 	}
 	a.id = b.id(decl.ID, path, "account", decl.Name)
 	switch decl.Status {
@@ -101,11 +101,14 @@ func (b *builder) account(decl *Account, path string) {
 		b.problem(path+".status", "is %q; write active or suspended", decl.Status)
 	}
 	a.versions.Store(&[]version{{}})
-	a.projects = b.projects(decl.Projects, path+".projects", a.id, "project",
-		Project{Name: c.region}, Project{ID: "MOS", Name: "MOS"})
+	builtin := []Project{{Name: c.region}, {ID: "MOS", Name: "MOS"}}
+	if c.region == "" { // which has been said
+		builtin = builtin[1:]
+	}
+	a.projects = b.projects(decl.Projects, path+".projects", a.id, "project", builtin...)
 	if a.planes.NoEnterpriseProjects {
 		if len(decl.EnterpriseProjects) > 0 {
-			b.problem(path+".enterprise_projects", "are there although planes.no_enterprise_projects is set")
+			b.problem(path+".enterprise_projects", "are there although planes.no_enterprise_projects is set; delete one of the two")
 		}
 	} else {
 		a.enterprise = b.projects(decl.EnterpriseProjects, path+".enterprise_projects", a.id, "enterprise project",
@@ -123,11 +126,11 @@ func (b *builder) projects(decl []Project, path, owner, kind string, builtin ...
 	ids := map[string]bool{}
 	add := func(p Project, at string) {
 		if p.Name == "" {
-			b.problem(at+".name", "is missing")
+			b.problem(at+".name", "is missing; write a name")
 			return
 		}
 		if names[p.Name] {
-			b.problem(at+".name", "is %q, as another %s of the account is called", p.Name, kind)
+			b.problem(at+".name", "is %q, as another %s of the account is called; give it another name", p.Name, kind)
 		}
 		switch {
 		case p.ID == "":
@@ -136,7 +139,7 @@ func (b *builder) projects(decl []Project, path, owner, kind string, builtin ...
 			b.problem(at+".id", "is %q; write 1 to 64 letters, digits, hyphens and underscores", p.ID)
 		}
 		if ids[p.ID] {
-			b.problem(at+".id", "is %s, which another %s of the account has", p.ID, kind)
+			b.problem(at+".id", "is %s, which another %s of the account has; give each an id of its own", p.ID, kind)
 		}
 		names[p.Name], ids[p.ID] = true, true
 		out = append(out, p)
@@ -160,7 +163,7 @@ func (b *builder) projects(decl []Project, path, owner, kind string, builtin ...
 // catalogue puts the system-defined policies together: those built in, and the organization's own.
 func (b *builder) catalogue(org *Organization, s Switches) {
 	c := b.c
-	all := systemPolicies(s)
+	all := append(systemPolicies(s), identityPolicies()...)
 	at := make(map[string]int, len(all))
 	for i, p := range all {
 		at[p.ID] = i
@@ -181,10 +184,7 @@ func (b *builder) catalogue(org *Organization, s Switches) {
 		p := c.newPolicy(decl, nil)
 		c.systemByID[p.ID] = p
 		c.systemByName[p.DisplayName] = append(c.systemByName[p.DisplayName], p)
-		switch {
-		case p.identity():
-			c.identities = append(c.identities, p)
-		case !p.Hidden:
+		if !p.identity() && !p.Hidden {
 			c.system = append(c.system, p)
 		}
 	}
@@ -194,7 +194,7 @@ func (b *builder) catalogue(org *Organization, s Switches) {
 func (b *builder) policy(p Policy, path, kind string, owner ...string) Policy {
 	p = clonePolicy(p)
 	if p.DisplayName == "" {
-		b.problem(path+".display_name", "is missing")
+		b.problem(path+".display_name", "is missing; write a name")
 	}
 	p.ID = b.id(p.ID, path, kind, append(owner, p.DisplayName)...)
 	custom := len(owner) > 0
@@ -239,12 +239,12 @@ func (b *builder) policies(a *account, decl []Policy, path string) {
 	for i, p := range decl {
 		at := fmt.Sprintf("%s.policies[%d]", path, i)
 		if names[p.DisplayName] {
-			b.problem(at+".display_name", "is %q, as another custom policy of the account is called", p.DisplayName)
+			b.problem(at+".display_name", "is %q, as another custom policy of the account is called; give it another name", p.DisplayName)
 		}
 		names[p.DisplayName] = true
 		p = b.policy(p, at, "policy", a.id)
 		if b.c.systemByID[p.ID] != nil {
-			b.problem(at+".id", "is %s, which a system-defined policy has", p.ID)
+			b.problem(at+".id", "is %s, which a system-defined policy has; give it another id", p.ID)
 		}
 		a.policies = append(a.policies, b.c.newPolicy(p, a))
 	}
@@ -256,9 +256,9 @@ func (b *builder) users(a *account, decl []User, path string) {
 	for i, d := range decl {
 		at := fmt.Sprintf("%s.users[%d]", path, i)
 		if d.Name == "" {
-			b.problem(at+".name", "is missing")
+			b.problem(at+".name", "is missing; write a name")
 		} else if names[d.Name] {
-			b.problem(at+".name", "is %q, as another user of the account is called", d.Name)
+			b.problem(at+".name", "is %q, as another user of the account is called; give it another name", d.Name)
 		}
 		names[d.Name] = true
 		d.ID = b.id(d.ID, at, "user", a.id, d.Name)
@@ -281,12 +281,12 @@ func (b *builder) users(a *account, decl []User, path string) {
 		for j, k := range d.Keys {
 			at := fmt.Sprintf("%s.keys[%d]", at, j)
 			if !validID(k.Access) {
-				b.problem(at+".access", "is not made of 1 to 64 letters, digits, hyphens and underscores")
+				b.problem(at+".access", "is none; write 1 to 64 letters, digits, hyphens and underscores")
 			} else if first, taken := b.keyPaths[k.Access]; taken {
-				b.problem(at+".access", "is %s, which %s already has", k.Access, first)
+				b.problem(at+".access", "is %s, which %s already has; make up another one", k.Access, first)
 			}
 			if k.Secret == "" {
-				b.problem(at+".secret", "is missing")
+				b.problem(at+".secret", "is missing; write a made-up one")
 			}
 			b.keyPaths[k.Access] = at
 			b.c.keys[k.Access] = &accessKey{access: k.Access, secret: []byte(k.Secret), account: a, user: u}
@@ -312,7 +312,7 @@ func (b *builder) userPolicy(a *account, name, path string) *policy {
 	case len(system) > 1:
 		b.problem(path, "names %d policies: %q; write the id", len(system), name)
 	default:
-		b.problem(path, "names no policy: %q", name)
+		b.problem(path, "names no policy: %q; write the display name of one, to the byte", name)
 	}
 	return nil
 }
@@ -401,10 +401,16 @@ func (c *Cloud) newAgency(a *account, decl *Agency, path string) (*agency, Probl
 	if g.createdAt.IsZero() {
 		g.createdAt = defaultCreatedAt()
 	}
-	if decl.ExpiresAt.IsZero() {
+	if decl.ExpiresIn != 0 {
+		if !decl.ExpiresAt.IsZero() {
+			problem(".expires_in", "is there beside expires_at; delete one of the two")
+		}
+		g.expiresAt = c.now().Add(decl.ExpiresIn).Truncate(time.Second)
+	}
+	if g.expiresAt.IsZero() {
 		g.expiresAt = time.Time{}
 	} else if !g.expiresAt.After(g.createdAt) {
-		problem(".expires_at", "is not after created_at (%s)", g.createdAt.Format(time.RFC3339))
+		problem(".expires_at", "is not after created_at (%s); write a later time", g.createdAt.Format(time.RFC3339))
 	}
 	g = g.validFor(g.createdAt, g.expiresAt)
 	t, err := c.resolveTrust(decl.Trust)
@@ -418,7 +424,7 @@ func (c *Cloud) newAgency(a *account, decl *Agency, path string) (*agency, Probl
 		case err != nil:
 			problem(fmt.Sprintf(".grants[%d]%s", i, at), "%v", err)
 		case g.holds(y):
-			problem(fmt.Sprintf(".grants[%d]", i), "repeats a grant of the agency")
+			problem(fmt.Sprintf(".grants[%d]", i), "repeats a grant of the agency; delete it")
 		default:
 			g.grants = append(g.grants, y)
 		}
@@ -429,7 +435,7 @@ func (c *Cloud) newAgency(a *account, decl *Agency, path string) (*agency, Probl
 		case err != nil:
 			problem(fmt.Sprintf(".attached[%d]", i), "%v", err)
 		case g.has(p):
-			problem(fmt.Sprintf(".attached[%d]", i), "repeats an attachment of the agency")
+			problem(fmt.Sprintf(".attached[%d]", i), "repeats an attachment of the agency; delete it")
 		default:
 			g = g.withPolicy(p, g.createdAt)
 		}
@@ -437,10 +443,13 @@ func (c *Cloud) newAgency(a *account, decl *Agency, path string) (*agency, Probl
 	return g, problems
 }
 
-// resolveTrust completes a trust. One of its fields is enough for an account that the cloud knows.
+// resolveTrust completes a trust. One of its fields is enough for an account that the cloud knows. Both together are
+// taken as they are written where the name is a service account's, with another id or in another letter case: an agency
+// can show such a trust, and whoever audits it must not be fooled by either.
 func (c *Cloud) resolveTrust(t Trust) (trust, error) {
 	out := trust{Trust: t}
-	if s, ok := c.services[strings.ToLower(t.Name)]; ok && (t.ID == "" || t.ID == s.ID) {
+	s, ok := c.services[strings.ToLower(t.Name)]
+	if ok && (t.ID == "" || t.ID == s.ID && t.Name == s.Name) {
 		out.ID, out.Name, out.service = s.ID, s.Name, true
 		return out, nil
 	}
@@ -455,10 +464,10 @@ func (c *Cloud) resolveTrust(t Trust) (trust, error) {
 	case t.ID == "":
 		return out, fmt.Errorf("names %q, which is neither a service account nor an account of the organization; "+
 			"give its id as well", t.Name)
-	case t.Name != "" && (c.accountsByName[t.Name] != nil || c.services[strings.ToLower(t.Name)].ID != ""):
-		return out, fmt.Errorf("contradicts itself: the account %q has another id than %s", t.Name, t.ID)
-	case t.Name != "" && known != "" && known != t.Name:
-		return out, fmt.Errorf("contradicts itself: the account %s is called %q, not %q", t.ID, known, t.Name)
+	case t.Name != "" && c.accountsByName[t.Name] != nil:
+		return out, fmt.Errorf("contradicts itself: the account %q has another id than %s; write one of the two", t.Name, t.ID)
+	case t.Name != "" && known != "" && known != t.Name && !(service && strings.EqualFold(known, t.Name)):
+		return out, fmt.Errorf("contradicts itself: the account %s is called %q, not %q; write one of the two", t.ID, known, t.Name)
 	case t.Name == "":
 		out.Name, out.service = known, service
 	}
@@ -514,18 +523,20 @@ func (c *Cloud) resolveGrant(a *account, x Grant) (grant, string, error) {
 		found, ok := a.project(x.In)
 		switch {
 		case !ok:
-			return out, ".in", fmt.Errorf("names no project of the account: %q", x.In)
+			return out, ".in", fmt.Errorf("names no project of the account: %q; list it under projects, or name %s", x.In, c.region)
 		case found.ID == "MOS":
-			return out, ".in", fmt.Errorf("is MOS, which carries no grants of agencies")
+			return out, ".in", fmt.Errorf("is MOS, which carries no grants of agencies; name another project")
 		}
 		out.in = found.ID
 	case enterpriseProject:
 		if a.planes.NoEnterpriseProjects {
-			return out, ".scope", fmt.Errorf("is enterprise_project, but the account has planes.no_enterprise_projects")
+			return out, ".scope", fmt.Errorf("is enterprise_project, but the account has planes.no_enterprise_projects; " +
+				"write another scope")
 		}
 		found, ok := findProject(a.enterprise, x.In)
 		if !ok {
-			return out, ".in", fmt.Errorf("names no enterprise project of the account: %q", x.In)
+			return out, ".in", fmt.Errorf("names no enterprise project of the account: %q; list it under enterprise_projects, or "+
+				"name default", x.In)
 		}
 		out.in = found.ID
 	}
@@ -537,7 +548,7 @@ func (c *Cloud) resolvePolicy(a *account, x Grant) (*policy, string, error) {
 		p := c.policyByID(a, x.PolicyID)
 		switch {
 		case p == nil:
-			return nil, ".policy_id", fmt.Errorf("names no policy: %q", x.PolicyID)
+			return nil, ".policy_id", fmt.Errorf("names no policy: %q; write the id of one of the catalogue or of the account's own", x.PolicyID)
 		case x.Policy != "" && p.DisplayName != x.Policy:
 			return nil, ".policy", fmt.Errorf("is %q, but policy_id is the policy %q; write one of them",
 				x.Policy, p.DisplayName)
@@ -553,7 +564,7 @@ func (c *Cloud) resolvePolicy(a *account, x Grant) (*policy, string, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, ".policy", fmt.Errorf("names no %s: %q", kind, x.Policy)
+		return nil, ".policy", fmt.Errorf("names no %s: %q; write the display name of one, to the byte", kind, x.Policy)
 	case 1:
 		return found[0], "", nil
 	}
@@ -563,7 +574,7 @@ func (c *Cloud) resolvePolicy(a *account, x Grant) (*policy, string, error) {
 // resolveIdentityPolicy finds an identity policy by id or display name.
 func (c *Cloud) resolveIdentityPolicy(a *account, name string) (*policy, error) {
 	if a.planes.NoIdentity {
-		return nil, fmt.Errorf("is there although the account has planes.no_identity")
+		return nil, fmt.Errorf("is there although the account has planes.no_identity; delete one of the two")
 	}
 	p := c.policyByID(a, name)
 	if p == nil {
@@ -575,7 +586,7 @@ func (c *Cloud) resolveIdentityPolicy(a *account, name string) (*policy, error) 
 		}
 		switch len(found) {
 		case 0:
-			return nil, fmt.Errorf("names no identity policy: %q", name)
+			return nil, fmt.Errorf("names no identity policy: %q; write the display name of one, to the byte", name)
 		case 1:
 			p = found[0]
 		default:

@@ -30,9 +30,8 @@ type Cloud struct {
 	assumeOperation int
 	routes          *route
 
-	// system are the system-defined policies in the order of the catalogue; identity policies are in identities.
+	// system are the system-defined policies that lists of policies show, in the order of the catalogue.
 	system       []*policy
-	identities   []*policy
 	systemByID   map[string]*policy
 	systemByName map[string][]*policy
 	declared     []Policy

@@ -82,7 +82,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (x *call) serve() (answer, error) {
 	c := x.c
 	if !x.parse() {
-		return x.gateway(http.StatusBadRequest, "APIGW.0201", "Bad request: the path or the query cannot be decoded"), nil
+		return x.gateway(http.StatusBadRequest, "APIGW.0201", "Bad request: the query cannot be decoded"), nil
 	}
 	x.op, x.params = c.routes.find(x.r.Method, x.segments)
 	if x.op == nil {
@@ -131,19 +131,11 @@ func (x *call) serve() (answer, error) {
 	return x.op.handle(x), nil
 }
 
-// parse decodes the path and the query.
+// parse takes the path and the query apart. It fails when the query cannot be decoded.
 func (x *call) parse() bool {
-	path := x.r.URL.EscapedPath()
-	x.segments = strings.Split(strings.TrimPrefix(path, "/"), "/")
-	if strings.Contains(path, "%") {
-		for i, part := range x.segments {
-			decoded, err := url.PathUnescape(part)
-			if err != nil {
-				return false
-			}
-			x.segments[i] = decoded
-		}
-	}
+	// An escaped slash separates segments like any other, in the route as in the signature: signers decode the whole
+	// path before they take it apart, and the two must not see different paths.
+	x.segments = strings.Split(strings.TrimPrefix(x.r.URL.Path, "/"), "/")
 	for rest := x.r.URL.RawQuery; rest != ""; {
 		var pair string
 		pair, rest, _ = strings.Cut(rest, "&")

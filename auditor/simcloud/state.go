@@ -121,13 +121,13 @@ func findAgency(agencies []*agency, id string) *agency {
 	return nil
 }
 
-// change is one step from a list of agencies to the next. It must not change what it is given, and returns the same
+// transition is one step from a list of agencies to the next. It must not change what it is given, and returns the same
 // list when there is nothing to change.
-type change func([]*agency) ([]*agency, error)
+type transition func([]*agency) ([]*agency, error)
 
 // write applies a client's change. Lists go on showing the older versions for as long as keep says. The callback runs
 // while no other change can come in between, with whether anything changed.
-func (a *account) write(now time.Time, keep time.Duration, do change, done func(changed bool)) error {
+func (a *account) write(now time.Time, keep time.Duration, do transition, done func(changed bool)) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	versions := *a.versions.Load()
@@ -155,7 +155,7 @@ func (a *account) write(now time.Time, keep time.Duration, do change, done func(
 
 // drift applies a change of the truth that is visible at once: it is made to every version that a list may still show,
 // as far as it makes sense there.
-func (a *account) drift(do change) error {
+func (a *account) drift(do transition) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	versions := slices.Clone(*a.versions.Load())

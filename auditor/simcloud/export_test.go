@@ -1,0 +1,10 @@
+package simcloud
+
+// OperationNames returns the names of everything that the cloud can do, for tests that must miss none of it.
+func OperationNames() []string {
+	var out []string
+	for _, o := range operations() {
+		out = append(out, o.name)
+	}
+	return out
+}
