@@ -71,7 +71,7 @@ type cell struct {
 
 const gutter = 2
 
-// grid writes rows under headings, each line behind indent spaces. Cells are wrapped, never cut off: every line fits into
+// grid writes rows under headings, if any column has one, each line behind indent spaces. Cells are wrapped, never cut off: every line fits into
 // the page, since the one column without a maximum takes what the others leave.
 func (p *page) grid(indent int, columns []column, rows [][]cell) {
 	widths := make([]int, len(columns))
@@ -100,7 +100,9 @@ func (p *page) grid(indent int, columns []column, rows [][]cell) {
 	for i, c := range columns {
 		head[i] = cell{c.title, bold}
 	}
-	t.AppendHeader(p.row(head, widths))
+	if slices.ContainsFunc(columns, func(c column) bool { return c.title != "" }) {
+		t.AppendHeader(p.row(head, widths))
+	}
 	for _, row := range rows {
 		t.AppendRow(p.row(row, widths))
 	}
@@ -152,8 +154,8 @@ func gridStyle() table.Style {
 
 func (p *page) head(run *auditor.Run) {
 	n := accounts(run)
-	p.say("", fmt.Sprintf("%s read in %s, %s (run %s, agencyaudit %s)", plural(n, "account"), seconds(run.EndedAt.Sub(run.StartedAt)),
-		instant(run.StartedAt), Escape(run.ID), Escape(run.Program)))
+	p.say("", fmt.Sprintf("Run %s of %s at %s, in %s, by agencyaudit %s", Escape(run.ID), plural(n, "account"), instant(run.StartedAt),
+		seconds(run.EndedAt.Sub(run.StartedAt)), Escape(run.Program)))
 	for _, b := range run.Baselines {
 		p.say("", fmt.Sprintf("Baseline %s: agency %s, %s (%s, %s)", Escape(b.Name), Escape(b.Agency),
 			plural(len(b.Required), "required grant"), Escape(b.Source), Escape(b.SourceDate)))
@@ -216,7 +218,7 @@ func (p *page) sweeps(run *auditor.Run) {
 			cmp.Compare(worst(&a.Report), worst(&b.Report)),
 		)
 	})
-	columns := []column{{"ACCOUNT", 32}, {"STATE", 11}, {"SEVERITY", 8}, {"WHAT", 0}}
+	columns := []column{{"ACCOUNT", 34}, {"STATE", 11}, {"SEVERITY", 8}, {"WHAT", 0}}
 	several := len(run.Baselines) > 1
 	if several {
 		columns = slices.Insert(columns, 1, column{"BASELINE", 16})
@@ -242,6 +244,40 @@ func (p *page) sweeps(run *auditor.Run) {
 	}
 	p.gap()
 	p.grid(0, columns, rows)
+	p.unjudged(shown)
+}
+
+// mostUnjudged is how many accounts the overview says in full why they are unknown, unless it is verbose. A cloud that is
+// down has the same to say about all of them.
+const mostUnjudged = 10
+
+// unjudged says of each unknown account what was asked, what came back, and what can be done.
+func (p *page) unjudged(shown []*auditor.Sweep) {
+	n := 0
+	for _, s := range shown {
+		u := s.Report.Unknown
+		if u == nil {
+			continue
+		}
+		if n++; n > mostUnjudged && !p.o.Verbose {
+			continue
+		}
+		if n == 1 {
+			p.gap()
+			p.paint("", bold, "WHY UNKNOWN, AND WHAT TO DO")
+		}
+		said := cmp.Or(elide(s.Report.Account.Name, maxName), Escape(s.Report.Account.ID)) + ": " + elide(u.Detail, maxSentence)
+		if u.RequestID != "" {
+			said += " (request id " + Escape(u.RequestID) + ")"
+		}
+		p.say("- ", said)
+		if u.Remedy != "" {
+			p.say("  → ", elide(u.Remedy, maxSentence))
+		}
+	}
+	if n > mostUnjudged && !p.o.Verbose {
+		p.say("- ", fmt.Sprintf("and %d more; --verbose shows all", n-mostUnjudged))
+	}
 }
 
 // worst is the rank of the first finding's severity, the findings being in their order; reports without one come last.
@@ -257,17 +293,19 @@ func worst(r *rules.Report) int {
 func (p *page) what(r *rules.Report) [][]cell {
 	var out [][]cell
 	if u := r.Unknown; u != nil {
-		said := string(u.Reason) + ": " + elide(u.Detail, maxSentence)
-		if u.RequestID != "" {
-			said += " (request id " + Escape(u.RequestID) + ")"
-		}
-		if u.Remedy != "" {
-			said += "\n→ " + elide(u.Remedy, maxSentence)
-		}
-		out = append(out, []cell{{}, {said, ""}})
+		out = append(out, []cell{{}, {string(u.Reason) + ", see below", ""}})
 	}
-	for _, f := range p.findings(r) {
-		out = append(out, []cell{{string(f.Severity), severityColor(f.Severity)}, {elide(short(f), maxSentence), ""}})
+	found := p.findings(r)
+	times := map[string]int{}
+	for _, f := range found {
+		times[short(f)]++
+	}
+	for _, f := range found {
+		said := elide(short(f), maxSentence)
+		if times[short(f)] > 1 {
+			said += ", policy id " + Escape(f.PolicyID) // several policies may bear one name
+		}
+		out = append(out, []cell{{string(f.Severity), severityColor(f.Severity)}, {said, ""}})
 	}
 	switch {
 	case r.State == rules.StateNotEnabled:

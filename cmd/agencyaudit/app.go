@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/agencyaudit/agencyaudit/auditor/report"
+)
+
+// The exit codes of all commands.
+const (
+	exitOK      = 0 // done, and nothing is wrong
+	exitDrift   = 1 // an account has drifted
+	exitPartial = 2 // not everything could be read or done; wins over drift, since the answer is not whole
+	exitUsage   = 3 // bad usage or configuration: nothing was done
+)
+
+// console is what the program may touch of the process it runs in.
+type console struct {
+	in       io.Reader
+	out, err io.Writer
+	// outTerminal and errTerminal say whether a person sees the two.
+	outTerminal, errTerminal bool
+	// width is how many columns the terminal behind out has.
+	width     func() (int, error)
+	lookupEnv func(name string) (string, bool)
+}
+
+// app is the program while it runs one command.
+type app struct {
+	console
+	screen *screen
+	log    *slog.Logger
+
+	config    string
+	logLevel  string
+	logFormat string
+}
+
+// failure ends a command with an exit code, and with one message on stderr if there is an error.
+type failure struct {
+	code int
+	err  error
+	// hint says what to do instead, in one line.
+	hint string
+	// faults says that err is a list of faults, one to a line, each of which begins with its place for whoever jumps there.
+	faults bool
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return fmt.Sprintf("exit code %d", f.code)
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+// misuse is a failure of whoever wrote the command line.
+func misuse(hint, format string, args ...any) error {
+	return &failure{code: exitUsage, err: fmt.Errorf(format, args...), hint: hint}
+}
+
+// run runs one command and returns the exit code of the process. It is the whole program but for what belongs to the
+// process: signals, streams and the exit itself.
+func run(ctx context.Context, args []string, c console) (code int) {
+	a := &app{console: c, screen: newScreen(c.err)}
+	a.err = a.screen
+	a.log = a.newLog(c.errTerminal, slog.LevelWarn)
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		// The value of a panic may hold anything, a key too; its type and the names of the stack's functions do not.
+		code = exitPartial
+		a.log.Error("a bug in this program ended the command", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		a.say("a bug in this program ended the command; nothing was changed in the cloud. Please report the log line above.")
+	}()
+	root := a.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	f, ok := errors.AsType[*failure](err)
+	if !ok {
+		// Whatever cobra itself refuses is a matter of the command line.
+		f = &failure{code: exitUsage, err: err}
+	}
+	switch {
+	case f.faults:
+		for line := range strings.SplitSeq(strings.TrimRight(f.err.Error(), "\n"), "\n") {
+			fmt.Fprintln(a.err, report.Escape(strings.TrimRight(line, " ")))
+		}
+	case f.err != nil:
+		a.say(f.err.Error())
+	}
+	if f.hint != "" {
+		a.say(f.hint)
+	}
+	return f.code
+}
+
+// say writes one line of the program's own, which is no log, to stderr.
+func (a *app) say(message string) { fmt.Fprintf(a.err, "agencyaudit: %s\n", report.Escape(message)) }
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "agencyaudit",
+		Short: "audit what the agencies of cloud services may do in your accounts",
+		Long: `agencyaudit reads, in every account of a Huawei Cloud organization, what the agency of a cloud service may do there,
+compares it with a baseline, and says what is missing, what is too much, and what could not be read. It only reads.
+
+Exit codes of all commands: 0 done and nothing is wrong, 1 an account has drifted, 2 not everything could be read or done
+(which wins over 1: the answer is not whole), 3 bad usage or configuration.`,
+		Example: `  agencyaudit demo --once                 # see it work; needs no account and no key
+  agencyaudit check                       # is the configuration right?
+  agencyaudit audit                       # read all accounts once
+  agencyaudit explain prod-eu             # everything about one account`,
+		Args:              a.noCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.openLog() },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(seeHelp(cmd), "%w", err) })
+	f := root.PersistentFlags()
+	f.StringVar(&a.config, "config", defaultConfig, "configuration `file`")
+	f.StringVar(&a.logLevel, "log-level", "auto", "log from this `level` on: debug, info, warn, error; auto is error on a terminal, warn elsewhere")
+	f.StringVar(&a.logFormat, "log-format", "auto", "log as text or json; auto is text on a terminal and json elsewhere (`format`)")
+	root.AddCommand(
+		a.auditCommand(), a.baselineCommand(), a.checkCommand(), a.completionCommand(), a.demoCommand(), a.explainCommand(),
+		a.simcloudCommand(), a.versionCommand(),
+	)
+	return root
+}
+
+const defaultConfig = "agencyaudit.yaml"
+
+func seeHelp(cmd *cobra.Command) string {
+	return "run \"" + cmd.CommandPath() + " --help\" to see how it is used"
+}
+
+// noCommand refuses words that are no command, with what resembles them.
+func (a *app) noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.SuggestionsMinimumDistance == 0 {
+		cmd.SuggestionsMinimumDistance = 2
+	}
+	hint := seeHelp(cmd)
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return misuse(hint, "unknown command %q", args[0])
+}
+
+// exactly wants n arguments, which what names.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < n:
+			return misuse(seeHelp(cmd), "%s needs %s", cmd.CommandPath(), what)
+		case len(args) > n:
+			return misuse(seeHelp(cmd), "%s does not take the argument %q", cmd.CommandPath(), args[n])
+		}
+		return nil
+	}
+}
+
+// openLog makes the logger that the flags ask for.
+func (a *app) openLog() error {
+	level := slog.LevelWarn
+	switch a.logLevel {
+	case "auto":
+		// On a terminal the result says it all, and better.
+		if a.errTerminal {
+			level = slog.LevelError
+		}
+	case "debug", "info", "warn", "error":
+		if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
+			return err
+		}
+	default:
+		return misuse("write auto, debug, info, warn or error", "unknown --log-level %q", a.logLevel)
+	}
+	switch a.logFormat {
+	case "auto":
+		a.log = a.newLog(a.errTerminal, level)
+	case "text":
+		a.log = a.newLog(true, level)
+	case "json":
+		a.log = a.newLog(false, level)
+	default:
+		return misuse("write auto, text or json", "unknown --log-format %q", a.logFormat)
+	}
+	return nil
+}
+
+func (a *app) newLog(text bool, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if text {
+		return slog.New(slog.NewTextHandler(a.err, o))
+	}
+	return slog.New(slog.NewJSONHandler(a.err, o))
+}
+
+// layout is how text on stdout is laid out.
+func (a *app) layout() report.Options {
+	o := report.Options{Width: report.DefaultWidth}
+	if !a.outTerminal {
+		return o
+	}
+	if w, err := a.width(); err == nil && w > 0 {
+		o.Width = w
+	}
+	noColor, _ := a.lookupEnv("NO_COLOR")
+	kind, _ := a.lookupEnv("TERM")
+	o.Color = noColor == "" && kind != "dumb"
+	return o
+}
+
+// outputFlag adds -o with the formats, the first of which is the default.
+func outputFlag(cmd *cobra.Command, to *string, formats ...string) {
+	cmd.Flags().StringVarP(to, "output", "o", formats[0], "`format` of the result: "+strings.Join(formats, ", "))
+	check := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		for _, f := range formats {
+			if *to == f {
+				if check != nil {
+					return check(cmd, args)
+				}
+				return nil
+			}
+		}
+		return misuse("write "+strings.Join(formats, ", "), "unknown --output %q", *to)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
+	"github.com/agencyaudit/agencyaudit/auditor/report"
+	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/baseline"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "validate the configuration and its baselines without touching the cloud",
+		Long: `Read the configuration with every file and every environment variable that it names, and report every fault at once, each
+with file, line, column and remedy. The cloud is not touched.
+
+Exit codes: 0 everything is right, 3 something is not.`,
+		Example: `  agencyaudit check
+  agencyaudit check --config staging.yaml`,
+		Args: exactly(0, ""),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(a.out, summary(a.config, cfg))
+			return delivered(err)
+		},
+	}
+}
+
+// summary says what a configuration that is right amounts to.
+func summary(file string, cfg *daemon.Config) string {
+	var b strings.Builder
+	accounts := cfg.Inventory()
+	ways := map[string]int{}
+	required := 0
+	for i, acct := range cfg.Accounts.Static {
+		ways[acct.Access.Via]++
+		if accounts[i].RequireAgency {
+			required++
+		}
+	}
+	fmt.Fprintf(&b, "OK: %s\n", report.Escape(file))
+	fmt.Fprintf(&b, "  accounts   %d; the agency is required in %d; entered by an agency %d, by keys of their own %d\n",
+		len(accounts), required, ways["iam"], ways["keys"])
+	for _, base := range cfg.LoadedBaselines() {
+		fmt.Fprintf(&b, "  baseline   %s: agency %s, %d required grants, sha256 %s\n",
+			report.Escape(base.Name), report.Escape(base.Agency), len(base.Required), base.Digest)
+	}
+	fmt.Fprintf(&b, "  cloud      %s (site %s)\n", cfg.Reader().Endpoint, report.Escape(cfg.Cloud.Site))
+	return b.String()
+}
+
+func (a *app) baselineCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "baseline",
+		Short: "list and show baselines",
+		Long:  "List and show baselines: the statements of what an agency must be. The bundled one, coc, is Table 1 of COC's documentation.",
+		Example: `  agencyaudit baseline list
+  agencyaudit baseline show coc`,
+		Args: a.noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.baselineListCommand(), a.baselineShowCommand())
+	return cmd
+}
+
+func (a *app) baselineListCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "list the baselines that the program brings along, and those of a configuration",
+		Long: `List the baselines that the program brings along. With --config, list those of that configuration as well.
+
+Exit codes: 0 listed, 3 bad usage or configuration.`,
+		Example: `  agencyaudit baseline list
+  agencyaudit baseline list --config agencyaudit.yaml -o json`,
+		Args: exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var all []rules.Baseline
+			for _, name := range baseline.Names() {
+				if b, ok := baseline.Bundled(name); ok {
+					all = append(all, b)
+				}
+			}
+			if cmd.Flags().Changed("config") {
+				cfg, err := a.load()
+				if err != nil {
+					return err
+				}
+				for _, b := range cfg.LoadedBaselines() {
+					if _, bundled := bundledAs(b.Digest); !bundled {
+						all = append(all, b)
+					}
+				}
+			}
+			if format == "json" {
+				return delivered(report.BaselinesJSON(a.out, all))
+			}
+			return delivered(report.Baselines(a.out, all, a.layout()))
+		},
+	}
+	outputFlag(cmd, &format, "table", "json")
+	return cmd
+}
+
+// bundledAs returns the name of the bundled baseline with that digest.
+func bundledAs(digest string) (string, bool) {
+	for _, name := range baseline.Names() {
+		if b, ok := baseline.Bundled(name); ok && b.Digest == digest {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+func (a *app) baselineShowCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "show NAME|FILE",
+		Short: "show one baseline with the columns of its document",
+		Long: `Show a bundled baseline by its name, or a baseline file by its path, with the columns of the document that it restates.
+-o yaml shows the file itself: copy it to begin a baseline of your own.
+
+Exit codes: 0 shown, 3 there is no such baseline, or it has faults, which are listed.`,
+		Example: `  agencyaudit baseline show coc
+  agencyaudit baseline show ./our-coc.yaml
+  agencyaudit baseline show coc -o yaml > our-coc.yaml`,
+		ValidArgsFunction: cobra.FixedCompletions(baseline.Names(), cobra.ShellCompDirectiveDefault),
+		Args:              exactly(1, "the name of a baseline: "+strings.Join(baseline.Names(), ", ")+", or a file"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, source, err := findBaseline(args[0])
+			if err != nil {
+				return err
+			}
+			switch format {
+			case "yaml":
+				_, err := a.out.Write(source)
+				return delivered(err)
+			case "json":
+				return delivered(report.BaselineJSON(a.out, b))
+			}
+			return delivered(report.Baseline(a.out, b, a.layout()))
+		},
+	}
+	outputFlag(cmd, &format, "table", "yaml", "json")
+	return cmd
+}
+
+// findBaseline returns a bundled baseline by its name, or one of a file, with its source.
+func findBaseline(name string) (rules.Baseline, []byte, error) {
+	if b, ok := baseline.Bundled(name); ok {
+		return b, baseline.Source(name), nil
+	}
+	source, err := readInput(name)
+	if err != nil {
+		return rules.Baseline{}, nil, misuse("bundled baselines: "+strings.Join(baseline.Names(), ", "),
+			"there is no bundled baseline %q, and no file of that name can be read: %w", name, reason(err))
+	}
+	b, err := baseline.Load(name, source)
+	if err != nil {
+		return rules.Baseline{}, nil, &failure{code: exitUsage, err: err, faults: true}
+	}
+	return b, source, nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// drill lets things happen in a simulated organization: drift, and its repair. The same seed lets the same happen.
+type drill struct {
+	cloud *simcloud.Cloud
+	rand  *rand.Rand
+	// targets are the accounts that have the audited agency and were as they should be when the drill began.
+	targets []simcloud.Account
+	open    []mishap
+}
+
+// mishap is one drift that is still there, by the account's place among the targets, and what undoes it.
+type mishap struct {
+	target int
+	undo   simcloud.Drift
+	says   string
+}
+
+// mostOpen is how much drift there is at once before some of it is repaired first.
+const mostOpen = 4
+
+const drilledAgency = "ServiceAgencyForCOC"
+
+// newDrill makes a drill in the accounts that the run found compliant: those that tell a story of their own are left alone.
+func newDrill(cloud *simcloud.Cloud, run *auditor.Run, seed uint64) *drill {
+	d := &drill{cloud: cloud, rand: rand.New(rand.NewPCG(seed, 0))}
+	compliant := map[string]bool{}
+	for i := range run.Sweeps {
+		if r := &run.Sweeps[i].Report; r.State == rules.StateCompliant {
+			compliant[r.Account.ID] = true
+		}
+	}
+	for _, a := range cloud.Organization().Accounts {
+		if _, has := drilled(a); has && compliant[a.ID] {
+			d.targets = append(d.targets, a)
+		}
+	}
+	return d
+}
+
+// drilled is the audited agency of an account.
+func drilled(a simcloud.Account) (simcloud.Agency, bool) {
+	i := slices.IndexFunc(a.Agencies, func(g simcloud.Agency) bool { return g.Name == drilledAgency })
+	if i < 0 {
+		return simcloud.Agency{}, false
+	}
+	return a.Agencies[i], true
+}
+
+// next lets one thing happen and says what, in words.
+func (d *drill) next() (string, error) {
+	free := d.free()
+	if len(free) == 0 || len(d.open) >= mostOpen || len(d.open) > 0 && d.rand.IntN(3) == 0 {
+		m := d.open[0]
+		if err := d.cloud.Drift(m.undo); err != nil {
+			return "", err
+		}
+		d.open = d.open[1:]
+		return m.says, nil
+	}
+	t := free[d.rand.IntN(len(free))]
+	do, m := d.mishap(d.targets[t])
+	if err := d.cloud.Drift(do.change); err != nil {
+		return "", err
+	}
+	m.target = t
+	d.open = append(d.open, m)
+	return do.says, nil
+}
+
+// free are the targets in which nothing is open.
+func (d *drill) free() []int {
+	var free []int
+	for i := range d.targets {
+		if !slices.ContainsFunc(d.open, func(m mishap) bool { return m.target == i }) {
+			free = append(free, i)
+		}
+	}
+	return free
+}
+
+// deed is one change, and what a person would say of it.
+type deed struct {
+	change simcloud.Drift
+	says   string
+}
+
+// mishap makes up one drift in an account, and its repair.
+func (d *drill) mishap(a simcloud.Account) (deed, mishap) {
+	agency, _ := drilled(a)
+	to := simcloud.Drift{Account: a.ID, Agency: agency.ID}
+	both := func(kind, undone string, fill func(do, undo *simcloud.Drift)) (simcloud.Drift, simcloud.Drift) {
+		do, undo := to, to
+		do.Kind, undo.Kind = kind, undone
+		fill(&do, &undo)
+		return do, undo
+	}
+	switch d.rand.IntN(5) {
+	case 0:
+		granted := []simcloud.Grant{
+			{Policy: "Tenant Administrator", Scope: "global"}, {Policy: "VPC Administrator", Scope: "all_resources"},
+			{Policy: "ECS FullAccess", Scope: "all_resources"}, {Policy: "OBS ReadOnlyAccess", Scope: "global"},
+		}
+		g := granted[d.rand.IntN(len(granted))]
+		do, undo := both(simcloud.DriftGrant, simcloud.DriftRevoke, func(do, undo *simcloud.Drift) { do.Grant, undo.Grant = &g, &g })
+		return deed{do, fmt.Sprintf("%s: somebody granted %s", a.Name, g.Policy)},
+			mishap{undo: undo, says: fmt.Sprintf("%s: %s was taken away again", a.Name, g.Policy)}
+	case 1:
+		later := time.Now().Add(48 * time.Hour)
+		forEver := time.Time{}
+		do, undo := both(simcloud.DriftUpdateAgency, simcloud.DriftUpdateAgency, func(do, undo *simcloud.Drift) { do.ExpiresAt, undo.ExpiresAt = &later, &forEver })
+		return deed{do, fmt.Sprintf("%s: somebody let the agency end in two days", a.Name)},
+			mishap{undo: undo, says: fmt.Sprintf("%s: the agency is valid for ever again", a.Name)}
+	case 2:
+		foreign, own := simcloud.Trust{ID: "f00d0000000000000000000000000bad", Name: "somebody-else"}, agency.Trust
+		do, undo := both(simcloud.DriftUpdateAgency, simcloud.DriftUpdateAgency, func(do, undo *simcloud.Drift) { do.Trust, undo.Trust = &foreign, &own })
+		return deed{do, fmt.Sprintf("%s: somebody pointed the agency's trust at another account", a.Name)},
+			mishap{undo: undo, says: fmt.Sprintf("%s: the agency trusts COC again", a.Name)}
+	case 3:
+		do, undo := both(simcloud.DriftSuspend, simcloud.DriftResume, func(do, undo *simcloud.Drift) { do.Agency, undo.Agency = "", "" })
+		return deed{do, fmt.Sprintf("%s: the account was suspended", a.Name)},
+			mishap{undo: undo, says: fmt.Sprintf("%s: the account was resumed", a.Name)}
+	}
+	g := agency.Grants[d.rand.IntN(len(agency.Grants))]
+	lost := simcloud.Grant{PolicyID: g.PolicyID, Scope: g.Scope, In: g.In}
+	do, undo := both(simcloud.DriftRevoke, simcloud.DriftGrant, func(do, undo *simcloud.Drift) { do.Grant, undo.Grant = &lost, &lost })
+	return deed{do, fmt.Sprintf("%s: somebody revoked %s", a.Name, g.Policy)},
+		mishap{undo: undo, says: fmt.Sprintf("%s: %s was authorized again", a.Name, g.Policy)}
+}

@@ -1,0 +1,33 @@
+// Command agencyaudit compares the permissions of cloud service agencies with baselines, in every account of an
+// organization, and says what is missing, what is too much, and what could not be read. It never changes anything.
+//
+// docs/commands.md describes the commands, their exit codes and what they write where.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// version is set by the build: -ldflags "-X main.version=v1.2.3".
+var version string
+
+func main() {
+	forbidCoreDumps()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal ends the work in order; a second one, whose handling is the system's again, ends the process.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], console{
+		in: os.Stdin, out: os.Stdout, err: os.Stderr,
+		outTerminal: term.IsTerminal(int(os.Stdout.Fd())), errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		width: func() (int, error) {
+			w, _, err := term.GetSize(int(os.Stdout.Fd()))
+			return w, err
+		},
+		lookupEnv: os.LookupEnv,
+	}))
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/agencyaudit/agencyaudit/auditor/report"
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+)
+
+// simulationFlags are the flags of the command simcloud.
+type simulationFlags struct {
+	organization    string
+	generate        int
+	seed            uint64
+	steady          bool
+	listen, control string
+	tls             bool
+	caOut           string
+	configOut       string
+}
+
+func (a *app) simcloudCommand() *cobra.Command {
+	var o simulationFlags
+	cmd := &cobra.Command{
+		Use:   "simcloud",
+		Short: "run the simulated cloud alone, for drills and for other clients",
+		Long: `Serve a simulated Huawei Cloud (IAM v3 and v5, temporary keys, enterprise projects) until a signal ends it. It verifies
+signatures and permissions like the real one. Its state comes from a file, from a seed, or is the organization that the
+program brings along; on the control port it can be changed and watched while it runs.
+
+Everything in it is made up. It has no use for real keys: never point it, or a client of it, at anything real.
+
+Exit codes: 0 ended by a signal, 2 a port could not be opened or a file not be written, 3 bad usage or organization file.`,
+		Example: `  agencyaudit simcloud --config-out sim.yaml
+  agencyaudit simcloud --generate 1000 --seed 7 --config-out sim.yaml
+  agencyaudit simcloud --organization our-org.yaml --tls --ca-out sim-ca.pem --config-out sim.yaml
+  curl -s 127.0.0.1:9880/counters`,
+		Args: exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serveSimulation(cmd, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.organization, "organization", "", "take the organization from this `file` instead of the bundled one")
+	f.IntVar(&o.generate, "generate", 0, "make an organization of this `number` of accounts")
+	f.Uint64Var(&o.seed, "seed", 1, "`seed` of --generate")
+	f.BoolVar(&o.steady, "steady", false, "with --generate: every account is exactly as COC's baseline asks")
+	f.StringVar(&o.listen, "listen", defaultCloudAddress, "`address` of the cloud; port 0 takes a free one")
+	f.StringVar(&o.control, "control", defaultControlAddress, "`address` of the control port, on loopback; empty for none")
+	f.BoolVar(&o.tls, "tls", false, "serve https with a certificate made for this start")
+	f.StringVar(&o.caOut, "ca-out", "", "with --tls: write the certificate that clients must trust to this `file`")
+	f.StringVar(&o.configOut, "config-out", "", "write a configuration that audits the organization to this `file`")
+	cmd.MarkFlagsMutuallyExclusive("organization", "generate")
+	return cmd
+}
+
+// source loads the organization that the flags name, and says in words where it is from.
+func (o simulationFlags) source() (*simcloud.Organization, string, error) {
+	switch {
+	case o.steady && o.generate <= 0:
+		return nil, "", misuse("add --generate N", "--steady is for generated organizations")
+	case o.generate < 0:
+		return nil, "", misuse("name at least one account", "--generate %d makes no organization", o.generate)
+	case o.caOut != "" && !o.tls:
+		return nil, "", misuse("add --tls", "--ca-out has a certificate only with --tls")
+	case o.tls && o.configOut != "" && o.caOut == "":
+		return nil, "", misuse("add --ca-out FILE", "--config-out with --tls needs the certificate in a file")
+	case o.organization != "":
+		data, err := readInput(o.organization)
+		if err != nil {
+			return nil, "", misuse("name a file with an organization", "the organization %s cannot be read: %w", o.organization, reason(err))
+		}
+		org, err := simcloud.LoadOrganization(o.organization, data)
+		if err != nil {
+			return nil, "", &failure{code: exitUsage, err: err, faults: true}
+		}
+		return org, o.organization, nil
+	case o.steady:
+		return simcloud.GenerateSteady(o.seed, o.generate), fmt.Sprintf("generated, steady, seed %d", o.seed), nil
+	case o.generate > 0:
+		return simcloud.Generate(o.seed, o.generate), fmt.Sprintf("generated, seed %d", o.seed), nil
+	}
+	return simcloud.Bundled(), "the bundled organization", nil
+}
+
+func (a *app) serveSimulation(cmd *cobra.Command, o simulationFlags) (err error) {
+	org, from, err := o.source()
+	if err != nil {
+		return err
+	}
+	cloud, err := simcloud.New(org)
+	if err != nil {
+		return &failure{code: exitUsage, err: err, faults: true}
+	}
+	cloud.Log = a.log
+	org = cloud.Organization() // with every id filled in
+	server, err := cloud.Start(simcloud.Listen{Cloud: o.listen, Control: o.control, SelfSigned: o.tls})
+	if err != nil {
+		return &failure{code: exitPartial, err: fmt.Errorf("start the simulated cloud: %w", err), hint: "choose other ports with --listen and --control"}
+	}
+	defer func() {
+		if closed := server.Close(); closed != nil {
+			err = errors.Join(err, &failure{code: exitPartial, err: fmt.Errorf("stop the simulated cloud: %w", closed)})
+		}
+	}()
+	if err := a.writeSimulationFiles(o, org, server); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(a.out, greeting(o, org, from, server)); err != nil {
+		return delivered(err)
+	}
+	<-cmd.Context().Done()
+	a.log.Info("simulated cloud ended", slog.Int("requests", requests(cloud.Counters())), slog.Int("writes", len(cloud.Journal())))
+	return nil
+}
+
+// writeSimulationFiles writes what clients need: the certificate and a configuration.
+func (a *app) writeSimulationFiles(o simulationFlags, org *simcloud.Organization, server *simcloud.Server) error {
+	write := func(file string, data []byte) error {
+		f, err := createAside(file)
+		if err == nil {
+			if _, err = f.Write(data); err == nil {
+				err = f.commit()
+			} else {
+				f.discard()
+			}
+		}
+		if err != nil {
+			return &failure{code: exitPartial, err: fmt.Errorf("write %s: %w", file, reason(err))}
+		}
+		return nil
+	}
+	if o.caOut != "" {
+		if err := write(o.caOut, server.CAPEM); err != nil {
+			return err
+		}
+	}
+	if o.configOut == "" {
+		return nil
+	}
+	caFile := o.caOut
+	if caFile != "" {
+		// The configuration looks for files in its own folder, this command in the working one.
+		absolute, err := filepath.Abs(caFile)
+		if err != nil {
+			return &failure{code: exitPartial, err: fmt.Errorf("find the folder of %s: %w", caFile, err)}
+		}
+		caFile = absolute
+	}
+	id, err := identityOf(org)
+	if err != nil {
+		return misuse("give a user of the organization a key", "there is no way to audit the organization: %w", err)
+	}
+	config := configFor(org, id, server.URL, caFile)
+	if o.organization == "" && o.generate == 0 {
+		if config, err = bundledConfigAt(server.URL, caFile); err != nil {
+			return err
+		}
+	}
+	return write(o.configOut, config)
+}
+
+// greeting says where the simulated cloud is and how to audit it.
+func greeting(o simulationFlags, org *simcloud.Organization, from string, server *simcloud.Server) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Simulated cloud of %s. Everything in it is made up.\n", described(org, report.Escape(from)))
+	fmt.Fprintf(&b, "  cloud    %s\n", server.URL)
+	if server.ControlURL != "" {
+		fmt.Fprintf(&b, "  control  %s\n", server.ControlURL)
+	}
+	if o.caOut != "" {
+		fmt.Fprintf(&b, "  trust    %s\n", report.Escape(o.caOut))
+	}
+	id, err := identityOf(org)
+	if err != nil {
+		return b.String() + "No user of the organization has a key, so it cannot be audited.\n"
+	}
+	config := o.configOut
+	if config == "" {
+		b.WriteString("To audit it, start with --config-out FILE, which writes a configuration for it, and then, elsewhere:\n")
+		config = "FILE"
+	} else {
+		b.WriteString("To audit it, elsewhere:\n")
+		config = shellWord(config)
+	}
+	fmt.Fprintf(&b, "  export %s=%s\n  export %s=%s\n", accessKeyVariable, shellWord(id.key.Access), secretKeyVariable, shellWord(id.key.Secret))
+	fmt.Fprintf(&b, "  agencyaudit audit --config %s\n", config)
+	b.WriteString("Ctrl-C ends it.\n")
+	return b.String()
+}

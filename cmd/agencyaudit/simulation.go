@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	_ "embed" // for the demo's configuration
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+)
+
+// bundledConfig is the auditor's configuration for the bundled organization, at the simulator's own address.
+//
+//go:embed demo.yaml
+var bundledConfig []byte
+
+// The addresses that the simulator takes unless it is told otherwise. bundledConfig names the first.
+const (
+	defaultCloudAddress   = "127.0.0.1:9879"
+	defaultControlAddress = "127.0.0.1:9880"
+)
+
+// The environment variables by which the auditor is handed its key.
+const (
+	accessKeyVariable = "HUAWEICLOUD_SDK_AK"
+	secretKeyVariable = "HUAWEICLOUD_SDK_SK"
+)
+
+// identity is the simulated user by whose key the accounts of a simulated organization are audited.
+type identity struct {
+	account simcloud.Account
+	key     simcloud.Key
+}
+
+var errNoIdentity = errors.New("no user of the organization has a key")
+
+// identityOf returns the first user with a key that may assume agencies, or else the first with a key.
+func identityOf(org *simcloud.Organization) (identity, error) {
+	var first *identity
+	for _, acct := range org.Accounts {
+		for _, u := range acct.Users {
+			if len(u.Keys) == 0 {
+				continue
+			}
+			id := identity{acct, u.Keys[0]}
+			if slices.Contains(u.Policies, "Agent Operator") {
+				return id, nil
+			}
+			if first == nil {
+				first = &id
+			}
+		}
+	}
+	if first == nil {
+		return identity{}, errNoIdentity
+	}
+	return *first, nil
+}
+
+// lookupEnv is an environment that holds the identity's key and nothing else.
+func (id identity) lookupEnv(name string) (string, bool) {
+	switch name {
+	case accessKeyVariable:
+		return id.key.Access, true
+	case secretKeyVariable:
+		return id.key.Secret, true
+	}
+	return "", false
+}
+
+// bundledConfigAt is bundledConfig with the simulator at another address, and with the certificates to believe there.
+func bundledConfigAt(url, caFile string) ([]byte, error) {
+	endpoint := []byte(`{iam: "http://` + defaultCloudAddress + `"}`)
+	if bytes.Count(bundledConfig, endpoint) != 1 {
+		return nil, errors.New("the configuration of the bundled organization does not name the simulator's address once")
+	}
+	at := fmt.Sprintf("{iam: %q}", url)
+	if caFile != "" {
+		at += fmt.Sprintf("\n  ca_file: %q", caFile)
+	}
+	return bytes.Replace(bundledConfig, endpoint, []byte(at), 1), nil
+}
+
+// configFor writes a configuration that audits a simulated organization by the identity's key.
+func configFor(org *simcloud.Organization, id identity, url, caFile string) []byte {
+	var b bytes.Buffer
+	b.WriteString("# The auditor's configuration for a simulated organization.\n")
+	b.WriteString("baselines: [coc]\n")
+	fmt.Fprintf(&b, "credentials: {source: environment, account_id: %q}\n", id.account.ID)
+	fmt.Fprintf(&b, "cloud:\n  site: custom\n  region: %q\n  endpoints: {iam: %q}\n", org.Region, url)
+	if caFile != "" {
+		fmt.Fprintf(&b, "  ca_file: %q\n", caFile)
+	}
+	b.WriteString("accounts:\n  static:\n")
+	for _, acct := range org.Accounts {
+		access := fmt.Sprintf("{via: keys, ak_env: %s, sk_env: %s}", accessKeyVariable, secretKeyVariable)
+		if acct.ID != id.account.ID {
+			access = fmt.Sprintf("{via: iam, agency: %q}", agencyFor(acct, id.account))
+		}
+		fmt.Fprintf(&b, "    - {name: %q, id: %q, require_agency: true, access: %s}\n", acct.Name, acct.ID, access)
+	}
+	return b.Bytes()
+}
+
+// agencyFor is the agency by which the identity's account enters another one. Where there is none the usual name stands
+// in its place: the account is then unknown, which is the truth.
+func agencyFor(acct, by simcloud.Account) string {
+	for _, a := range acct.Agencies {
+		if a.Trust.ID == by.ID || a.Trust.ID == "" && a.Trust.Name == by.Name {
+			return a.Name
+		}
+	}
+	return "AgencyAuditReader"
+}
+
+// requests sums what the cloud counted.
+func requests(counters []simcloud.Counter) int {
+	n := 0
+	for _, c := range counters {
+		n += c.OK
+		for _, refused := range c.Refused {
+			n += refused
+		}
+	}
+	return n
+}
+
+// described names an organization for people.
+func described(org *simcloud.Organization, from string) string {
+	return fmt.Sprintf("%d accounts (%s)", len(org.Accounts), strings.TrimSpace(from))
+}
