@@ -78,7 +78,7 @@ var rooms = map[string]room{
 		testLibs: []string{script, goleak, goyaml},
 	},
 	// The benchmark compares the program with a bare loop over the SDK, which it therefore has to hold itself.
-	"cmd/bench": {libs: []string{sdk}},
+	"cmd/bench": {uses: []string{"auditor/simcloud"}, libs: []string{sdk}},
 }
 
 // forbidden packages and why. Test files are held to it too.
