@@ -99,7 +99,7 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 			Remedy:    c.remedy(opAssume, f, &account, mainKeys),
 		}
 		if f.reason == rules.ReasonUnauthenticated {
-			c.refuse(ctx, u)
+			c.doubt(ctx)
 		}
 		return u
 	}

@@ -215,16 +215,30 @@ func TestVerify(t *testing.T) {
 }
 
 func TestRefusedMainKeyStopsAssuming(t *testing.T) {
-	f := newFake(t, 3)
+	f := newFake(t, 5)
 	c, _ := open(t, f.assuming())
-	f.lie("assume", say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`))
-	for n := range 3 {
+	refused := say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)
+	mustObserve(t, c, 4)
+	f.log()
+	// One account that answers so is no reason to doubt the identity for longer than a check takes.
+	f.lie("assume", refused)
+	wantUnknown(t, c, 3, rules.ReasonUnauthenticated)
+	f.lie("assume", nil)
+	mustObserve(t, c, 2)
+	if sent := f.log(); asked(sent, "assume") != 2 || asked(sent, "domains") != 1 {
+		t.Errorf("sent %q", sent)
+	}
+	f.lie("assume", refused)
+	f.lie("domains", refused)
+	for n := range 2 {
 		wantUnknown(t, c, n, rules.ReasonUnauthenticated)
 	}
-	if sent := f.log(); asked(sent, "assume") != 1 {
+	wantUnknown(t, c, 3, rules.ReasonUnauthenticated)
+	if sent := f.log(); asked(sent, "assume") != 1 || asked(sent, "domains") != 1 || len(sent) != 2 {
 		t.Errorf("sent %q", sent)
 	}
 	f.lie("assume", nil)
+	f.lie("domains", nil)
 	wantUnknown(t, c, 0, rules.ReasonUnauthenticated) // until Verify says otherwise
 	if err := c.Verify(t.Context()); err != nil {
 		t.Fatal(err)

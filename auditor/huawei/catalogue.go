@@ -87,8 +87,7 @@ func (k *catalogue) idsOf(names []string) (map[string][]string, bool) {
 func (k *catalogue) ensure(
 	ctx context.Context, now func() time.Time, keepFor time.Duration, read func() (map[string]rules.Policy, error),
 ) error {
-	patience := time.NewTimer(cataloguePatience)
-	defer patience.Stop()
+	var patience <-chan time.Time
 	var own error // of this account's attempt
 	hope := 0     // how many attempts must have ended before this account gives up, once its own has failed
 	tired := false
@@ -118,10 +117,15 @@ func (k *catalogue) ensure(
 		}
 		changed := k.changed
 		k.mu.Unlock()
+		if patience == nil {
+			timer := time.NewTimer(cataloguePatience)
+			defer timer.Stop()
+			patience = timer.C
+		}
 		var err error
 		select {
 		case <-changed:
-		case <-patience.C:
+		case <-patience:
 			tired = true
 		case <-ctx.Done():
 			err = cmp.Or(own, ctx.Err())

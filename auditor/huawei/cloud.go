@@ -139,12 +139,16 @@ func (c *Cloud) confirm(ctx context.Context) *rules.Unknown {
 	return u
 }
 
-// refuse remembers that the main identity's key was refused.
-func (c *Cloud) refuse(ctx context.Context, u *rules.Unknown) {
-	if c.main.lock(ctx) == nil {
-		c.main.asked, c.main.refusal = true, u
-		c.main.unlock()
+// doubt has the main identity checked again before it is used again. It is called after a refused key: a check tells
+// whether that was about the identity, which then stays out, or about the one account that was to be entered.
+func (c *Cloud) doubt(ctx context.Context) {
+	if c.main.lock(ctx) != nil {
+		return
 	}
+	if c.main.refusal == nil {
+		c.main.asked = false
+	}
+	c.main.unlock()
 }
 
 // verify asks whose key it is and remembers the answer. The caller holds the turn.

@@ -89,8 +89,6 @@ type Config struct {
 }
 
 var (
-	// idPattern is what may stand in a path: the SDK does not escape it (facts 5.3).
-	idPattern      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	regionPattern  = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	hostPattern    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 	sessionPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{4,63}$`)
@@ -133,7 +131,7 @@ func (c Config) withDefaults() (Config, *site, error) {
 	assumes := false
 	for _, id := range slices.Sorted(maps.Keys(c.Accounts)) {
 		a := c.Accounts[id]
-		if !idPattern.MatchString(id) {
+		if !isID(id) {
 			fault("account %q: that is no account id", id)
 		}
 		switch {
@@ -160,11 +158,21 @@ func (c Config) withDefaults() (Config, *site, error) {
 		if err := c.Main.Keys.check(); err != nil {
 			fault("main identity: %w", err)
 		}
-		if !idPattern.MatchString(c.Main.AccountID) {
+		if !isID(c.Main.AccountID) {
 			fault("main identity: %q is no account id; it is needed to check whose key it is", c.Main.AccountID)
 		}
 	}
 	return c, s, errors.Join(faults...)
+}
+
+// isID says whether a text is an id: what may stand in a path, which the SDK does not escape (facts 5.3).
+func isID(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= 64
 }
 
 func orDefault[T comparable](field *T, value T) {

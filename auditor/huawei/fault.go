@@ -222,11 +222,9 @@ func shorten(text string) string {
 	return b.String()
 }
 
-var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
-
 // cleanID returns the cloud's id of an answer, or nothing when it does not look like one.
 func cleanID(id string) string {
-	if !requestIDPattern.MatchString(id) {
+	if !isID(id) {
 		return ""
 	}
 	return id

@@ -179,7 +179,7 @@ func (s *sweep) agency(r *model.AgencyListResult, name string) (rules.Agency, er
 	if name == "" || a.Name != name {
 		return a, nil
 	}
-	if !idPattern.MatchString(a.ID) {
+	if !isID(a.ID) {
 		return a, lie(rules.ReasonRejected, "the id of the agency is %q", shorten(a.ID))
 	}
 	a.CreatedAt, _ = parseTime(r.CreateTime) // zero says that it is not known

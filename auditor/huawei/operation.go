@@ -121,7 +121,7 @@ func matches(pattern, path string) bool {
 		if end < 0 {
 			end = len(path)
 		}
-		if !idPattern.MatchString(path[:end]) {
+		if !isID(path[:end]) {
 			return false
 		}
 		path, pattern = path[end:], rest

@@ -177,7 +177,7 @@ func (s *sweep) grant(r *model.RoleAssignmentBody, p *plane, agencyID string) (g
 		return g, "is of another agency"
 	case r.User != nil || r.Group != nil:
 		return g, "is of a user or group as well"
-	case r.Role == nil || !idPattern.MatchString(deref(r.Role.Id)):
+	case r.Role == nil || !isID(deref(r.Role.Id)):
 		return g, "has no policy id"
 	case r.Scope == nil:
 		return g, "has no scope"
@@ -241,7 +241,7 @@ func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
 			return read, reject(rules.ReasonDisagree, "the cloud counts %d policies and shows %d", n, len(rows))
 		}
 		for _, r := range rows {
-			if !idPattern.MatchString(r.PolicyId) {
+			if !isID(r.PolicyId) {
 				return read, reject(rules.ReasonRejected, "a policy has no id")
 			}
 			if _, ok := seen[r.PolicyId]; ok {

@@ -2,6 +2,7 @@ package huawei_test
 
 import (
 	"encoding/pem"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -79,7 +80,7 @@ func TestNothingButReads(t *testing.T) {
 func TestTLS(t *testing.T) {
 	f := newFake(t, 1)
 	server := httptest.NewUnstartedServer(f)
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	cfg := f.config()
