@@ -108,7 +108,8 @@ func (b *builder) account(decl *Account, path string) {
 	a.projects = b.projects(decl.Projects, path+".projects", a.id, "project", builtin...)
 	if a.planes.NoEnterpriseProjects {
 		if len(decl.EnterpriseProjects) > 0 {
-			b.problem(path+".enterprise_projects", "are there although planes.no_enterprise_projects is set; delete one of the two")
+			b.problem(path+".enterprise_projects", "are there although planes.no_enterprise_projects is set; "+
+				"delete one of the two")
 		}
 	} else {
 		a.enterprise = b.projects(decl.EnterpriseProjects, path+".enterprise_projects", a.id, "enterprise project",
@@ -239,7 +240,8 @@ func (b *builder) policies(a *account, decl []Policy, path string) {
 	for i, p := range decl {
 		at := fmt.Sprintf("%s.policies[%d]", path, i)
 		if names[p.DisplayName] {
-			b.problem(at+".display_name", "is %q, as another custom policy of the account is called; give it another name", p.DisplayName)
+			b.problem(at+".display_name", "is %q, as another custom policy of the account is called; "+
+				"give it another name", p.DisplayName)
 		}
 		names[p.DisplayName] = true
 		p = b.policy(p, at, "policy", a.id)
@@ -401,15 +403,16 @@ func (c *Cloud) newAgency(a *account, decl *Agency, path string) (*agency, Probl
 	if g.createdAt.IsZero() {
 		g.createdAt = defaultCreatedAt()
 	}
-	if decl.ExpiresIn != 0 {
+	switch {
+	case decl.ExpiresIn != 0:
 		if !decl.ExpiresAt.IsZero() {
 			problem(".expires_in", "is there beside expires_at; delete one of the two")
 		}
+		// A clock that stands before created_at is no fault of the organization.
 		g.expiresAt = c.now().Add(decl.ExpiresIn).Truncate(time.Second)
-	}
-	if g.expiresAt.IsZero() {
+	case decl.ExpiresAt.IsZero():
 		g.expiresAt = time.Time{}
-	} else if !g.expiresAt.After(g.createdAt) {
+	case !g.expiresAt.After(g.createdAt):
 		problem(".expires_at", "is not after created_at (%s); write a later time", g.createdAt.Format(time.RFC3339))
 	}
 	g = g.validFor(g.createdAt, g.expiresAt)
@@ -465,9 +468,11 @@ func (c *Cloud) resolveTrust(t Trust) (trust, error) {
 		return out, fmt.Errorf("names %q, which is neither a service account nor an account of the organization; "+
 			"give its id as well", t.Name)
 	case t.Name != "" && c.accountsByName[t.Name] != nil:
-		return out, fmt.Errorf("contradicts itself: the account %q has another id than %s; write one of the two", t.Name, t.ID)
+		return out, fmt.Errorf("contradicts itself: the account %q has another id than %s; write one of the two",
+			t.Name, t.ID)
 	case t.Name != "" && known != "" && known != t.Name && !(service && strings.EqualFold(known, t.Name)):
-		return out, fmt.Errorf("contradicts itself: the account %s is called %q, not %q; write one of the two", t.ID, known, t.Name)
+		return out, fmt.Errorf("contradicts itself: the account %s is called %q, not %q; write one of the two",
+			t.ID, known, t.Name)
 	case t.Name == "":
 		out.Name, out.service = known, service
 	}
@@ -523,7 +528,8 @@ func (c *Cloud) resolveGrant(a *account, x Grant) (grant, string, error) {
 		found, ok := a.project(x.In)
 		switch {
 		case !ok:
-			return out, ".in", fmt.Errorf("names no project of the account: %q; list it under projects, or name %s", x.In, c.region)
+			return out, ".in", fmt.Errorf("names no project of the account: %q; list it under projects, or name %s",
+				x.In, c.region)
 		case found.ID == "MOS":
 			return out, ".in", fmt.Errorf("is MOS, which carries no grants of agencies; name another project")
 		}
@@ -535,8 +541,8 @@ func (c *Cloud) resolveGrant(a *account, x Grant) (grant, string, error) {
 		}
 		found, ok := findProject(a.enterprise, x.In)
 		if !ok {
-			return out, ".in", fmt.Errorf("names no enterprise project of the account: %q; list it under enterprise_projects, or "+
-				"name default", x.In)
+			return out, ".in", fmt.Errorf("names no enterprise project of the account: %q; "+
+				"list it under enterprise_projects, or name default", x.In)
 		}
 		out.in = found.ID
 	}
@@ -548,7 +554,8 @@ func (c *Cloud) resolvePolicy(a *account, x Grant) (*policy, string, error) {
 		p := c.policyByID(a, x.PolicyID)
 		switch {
 		case p == nil:
-			return nil, ".policy_id", fmt.Errorf("names no policy: %q; write the id of one of the catalogue or of the account's own", x.PolicyID)
+			return nil, ".policy_id", fmt.Errorf("names no policy: %q; write the id of one of the catalogue or of the "+
+				"account's own", x.PolicyID)
 		case x.Policy != "" && p.DisplayName != x.Policy:
 			return nil, ".policy", fmt.Errorf("is %q, but policy_id is the policy %q; write one of them",
 				x.Policy, p.DisplayName)

@@ -13,8 +13,8 @@ import (
 // About six accounts of ten hold exactly COC's table; the others show every way of drift, odd names among them, as
 // often as one would expect to meet it. Account.Note is the name of the account's layout. Every account can be judged:
 // it is active, it trusts nobody whose name is hidden, and it can be entered in two ways, through the agency
-// AgencyAuditReader, which trusts the first account, and by the key of its own user auditor. The first account is exact,
-// and its user may assume the others' agencies.
+// AgencyAuditReader, which trusts the first account, and by the key of its own user auditor. The first account is
+// exact, and its user may assume the others' agencies.
 //
 // Accounts of one layout share slices, so that a hundred thousand of them fit into little memory: whoever changes one
 // must first copy what is within it.

@@ -12,10 +12,10 @@ import (
 //go:embed bundled/organization.yaml
 var bundledYAML []byte
 
-// LoadOrganization reads an organization file: one YAML document in the shape of Organization. Unknown and repeated keys,
-// wrong types and everything that New refuses are faults, as is an organization without accounts; durations are written
-// like 20ms, times like 2024-03-12T08:30:00Z. file is what faults call the file. The error is a strictyaml.Faults with
-// every fault of the file, each with its place and a remedy.
+// LoadOrganization reads an organization file: one YAML document in the shape of Organization. Unknown and repeated
+// keys, wrong types and everything that New refuses are faults, as is an organization without accounts; durations are
+// written like 20ms, times like 2024-03-12T08:30:00Z. file is what faults call the file. The error is a
+// strictyaml.Faults with every fault of the file, each with its place and a remedy.
 func LoadOrganization(file string, data []byte) (*Organization, error) {
 	var org Organization
 	doc, err := strictyaml.Decode(file, data, &org)

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
 )
@@ -155,4 +157,45 @@ func TestDemoConfigurationNamesTheBundledAccounts(t *testing.T) {
 			t.Errorf("%s is entered by %v, want %v", a.Name, a.Access, want)
 		}
 	}
+}
+
+// The bundled organization can be had under every ambiguity of the documentation.
+func TestBundledUnderEverySwitch(t *testing.T) {
+	for _, row := range (&Switches{}).table() {
+		for _, value := range row.values {
+			org := Bundled()
+			for _, to := range org.Settings.Switches.table() {
+				if to.key == row.key {
+					*to.value = value
+				}
+			}
+			if _, err := New(org); err != nil {
+				t.Errorf("%s %s: %v", row.key, value, err)
+			}
+		}
+	}
+	org := Bundled()
+	org.Settings.Switches.DuplicateDisplayName = true
+	if _, err := New(org); err != nil {
+		t.Errorf("duplicate_display_name: %v", err)
+	}
+}
+
+func TestAnEndRelativeToNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, d := range []time.Duration{240 * time.Hour, -time.Hour} {
+			org := Bundled()
+			a := slices.IndexFunc(org.Accounts, func(a Account) bool { return a.Name == "agency-expiring" })
+			g := slices.IndexFunc(org.Accounts[a].Agencies, func(g Agency) bool { return g.Name == cocAgency })
+			org.Accounts[a].Agencies[g].ExpiresIn = d
+			c, err := New(org)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := c.Organization().Accounts[a].Agencies[g]
+			if want := time.Now().Add(d); !got.ExpiresAt.Equal(want) || got.ExpiresIn != 0 {
+				t.Errorf("an agency that expires in %v ends at %v (and in %v), want %v", d, got.ExpiresAt, got.ExpiresIn, want)
+			}
+		}
+	})
 }

@@ -84,7 +84,7 @@ func (c *Cloud) settle(s Settings, path string) (*settings, Problems) {
 		r := &failure{Failure: f}
 		if f.Account != "" {
 			if r.account = c.findAccount(f.Account); r.account == nil {
-				problem(at+".account", "names no account of the organization: %q", f.Account)
+				problem(at+".account", "names no account of the organization: %q; write the name or the id of one", f.Account)
 			}
 		}
 		if f.Operation != "" && c.operationIndex(f.Operation) < 0 {
