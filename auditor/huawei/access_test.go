@@ -320,3 +320,48 @@ func TestWaitingToEnterEndsWithTheContext(t *testing.T) {
 		mustObserve(t, c, 0)
 	}
 }
+
+// TestCloudThatRepeatsWhatItWasSent: the text of a refusal may hold the request, credentials included.
+func TestCloudThatRepeatsWhatItWasSent(t *testing.T) {
+	f := newFake(t, 1)
+	token := "canary-security-token-" + accountID(0)
+	for _, echo := range []struct{ step, message string }{
+		{"agencies", "refused: " + token + " and canary-temporary-secret"},
+		{"agencies", "refused: " + token[:20]},
+		{"agencies", "verify aksk signature fail, canonicalRequest:GET|/v3/|x-security-token:" + token[5:]},
+		{"assume", "refused: canary-main-secret"},
+	} {
+		c, log := open(t, f.assuming())
+		f.lie(echo.step, func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+			f.gateway(w, 403, "APIGW.0301", echo.message)
+		})
+		u := wantUnknown(t, c, 0, rules.ReasonDenied)
+		f.lie(echo.step, nil)
+		for _, secret := range []string{"canary", token[5:20]} {
+			if strings.Contains(log.String()+u.Error()+u.Remedy, secret) {
+				t.Errorf("%q: %v", echo.message, u)
+			}
+		}
+		if !strings.Contains(u.Detail, "fail") && !strings.Contains(u.Detail, "refused") {
+			t.Errorf("%q: nothing is left of it: %v", echo.message, u)
+		}
+	}
+}
+
+// TestRefusedKeyEndsWhatElseIsUnderWay: without that, this test would last for an hour.
+func TestRefusedKeyEndsWhatElseIsUnderWay(t *testing.T) {
+	f := newFake(t, 1)
+	cfg := f.config()
+	cfg.RequestTimeout = time.Hour
+	c, _ := open(t, cfg)
+	hanging := make(chan struct{})
+	f.lie("project", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		close(hanging)
+		hang(w, r, truth)
+	})
+	f.lie("attached", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		<-hanging
+		say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)(w, r, truth)
+	})
+	wantUnknown(t, c, 0, rules.ReasonUnauthenticated)
+}

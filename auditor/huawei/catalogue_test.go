@@ -14,6 +14,9 @@ import (
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
+// pause passes the time of a bubble.
+func pause(d time.Duration) { <-time.After(d) }
+
 type reader func() (map[string]rules.Policy, error)
 
 func works(name string) reader {
@@ -25,7 +28,7 @@ func works(name string) reader {
 // after waits before it reads.
 func after(d time.Duration, read reader) reader {
 	return func() (map[string]rules.Policy, error) {
-		time.Sleep(d)
+		pause(d)
 		return read()
 	}
 }
@@ -41,11 +44,11 @@ func counted(n *atomic.Int64, read reader) reader {
 }
 
 // at runs ensure a while after the start and returns how long it took from there.
-func at(k *catalogue, start time.Duration, read reader, wg *sync.WaitGroup, took *time.Duration, err *error) {
+func at(ctx context.Context, k *catalogue, start time.Duration, read reader, wg *sync.WaitGroup, took *time.Duration, err *error) {
 	wg.Go(func() {
-		time.Sleep(start)
+		pause(start)
 		began := time.Now()
-		*err = k.ensure(context.Background(), time.Now, time.Hour, read)
+		*err = k.ensure(ctx, time.Now, time.Hour, read)
 		*took = time.Since(began)
 	})
 }
@@ -97,9 +100,9 @@ func TestCatalogueAfterOneFailure(t *testing.T) {
 		var wg sync.WaitGroup
 		var took [3]time.Duration
 		var errs [3]error
-		at(k, 0, after(time.Second, fails), &wg, &took[0], &errs[0])
-		at(k, 100*time.Millisecond, after(500*time.Millisecond, works("x")), &wg, &took[1], &errs[1])
-		at(k, 5*time.Second, fails, &wg, &took[2], &errs[2])
+		at(t.Context(), k, 0, after(time.Second, fails), &wg, &took[0], &errs[0])
+		at(t.Context(), k, 100*time.Millisecond, after(500*time.Millisecond, works("x")), &wg, &took[1], &errs[1])
+		at(t.Context(), k, 5*time.Second, fails, &wg, &took[2], &errs[2])
 		wg.Wait()
 		if errs[0] != nil || errs[1] != nil || errs[2] != nil {
 			t.Errorf("errors %v", errs)
@@ -116,10 +119,10 @@ func TestCatalogueThatHangsForOne(t *testing.T) {
 		var wg sync.WaitGroup
 		var took [4]time.Duration
 		var errs [4]error
-		at(k, 0, after(time.Hour/2, fails), &wg, &took[0], &errs[0])
-		at(k, time.Second, after(time.Second, fails), &wg, &took[1], &errs[1]) // denied, and the other still hangs
-		at(k, 4*time.Second, after(time.Second, works("x")), &wg, &took[2], &errs[2])
-		at(k, 4*time.Second, after(time.Second, fails), &wg, &took[3], &errs[3]) // denied, and saved by the one before
+		at(t.Context(), k, 0, after(time.Hour/2, fails), &wg, &took[0], &errs[0])
+		at(t.Context(), k, time.Second, after(time.Second, fails), &wg, &took[1], &errs[1]) // denied, and the other still hangs
+		at(t.Context(), k, 4*time.Second, after(time.Second, works("x")), &wg, &took[2], &errs[2])
+		at(t.Context(), k, 4*time.Second, after(time.Second, fails), &wg, &took[3], &errs[3]) // denied, and saved by the one before
 		wg.Wait()
 		if errs[0] != nil || errs[1] == nil || errs[2] != nil || errs[3] != nil {
 			t.Errorf("errors %v", errs)
@@ -152,7 +155,7 @@ func TestCatalogueIsRenewedByOne(t *testing.T) {
 		if err := k.ensure(t.Context(), time.Now, time.Hour, works("old")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		var n atomic.Int64
 		var wg sync.WaitGroup
 		var waited atomic.Int64
@@ -172,14 +175,14 @@ func TestCatalogueIsRenewedByOne(t *testing.T) {
 			t.Errorf("%q after %d attempts; %d waited", p.Name, n.Load(), waited.Load())
 		}
 		// A renewal that fails is tried again a minute later, not by the next account.
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		n.Store(0)
 		for range 3 {
 			if err := k.ensure(t.Context(), time.Now, time.Hour, counted(&n, fails)); err != nil {
 				t.Error(err)
 			}
 		}
-		time.Sleep(catalogueRetry)
+		pause(catalogueRetry)
 		if err := k.ensure(t.Context(), time.Now, time.Hour, counted(&n, fails)); err != nil {
 			t.Error(err)
 		}

@@ -2,16 +2,25 @@ package huawei
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 func TestSecretPrintsNothing(t *testing.T) {
@@ -250,5 +259,38 @@ func TestListed(t *testing.T) {
 	got := []string{listed(nil), listed([]string{"a"}), listed([]string{"a", "b"})}
 	if !slices.Equal(got, []string{"no account", "account a", "2 accounts, account a first"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestDisconnected(t *testing.T) {
+	wrap := func(err error) error { return &url.Error{Op: "Get", URL: "https://iam", Err: err} }
+	for _, tc := range []struct {
+		err  error
+		want rules.Reason
+	}{
+		{wrap(&net.DNSError{Err: "no such host", Name: "iam", IsNotFound: true}), rules.ReasonUnreachable},
+		{wrap(&net.DNSError{Err: "i/o timeout", Name: "iam", IsTimeout: true}), rules.ReasonUnreachable},
+		{wrap(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), rules.ReasonUnreachable},
+		{wrap(&net.OpError{Op: "read", Err: syscall.ECONNRESET}), rules.ReasonUnreachable},
+		{wrap(io.EOF), rules.ReasonUnreachable},
+		{wrap(&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}), rules.ReasonTimeout},
+		{wrap(context.DeadlineExceeded), rules.ReasonTimeout},
+		{io.ErrUnexpectedEOF, rules.ReasonIncomplete},
+		{errTooLarge, rules.ReasonRejected},
+		{wrap(&net.OpError{Op: "dial", Err: &addressError{errors.New("link-local")}}), rules.ReasonRejected},
+		{wrap(&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "iam"}}), rules.ReasonTLS},
+		{wrap(x509.UnknownAuthorityError{}), rules.ReasonTLS},
+		{wrap(x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}), rules.ReasonTLS},
+		{wrap(tls.RecordHeaderError{Msg: "x"}), rules.ReasonTLS},
+		{wrap(&net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}), rules.ReasonTLS},
+	} {
+		if f := disconnected(t.Context(), tc.err, Keys{}); f.reason != tc.want || f.detail == "" {
+			t.Errorf("%v: %s (%s), want %s", tc.err, f.reason, f.detail, tc.want)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("the account's time is over"))
+	if f := disconnected(ctx, wrap(io.EOF), Keys{}); f.reason != rules.ReasonTimeout || !strings.Contains(f.detail, "time is over") {
+		t.Errorf("%s (%s)", f.reason, f.detail)
 	}
 }
