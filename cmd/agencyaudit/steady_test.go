@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+)
+
+// steady is what one account costs in a run in which nothing is amiss: the six requests of docs/design.md.
+var steady = map[string]int{"ListAgencies": 1, "ShowDomainRoleAssignments": 4, "ListAttachedAgencyPoliciesV5": 1}
+
+// counted is what the cloud counted: by account and operation, and everything that it refused.
+func counted(cloud *simcloud.Cloud) (byAccount map[string]map[string]int, refused int) {
+	byAccount = map[string]map[string]int{}
+	for _, c := range cloud.Counters() {
+		if byAccount[c.AccountID] == nil {
+			byAccount[c.AccountID] = map[string]int{}
+		}
+		byAccount[c.AccountID][c.Operation] += c.OK
+		for _, n := range c.Refused {
+			refused += n
+		}
+	}
+	return byAccount, refused
+}
+
+// TestASteadyRunCostsSixRequestsAnAccount accounts for every single request of two runs of one program: the first reads
+// the catalogue and takes temporary keys, the second does neither.
+func TestASteadyRunCostsSixRequestsAnAccount(t *testing.T) {
+	const n = 200
+	cloud, server := startCloud(t, simcloud.GenerateSteady(7, n))
+	org := cloud.Organization()
+	id := mustIdentity(t, org)
+	text, env := oracleConfig(org, id, server.URL)
+	d := newDaemon(t, parse(t, text, func(name string) (string, bool) { v, ok := env[name]; return v, ok }))
+	byAgency := n / 2 // every second account is entered by an agency, the others by their own keys
+
+	catalogue := 0
+	for _, p := range cloud.Catalogue() {
+		if p.Version != "5.0" {
+			catalogue++
+		}
+	}
+	// 300 to a page (facts 3.1), and an empty one: a short page may be a server's own cap, only an empty one is the end.
+	pages := (catalogue+299)/300 + 1
+	for i, extra := range []map[string]int{
+		// The identity check, one temporary key for each account entered by an agency, and the catalogue.
+		{"KeystoneListAuthDomains": 1, "CreateTemporaryAccessKeyByAgency": byAgency, "KeystoneListPermissions": pages},
+		{"KeystoneListAuthDomains": 1},
+	} {
+		t.Run(fmt.Sprint("run ", i+1), func(t *testing.T) {
+			cloud.ResetCounters()
+			run := once(t, d)
+			if !run.Whole() || run.Drifted() {
+				t.Fatalf("the organization is not steady: %v", run.States)
+			}
+			byAccount, refused := counted(cloud)
+			if refused > 0 || len(byAccount) != n {
+				t.Errorf("%d accounts were asked and %d requests refused, want %d and 0", len(byAccount), refused, n)
+			}
+			left := maps.Clone(extra)
+			for account, operations := range byAccount {
+				for operation, want := range steady {
+					if operations[operation] != want {
+						t.Errorf("account %s: %d requests %s, want %d", account, operations[operation], operation, want)
+					}
+					delete(operations, operation)
+				}
+				// What is left is shared by all accounts and must be accounted for to the last request.
+				for operation, got := range operations {
+					left[operation] -= got
+				}
+			}
+			for operation, n := range left {
+				if n != 0 {
+					t.Errorf("%s was sent %d times, want %d", operation, extra[operation]-n, extra[operation])
+				}
+			}
+			for _, s := range run.Sweeps {
+				if s.Trail.Requests != 6 {
+					t.Errorf("account %s: the run says that it cost %d requests", s.Report.Account.Name, s.Trail.Requests)
+				}
+			}
+		})
+	}
+	noWrites(t, cloud)
+}
