@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"agencyaudit": main})
+}
+
+// TestScripts drives the built program: testdata/script/*.txtar, one file for each command or concern.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TERM", "xterm")
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits, "simulate": simulate, "control": control, "mode": mode, "widest": widest,
+		},
+	})
+}
+
+// exits runs a program and wants that exit code: exits 3 agencyaudit audit.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARGUMENT...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = failed.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d\nstdout:\n%s\nstderr:\n%s", got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+var (
+	cloudLine   = regexp.MustCompile(`(?m)^  cloud    (\S+)$`)
+	controlLine = regexp.MustCompile(`(?m)^  control  (\S+)$`)
+	exportLine  = regexp.MustCompile(`(?m)^  export (\w+)=(\S+)$`)
+)
+
+// simulate starts `agencyaudit simcloud` with the arguments as a process of its own on free ports, reads from its output
+// where it listens and by which key it is audited, and ends it by an interrupt when the script is over. It sets CLOUD,
+// CONTROL and the key's variables, and leaves the output in the file simcloud.out.
+func simulate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("unsupported: ! simulate")
+	}
+	program, err := os.Executable()
+	ts.Check(err)
+	cmd := &exec.Cmd{
+		Path: program, Dir: ts.MkAbs("."), Env: []string{"HOME=" + ts.MkAbs(".")},
+		Args: append([]string{"agencyaudit", "simcloud", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"}, args...),
+	}
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	var said strings.Builder
+	lines := bufio.NewReader(out)
+	for !strings.Contains(said.String(), "Ctrl-C ends it.") {
+		line, err := lines.ReadString('\n')
+		said.WriteString(line)
+		if err != nil {
+			_ = cmd.Wait()
+			ts.Fatalf("simcloud ended early: %v\n%s%s", err, said.String(), complaints.String())
+		}
+	}
+	ts.Defer(func() {
+		ts.Check(cmd.Process.Signal(syscall.SIGINT))
+		rest, err := io.ReadAll(lines)
+		ts.Check(err)
+		if err := cmd.Wait(); err != nil || len(rest) > 0 {
+			ts.Fatalf("simcloud did not end in order: %v\n%s%s", err, rest, complaints.String())
+		}
+	})
+	ts.Check(os.WriteFile(ts.MkAbs("simcloud.out"), []byte(said.String()), 0o600))
+	ts.Setenv("CLOUD", cloudLine.FindStringSubmatch(said.String())[1])
+	ts.Setenv("CONTROL", controlLine.FindStringSubmatch(said.String())[1])
+	for _, m := range exportLine.FindAllStringSubmatch(said.String(), -1) {
+		ts.Setenv(m[1], m[2])
+	}
+}
+
+// control asks the simulator's control port: control GET /journal FILE writes the answer to the file, control POST /drift
+// FILE sends the file.
+func control(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: control METHOD PATH FILE")
+	}
+	var body io.Reader
+	if args[0] != http.MethodGet {
+		body = strings.NewReader(ts.ReadFile(args[2]))
+	}
+	req, err := http.NewRequest(args[0], ts.Getenv("CONTROL")+args[1], body)
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if resp.StatusCode >= 300 {
+		ts.Fatalf("%s %s: %s: %s", args[0], args[1], resp.Status, answer)
+	}
+	if args[0] == http.MethodGet {
+		ts.Check(os.WriteFile(ts.MkAbs(args[2]), answer, 0o600))
+	}
+}
+
+// mode wants a file to have that mode: mode 0600 FILE.
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%04o", info.Mode().Perm()); (got == args[0]) == neg {
+		ts.Fatalf("%s has the mode %s", args[1], got)
+	}
+}
+
+// widest wants no line of a file to have more than so many characters: widest 100 stdout.
+func widest(ts *testscript.TestScript, neg bool, args []string) {
+	most, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for line := range strings.SplitSeq(ts.ReadFile(args[1]), "\n") {
+		if n := len([]rune(line)); (n > most) != neg && n > most {
+			ts.Fatalf("a line of %d characters: %s", n, line)
+		}
+	}
+}
