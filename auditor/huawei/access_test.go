@@ -137,7 +137,7 @@ func TestRefusedKeyIsNotTriedAgain(t *testing.T) {
 	f := newFake(t, 1)
 	c, _ := open(t, f.config())
 	f.lie("agencies", say(401, `{"error_code":"APIGW.0301","error_msg":"Incorrect IAM authentication information: verify aksk signature fail"}`))
-	u := wantUnknown(t, c, 0, rules.ReasonUnauthenticated)
+	u := unknown(t, c, 0, rules.ReasonUnauthenticated)
 	wantLines(t, f.log(), []string{"agencies " + accountID(0)})
 	for _, part := range []string{"account-0 (" + accountID(0) + ")", "401", "APIGW.0301", "verify aksk signature fail"} {
 		if !strings.Contains(u.Detail, part) {
@@ -192,7 +192,7 @@ func TestVerify(t *testing.T) {
 			continue
 		}
 		// Nothing is sent in the name of an identity that was not confirmed, until it is.
-		got := wantUnknown(t, c, 0, tc.reason)
+		got := unknown(t, c, 0, tc.reason)
 		if sent := f.log(); len(sent) != 0 {
 			t.Errorf("%s: sent %q", name, sent)
 		}
@@ -255,7 +255,7 @@ func TestAgencyThatCannotBeAssumed(t *testing.T) {
 		c, _ := open(t, f.assuming())
 		mustObserve(t, c, 1)
 		f.lie("assume", answer)
-		u := wantUnknown(t, c, 0, rules.ReasonDenied)
+		u := unknown(t, c, 0, rules.ReasonDenied)
 		if !strings.Contains(u.Detail, `"Reader"`) || !strings.Contains(u.Remedy, mainID) || !strings.Contains(u.Remedy, "iam:agencies:assume") {
 			t.Errorf("%s: %+v", name, u)
 		}
@@ -335,7 +335,7 @@ func TestCloudThatRepeatsWhatItWasSent(t *testing.T) {
 		f.lie(echo.step, func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
 			f.gateway(w, 403, "APIGW.0301", echo.message)
 		})
-		u := wantUnknown(t, c, 0, rules.ReasonDenied)
+		u := unknown(t, c, 0, rules.ReasonDenied)
 		f.lie(echo.step, nil)
 		for _, secret := range []string{"canary", token[5:20]} {
 			if strings.Contains(log.String()+u.Error()+u.Remedy, secret) {

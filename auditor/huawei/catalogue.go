@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +27,8 @@ const (
 // for all. The account that does is no privileged one: when its attempt fails or takes long, the others try for
 // themselves, all at once, and only those that cannot read it are the worse for it.
 type catalogue struct {
-	mu sync.RWMutex
+	log *slog.Logger
+	mu  sync.RWMutex
 	// policies by id; nil until the catalogue was read. Later additions are system-defined policies that it lacked.
 	policies map[string]rules.Policy
 	// staleAt is when it should be read anew.
@@ -41,7 +43,9 @@ type catalogue struct {
 	changed chan struct{}
 }
 
-func newCatalogue() *catalogue { return &catalogue{changed: make(chan struct{})} }
+func newCatalogue(log *slog.Logger) *catalogue {
+	return &catalogue{log: log, changed: make(chan struct{})}
+}
 
 // lookup returns a policy of the catalogue.
 func (k *catalogue) lookup(id string) (rules.Policy, bool) {
@@ -100,7 +104,9 @@ func (k *catalogue) ensure(
 			return nil
 		case k.policies != nil: // old: this account renews it, and the others go on with what there is
 			k.staleAt = now().Add(catalogueRetry)
-			_, _ = k.attempt(now, keepFor, read)
+			if _, err := k.attempt(now, keepFor, read); err != nil {
+				k.log.Warn("catalogue of policies not renewed, the old one is used on", "err", err)
+			}
 			return nil
 		case own == nil && (k.attempts == 0 || k.crowd):
 			if hope, own = k.attempt(now, keepFor, read); own == nil {
@@ -142,13 +148,16 @@ func (k *catalogue) ensure(
 }
 
 // offer reads the catalogue if there is none and nobody is reading it.
-func (k *catalogue) offer(now func() time.Time, keepFor time.Duration, read func() (map[string]rules.Policy, error)) {
+func (k *catalogue) offer(
+	now func() time.Time, keepFor time.Duration, read func() (map[string]rules.Policy, error),
+) error {
 	k.mu.Lock()
 	if k.policies != nil || k.attempts > 0 {
 		k.mu.Unlock()
-		return
+		return nil
 	}
-	_, _ = k.attempt(now, keepFor, read)
+	_, err := k.attempt(now, keepFor, read)
+	return err
 }
 
 // attempt reads the catalogue. It is called with the lock held, and returns without it. hope is how many attempts will
@@ -309,7 +318,9 @@ func unbounded(doc *model.RolePolicy) bool {
 
 // offerCatalogue reads the catalogue for the others if nobody has. Whether that succeeds is nothing to this account.
 func (s *sweep) offerCatalogue() {
-	s.cloud.catalogue.offer(s.cloud.now, s.cloud.cfg.CatalogueAge, s.readCatalogue)
+	if err := s.cloud.catalogue.offer(s.cloud.now, s.cloud.cfg.CatalogueAge, s.readCatalogue); err != nil {
+		s.wire.log.Debug("catalogue of policies not read for the others", "account", s.account.Name, "err", err)
+	}
 }
 
 // readCatalogue reads all system-defined policies (facts 3.1). Without page numbers the cloud leaves out what is beyond
@@ -336,9 +347,7 @@ func (s *sweep) readCatalogue() (map[string]rules.Policy, error) {
 		err = lie(rules.ReasonIncomplete, "it is empty")
 	}
 	if err != nil {
-		u := s.fail(opCatalogue, "reading the catalogue of system-defined policies by means", err)
-		s.wire.log.Warn("catalogue of policies not read", "account", s.account.Name, "reason", u.Reason, "detail", u.Detail)
-		return nil, u
+		return nil, s.fail(opCatalogue, "reading the catalogue of system-defined policies by means", err)
 	}
 	policies := make(map[string]rules.Policy, len(list))
 	for _, p := range list {

@@ -3,6 +3,7 @@ package huawei
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,7 +56,7 @@ func at(ctx context.Context, k *catalogue, start time.Duration, read reader, wg 
 
 func TestCatalogueIsReadOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newCatalogue()
+		k := newCatalogue(slog.New(slog.DiscardHandler))
 		var n atomic.Int64
 		var wg sync.WaitGroup
 		for range 1000 {
@@ -75,7 +76,7 @@ func TestCatalogueIsReadOnceForAll(t *testing.T) {
 // TestCatalogueOfTheDenied has a thousand accounts that may not read it: none waits for more than one other.
 func TestCatalogueOfTheDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newCatalogue()
+		k := newCatalogue(slog.New(slog.DiscardHandler))
 		start := time.Now()
 		var n atomic.Int64
 		var wg sync.WaitGroup
@@ -96,7 +97,7 @@ func TestCatalogueOfTheDenied(t *testing.T) {
 // TestCatalogueAfterOneFailure: the first is denied, and then has the names that another one reads.
 func TestCatalogueAfterOneFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newCatalogue()
+		k := newCatalogue(slog.New(slog.DiscardHandler))
 		var wg sync.WaitGroup
 		var took [3]time.Duration
 		var errs [3]error
@@ -115,7 +116,7 @@ func TestCatalogueAfterOneFailure(t *testing.T) {
 
 func TestCatalogueThatHangsForOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newCatalogue()
+		k := newCatalogue(slog.New(slog.DiscardHandler))
 		var wg sync.WaitGroup
 		var took [4]time.Duration
 		var errs [4]error
@@ -135,7 +136,7 @@ func TestCatalogueThatHangsForOne(t *testing.T) {
 
 func TestCatalogueWaitEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newCatalogue()
+		k := newCatalogue(slog.New(slog.DiscardHandler))
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = k.ensure(t.Context(), time.Now, time.Hour, after(time.Minute, fails)) })
 		synctest.Wait()
@@ -151,7 +152,7 @@ func TestCatalogueWaitEndsWithTheContext(t *testing.T) {
 // TestCatalogueIsRenewedByOne: while one account renews an old catalogue, the others go on with it.
 func TestCatalogueIsRenewedByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newCatalogue()
+		k := newCatalogue(slog.New(slog.DiscardHandler))
 		if err := k.ensure(t.Context(), time.Now, time.Hour, works("old")); err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +194,7 @@ func TestCatalogueIsRenewedByOne(t *testing.T) {
 }
 
 func TestCatalogueThatPanics(t *testing.T) {
-	k := newCatalogue()
+	k := newCatalogue(slog.New(slog.DiscardHandler))
 	func() {
 		defer func() { _ = recover() }()
 		_ = k.ensure(t.Context(), time.Now, time.Hour, func() (map[string]rules.Policy, error) { panic("x") })

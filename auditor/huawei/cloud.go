@@ -44,7 +44,7 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	transport := newTransport(s, cfg.Connections)
 	c := &Cloud{
 		cfg: cfg, site: s, log: log, transport: transport, idle: transport.CloseIdleConnections,
-		main: newIdentity(cfg.Main), doors: make(map[string]*door, len(cfg.Accounts)), catalogue: newCatalogue(),
+		main: newIdentity(cfg.Main), doors: make(map[string]*door, len(cfg.Accounts)), catalogue: newCatalogue(log),
 	}
 	for id, access := range cfg.Accounts {
 		c.doors[id] = newDoor(access)
@@ -152,10 +152,16 @@ func (c *Cloud) doubt(ctx context.Context) {
 }
 
 // verify asks whose key it is and remembers the answer. The caller holds the turn.
-func (c *Cloud) verify(ctx context.Context) (u *rules.Unknown) {
+func (c *Cloud) verify(ctx context.Context) *rules.Unknown {
+	c.main.asked = false // and so it stays, should asking panic
+	u := c.whose(ctx)
+	c.main.asked, c.main.refusal = true, u
+	return u
+}
+
+// whose says why the main identity's key is not known to be of the configured account; nil when it is.
+func (c *Cloud) whose(ctx context.Context) *rules.Unknown {
 	const doing = "asking whose the main identity's key is"
-	c.main.asked = true
-	defer func() { c.main.refusal = u }()
 	w, done := c.newWire(ctx, c.main.keys, c.log)
 	defer done()
 	sdk, err := w.dial(c.main.AccountID)

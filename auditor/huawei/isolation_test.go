@@ -146,7 +146,7 @@ func TestUnreachable(t *testing.T) {
 	cfg := f.config()
 	f.Close()
 	c, _ := open(t, cfg)
-	u := wantUnknown(t, c, 0, rules.ReasonUnreachable)
+	u := unknown(t, c, 0, rules.ReasonUnreachable)
 	if !strings.Contains(u.Detail, "connection refused") || !strings.Contains(u.Remedy, strings.TrimPrefix(f.URL, "http://")) {
 		t.Errorf("%+v", u)
 	}
@@ -163,7 +163,7 @@ func TestRefusalsOfSeveralPlanesAreAllNamed(t *testing.T) {
 	f.lie("domain", say(403, `{"error":{"message":"no","code":403}}`))
 	f.lie("attached", say(403, `{"error_code":"PAP5.0001","error_msg":"no"}`))
 	c, _ := open(t, f.config())
-	u := wantUnknown(t, c, 0, rules.ReasonDenied)
+	u := unknown(t, c, 0, rules.ReasonDenied)
 	for _, action := range []string{"iam:permissions:listRoleAssignments", "iam:agencies:listAttachedPoliciesV5"} {
 		if !strings.Contains(u.Remedy, action) {
 			t.Errorf("remedy %q lacks %s", u.Remedy, action)
@@ -179,7 +179,7 @@ func TestCatalogueThatSomeCannotRead(t *testing.T) {
 	f := newFake(t, 3)
 	f.lie("catalogue "+accountID(0), say(403, `{"error":{"message":"no","code":403}}`))
 	c, _ := open(t, f.config())
-	u := wantUnknown(t, c, 0, rules.ReasonDenied)
+	u := unknown(t, c, 0, rules.ReasonDenied)
 	if !strings.Contains(u.Remedy, "iam:roles:listRoles") {
 		t.Errorf("%+v", u)
 	}

@@ -159,7 +159,7 @@ func TestNoLieBecomesEvidence(t *testing.T) {
 				// A new reader for each, since catalogue and keys are kept.
 				c, log := open(t, cfg)
 				f.lie(step, lie.answer(step))
-				u := wantUnknown(t, c, 0, lie.reason)
+				u := unknown(t, c, 0, lie.reason)
 				f.lie(step, nil)
 				if u.Detail == "" || u.Remedy == "" {
 					t.Errorf("%s: %+v says too little", step, u)
@@ -331,9 +331,15 @@ func TestRowsThatCannotBeTrue(t *testing.T) {
 			a.attached = []map[string]any{{"policy_id": "v5a", "policy_name": "x", "urn": "iam::system:policy:x", "attached_at": "2025-01-01T00:00:00Z"}}
 			c, log := open(t, f.assuming())
 			f.lie(lie.on, lie.answer)
-			u := wantUnknown(t, c, 0, lie.reason)
+			u := unknown(t, c, 0, lie.reason)
 			if strings.Contains(log.String()+u.Error()+u.Remedy, "canary") {
 				t.Errorf("a secret came out: %v", u)
+			}
+			if strings.Contains(u.Detail, "bigger context") {
+				t.Errorf("the decoder quotes the answer: %v", u)
+			}
+			if lie.name == "key of a wrong type" && !strings.Contains(u.Detail, "withheld") {
+				t.Errorf("the decoder speaks of credentials: %v", u)
 			}
 			f.lie(lie.on, nil)
 			c, _ = open(t, f.assuming())

@@ -39,7 +39,8 @@ func (c *Cloud) remedy(o op, f *fault, account *rules.Account, by holder) string
 		}
 		return fmt.Sprintf("an administrator of account %s allows the action %s to the %s; the system-defined policy "+
 			"IAM ReadOnlyAccess should contain it", titleOf(account), operations[o].action, map[holder]string{
-			ownKeys: "user whose key it is", assumedKeys: "agency that is assumed", mainKeys: "main identity",
+			ownKeys:     "user whose key it is, once it is certain that the key is one of this account",
+			assumedKeys: "agency that is assumed", mainKeys: "main identity",
 		}[by])
 	case rules.ReasonThrottled:
 		return "read fewer accounts at a time, or run less often; other programs that use the same account count too"

@@ -150,7 +150,7 @@ func TestAddresses(t *testing.T) {
 		// The transport's dialer fails before it connects, or with a refusal: nothing listens on port 1.
 		conn, err := newTransport(s, 1).DialContext(t.Context(), "tcp", address)
 		if conn != nil {
-			conn.Close()
+			_ = conn.Close()
 		}
 		return err
 	}

@@ -42,11 +42,20 @@ func TestPanicIsUnknown(t *testing.T) {
 		c.Close()
 	}
 	c, _ := open(t, cfg)
-	c.WrapTransport(func(http.RoundTripper) http.RoundTripper {
+	var network http.RoundTripper
+	c.WrapTransport(func(next http.RoundTripper) http.RoundTripper {
+		network = next
 		return roundTripper(func(*http.Request) (*http.Response, error) { panic("in Verify") })
 	})
 	if err := c.Verify(t.Context()); err == nil || !strings.HasPrefix(err.Error(), string(rules.ReasonPanic)) {
 		t.Errorf("Verify: %v", err)
+	}
+	// An identity that nobody could ask about is not taken for a confirmed one.
+	c.WrapTransport(func(http.RoundTripper) http.RoundTripper { return network })
+	f.log()
+	mustObserve(t, c, 0)
+	if sent := f.log(); asked(sent, "domains") != 1 {
+		t.Errorf("sent %q", sent)
 	}
 }
 
@@ -86,7 +95,7 @@ func TestTLS(t *testing.T) {
 	cfg := f.config()
 	cfg.Endpoint = server.URL
 	c, _ := open(t, cfg)
-	u := wantUnknown(t, c, 0, rules.ReasonTLS) // an authority that nobody knows
+	u := unknown(t, c, 0, rules.ReasonTLS) // an authority that nobody knows
 	if !strings.Contains(u.Remedy, "certificate") {
 		t.Errorf("%+v", u)
 	}
