@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"reflect"
 	"strconv"
@@ -142,9 +143,9 @@ func (d *Document) decodeStruct(n *node, v reflect.Value, path string) {
 			known = append(known, name)
 		}
 	}
-	for _, k := range n.keys {
+	for name, k := range d.keys(n, path) {
 		if i, ok := fields[k.text]; ok {
-			d.decode(k.value, v.Field(i), Key(path, k.text))
+			d.decode(k.value, v.Field(i), name)
 			continue
 		}
 		remedy := "the keys here are " + strings.Join(known, ", ")
@@ -152,7 +153,26 @@ func (d *Document) decodeStruct(n *node, v reflect.Value, path string) {
 			remedy = "did you mean " + near + "? " + remedy
 			d.spoil(Key(path, near)) // that it is missing need not be said as well
 		}
-		d.fault(k.at, Key(path, k.text), "unknown key", remedy)
+		d.fault(k.at, name, "unknown key", remedy)
+	}
+}
+
+// keys goes through the keys of a mapping, each with its path, and records those that are written twice.
+func (d *Document) keys(n *node, path string) iter.Seq2[string, *key] {
+	return func(yield func(string, *key) bool) {
+		if n.partial {
+			d.spoil(path)
+		}
+		for i := range n.keys {
+			k := &n.keys[i]
+			name := Key(path, k.text)
+			if k.first != (place{}) {
+				d.fault(k.at, name, fmt.Sprintf("the key is written twice, first at %d:%d", k.first.line, k.first.column), "keep one of them")
+			}
+			if !yield(name, k) {
+				return
+			}
+		}
 	}
 }
 
@@ -163,8 +183,7 @@ func (d *Document) decodeMap(n *node, v reflect.Value, path string) {
 		return
 	}
 	m := reflect.MakeMapWithSize(t, len(n.keys))
-	for _, k := range n.keys {
-		name := Key(path, k.text)
+	for name, k := range d.keys(n, path) {
 		if k.kind != text {
 			d.fault(k.at, name, "the key is "+k.node.describe()+", not text", "put the key in quotes")
 		}

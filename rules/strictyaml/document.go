@@ -13,8 +13,12 @@ const maxFaults = 1000
 // Document is a decoded document: it knows where everything was written and what is wrong with it. It is not safe for
 // use by several goroutines at once.
 type Document struct {
-	file   string
-	root   *node // nil when the text could not be read as YAML
+	file string
+	root *node // nil when the text could not be read as YAML
+	// text is what was read, lines where its lines begin, and cursor how far its tokens have been found again.
+	text   string
+	lines  []int
+	cursor int
 	faults Faults
 	more   int
 	// unsound are the paths at which Decode found something wrong.

@@ -3,13 +3,14 @@ package strictyaml
 import (
 	"errors"
 	"fmt"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/scanner"
 	"github.com/goccy/go-yaml/token"
 )
 
@@ -22,8 +23,6 @@ const (
 	MaxDepth = 64
 	// MaxKeys bounds the keys of one mapping.
 	MaxKeys = 5000
-	// maxRefused bounds how many refused tokens are read over to find the faults behind them.
-	maxRefused = 100
 )
 
 // kind is what sort of value a node is.
@@ -50,12 +49,16 @@ type node struct {
 	plain bool
 	keys  []key
 	items []*node
+	// partial says that a mapping has more than its keys: a merge key, which was refused.
+	partial bool
 }
 
 // key is one key of a mapping with its value.
 type key struct {
 	node
 	value *node
+	// first is where the same key is written before; zero when it is not.
+	first place
 }
 
 // child returns the value of a key or, when index is not negative, an element; nil when there is none.
@@ -80,17 +83,34 @@ func (d *Document) parse(data []byte) {
 		return
 	}
 	// The lexer counts a CR LF as two lines here and there.
-	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(data), "\ufeff"))
-	if !d.checkText(text) {
+	d.text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(data), "\ufeff"))
+	if !strings.HasSuffix(d.text, "\n") {
+		d.text += "\n" // without it the lexer folds the last block wrongly
+	}
+	d.lines = []int{0}
+	for i := range len(d.text) {
+		if d.text[i] == '\n' {
+			d.lines = append(d.lines, i+1)
+		}
+	}
+	if !d.checkText() {
 		return
 	}
-	tokens, ok := d.checkTokens(lexer.Tokenize(text))
+	// A text that the parser did not foresee, and panics on, is no more than a syntax error.
+	defer func() {
+		if recover() != nil {
+			d.root = nil
+			d.syntaxFault(place{}, "the parser gave up")
+		}
+	}()
+	g := gate{doc: d}
+	tokens, ok := g.pass(tokenize(d.text))
 	if !ok {
 		return
 	}
-	file, err := parseTokens(tokens)
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if syntax, ok := errors.AsType[yaml.Error](err); ok {
-		d.syntaxFault(position(syntax.GetToken()), syntax.GetMessage())
+		d.syntaxFault(d.position(syntax.GetToken()), syntax.GetMessage())
 		return
 	}
 	if err != nil {
@@ -98,10 +118,27 @@ func (d *Document) parse(data []byte) {
 		return
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		d.refuse(place{1, 1}, "the document is empty", "write its keys, or leave the file out")
+		g.refuse(place{1, 1}, empty)
 		return
 	}
-	d.root = d.convert(file.Docs[0].Body, "")
+	root, sound := d.convert(file.Docs[0].Body)
+	if sound {
+		d.root = root
+	}
+}
+
+// tokenize returns the tokens of the text up to the first invalid one, behind which nothing can be relied on.
+func tokenize(text string) token.Tokens {
+	var s scanner.Scanner
+	s.Init(text)
+	var tokens token.Tokens
+	for {
+		more, err := s.Scan()
+		tokens.Add(more...)
+		if err != nil || len(more) == 0 {
+			return tokens
+		}
+	}
 }
 
 func (d *Document) checkSize(data []byte) bool {
@@ -114,24 +151,20 @@ func (d *Document) checkSize(data []byte) bool {
 }
 
 // checkText refuses what no YAML document may consist of.
-func (d *Document) checkText(s string) bool {
-	at := place{1, 1}
+func (d *Document) checkText() bool {
 	sound := true
-	for len(s) > 0 {
-		r, size := utf8.DecodeRuneInString(s)
+	for i, size := 0, 0; i < len(d.text); i += size {
+		var r rune
+		r, size = utf8.DecodeRuneInString(d.text[i:])
 		switch {
 		case r == utf8.RuneError && size == 1:
-			d.refuse(at, fmt.Sprintf("the byte 0x%02x is not UTF-8", s[0]), "save the file in UTF-8")
+			d.refuse(d.locate(i), fmt.Sprintf("the byte 0x%02x is not UTF-8", d.text[i]), "save the file in UTF-8")
 			sound = false
-		case r == '\n':
-			at = place{at.line + 1, 0}
-		case r != '\t' && unprintable(r):
-			d.refuse(at, fmt.Sprintf("the character U+%04X may not be in a YAML file", r),
+		case r != '\t' && r != '\n' && unprintable(r):
+			d.refuse(d.locate(i), fmt.Sprintf("the character U+%04X may not be in a YAML file", r),
 				`delete it, or write it as an escape such as "\u0007" in double quotes`)
 			sound = false
 		}
-		at.column++
-		s = s[size:]
 	}
 	return sound
 }
@@ -142,146 +175,22 @@ func unprintable(r rune) bool {
 	return r < ' ' || r >= 0x7f && r < 0xa0 && r != 0x85 || r == 0xfeff || r == 0xfffe || r == 0xffff
 }
 
-// checkTokens refuses what is never needed and what would lead the parser too deep. It returns the tokens of the first
-// document, and whether they can be parsed.
-func (d *Document) checkTokens(tokens token.Tokens) (token.Tokens, bool) {
-	var (
-		first   token.Tokens
-		ended   bool // the first document has
-		content bool // there was more than comments
-		dead    bool // the parser must not see this
-		count   int
-		shape   shape
-	)
-	refuse := func(tk *token.Token, problem, remedy string) {
-		count++
-		d.refuse(position(tk), problem, remedy)
-	}
-	for _, tk := range tokens {
-		switch tk.Type {
-		case token.CommentType:
-			continue
-		case token.DocumentHeaderType:
-			ended = ended || content
-		case token.DocumentEndType:
-			ended = true
-			continue
-		case token.InvalidType:
-			d.syntaxFault(position(tk), tk.Error)
-			return nil, false
-		case token.DirectiveType:
-			refuse(tk, "a directive is not accepted", "delete the line that begins with %")
-			return nil, false
-		case token.MappingKeyType:
-			refuse(tk, `a key that begins with "?" is not accepted`, "write it as key: value")
-			dead = true
-		case token.AnchorType:
-			refuse(tk, "an anchor (&) is not accepted", "write the value out wherever it is needed; quote text that begins with &")
-		case token.AliasType:
-			refuse(tk, "an alias (*) is not accepted", "write the value out; quote text that begins with *")
-		case token.MergeKeyType:
-			refuse(tk, "a merge key (<<) is not accepted", "write the keys out")
-		case token.TagType:
-			refuse(tk, "a tag (!) is not accepted", "delete it; quote text that begins with !")
-		}
-		if ended {
-			d.refuse(position(tk), "a second document begins", "keep one document in a file")
-			break
-		}
-		content = content || tk.Type != token.DocumentHeaderType
-		first = append(first, tk)
-		if problem := shape.add(tk); problem != "" {
-			d.refuse(position(tk), problem, "make it simpler")
-			return nil, false
-		}
-		if count > maxRefused {
-			return nil, false
-		}
-	}
-	if !content {
-		d.refuse(place{1, 1}, "the document is empty", "write its keys, or leave the file out")
-		return nil, false
-	}
-	return first, !dead
-}
-
-// shape follows how deep the parser would have to go.
-type shape struct {
-	flow   int      // open brackets
-	keys   int      // keys since the last bracket or comma, within brackets
-	blocks []column // open blocks, outermost first
-	prev   *token.Token
-}
-
-// column is a block that is open: where its keys or dashes stand, and how many keys it has.
-type column struct{ number, keys int }
-
-// add takes the next token. It returns what is too much, if anything is.
-func (s *shape) add(tk *token.Token) string {
-	at := tk
-	if tk.Type == token.MappingValueType && s.prev != nil {
-		at = s.prev
-	}
-	s.prev = tk
-	switch tk.Type {
-	case token.MappingStartType, token.SequenceStartType:
-		s.flow++
-		s.keys = 0
-	case token.MappingEndType, token.SequenceEndType:
-		s.flow = max(0, s.flow-1)
-		s.keys = 0
-	case token.CollectEntryType:
-		s.keys = 0
-	case token.MappingValueType:
-		if s.flow > 0 {
-			s.keys++
-			break
-		}
-		s.open(at).keys++
-	case token.SequenceEntryType:
-		if s.flow == 0 {
-			s.open(at)
-		}
-	}
-	switch {
-	case s.flow+len(s.blocks) > MaxDepth:
-		return fmt.Sprintf("values are nested more than %d deep", MaxDepth)
-	case s.keys > MaxKeys, len(s.blocks) > 0 && s.blocks[len(s.blocks)-1].keys > MaxKeys:
-		return fmt.Sprintf("a mapping has more than %d keys", MaxKeys)
-	}
-	return ""
-}
-
-// open returns the block at the token's column, after closing those further to the right.
-func (s *shape) open(tk *token.Token) *column {
-	at := tk.Position.Column
-	for len(s.blocks) > 0 && s.blocks[len(s.blocks)-1].number > at {
-		s.blocks = s.blocks[:len(s.blocks)-1]
-	}
-	if len(s.blocks) == 0 || s.blocks[len(s.blocks)-1].number < at {
-		s.blocks = append(s.blocks, column{number: at})
-	}
-	return &s.blocks[len(s.blocks)-1]
-}
-
-// parseTokens runs the parser, whose panic on a text that it did not foresee is no more than a syntax error.
-func parseTokens(tokens token.Tokens) (file *ast.File, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			file, err = nil, errors.New("the parser gave up")
-		}
-	}()
-	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-}
-
 func (d *Document) syntaxFault(at place, message string) {
+	r := syntax(message)
+	d.refuse(at, r.problem, r.remedy)
+}
+
+// syntax returns the refusal for a message of the parser or the lexer.
+func syntax(message string) refusal {
 	message = strings.NewReplacer("\t", `\t`, "\n", `\n`).Replace(message)
-	d.refuse(at, "is not YAML: "+message, syntaxRemedy(message))
+	return refusal{problem: "is not YAML: " + message, remedy: syntaxRemedy(message)}
 }
 
 // syntaxRemedy says what usually is behind a message of the parser.
 func syntaxRemedy(message string) string {
 	switch {
+	case strings.Contains(message, "to the right"):
+		return "indent it, or give that line a value of its own"
 	case strings.Contains(message, `\t`):
 		return "indent with spaces, not with tabs"
 	case strings.Contains(message, "quoted"):
@@ -297,77 +206,151 @@ func syntaxRemedy(message string) string {
 	return "check the indentation and the colons above this place"
 }
 
-// convert turns the parser's node into one of ours. What is refused has been said by checkTokens and is read over.
-func (d *Document) convert(n ast.Node, path string) *node {
+// convert turns the parser's tree into ours. It says whether the tree fits the indentation of the text: the parser now
+// and then hangs a value on a key or a dash that it does not stand to the right of.
+func (d *Document) convert(body ast.Node) (*node, bool) {
+	c := converter{doc: d, sound: true}
+	return c.node(body, place{}), c.sound
+}
+
+type converter struct {
+	doc   *Document
+	flow  int
+	sound bool
+}
+
+// node converts one value. under is where the key or the dash is that it belongs to. What is refused has been said by
+// checkTokens and is read over.
+func (c *converter) node(n ast.Node, under place) *node {
 	switch n := n.(type) {
 	case *ast.MappingNode:
-		return d.convertMapping(n.Start, n.IsFlowStyle, n.Values, path)
+		return c.mapping(n.Start, n.IsFlowStyle, n.Values, under)
 	case *ast.MappingValueNode:
-		return d.convertMapping(n.Start, false, []*ast.MappingValueNode{n}, path)
+		return c.mapping(n.Start, false, []*ast.MappingValueNode{n}, under)
 	case *ast.SequenceNode:
-		out := &node{kind: sequence, at: position(n.Start), items: make([]*node, len(n.Values))}
-		for i, v := range n.Values {
-			out.items[i] = d.convert(v, Index(path, i))
-		}
-		return out
-	case *ast.LiteralNode:
-		return &node{kind: text, at: position(n.Start), text: n.Value.Value}
+		return c.sequence(n, under)
 	case *ast.AnchorNode:
-		return d.convert(n.Value, path)
+		return c.marked(n.Value, under)
 	case *ast.TagNode:
-		return d.convert(n.Value, path)
-	case *ast.StringNode:
-		out := &node{kind: text, at: position(n.Token), text: n.Value}
-		if n.Token.Type == token.StringType {
-			out.plain = true
-			if numeric(n.Value) {
-				out.kind = number
-			}
-		}
-		return out
-	case *ast.BoolNode:
-		return &node{kind: boolean, at: position(n.Token), text: n.Token.Value, plain: true}
-	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		tk := n.GetToken()
-		return &node{kind: number, at: position(tk), text: tk.Value, plain: true}
-	case *ast.NullNode:
-		return &node{kind: null, at: position(n.Token), plain: n.Token.Type != token.ImplicitNullType}
+		return c.marked(n.Value, under)
 	case nil:
 		return &node{kind: null}
 	}
-	return &node{kind: refused, at: position(n.GetToken())}
+	out := c.scalar(n)
+	if out.kind != null || out.plain {
+		c.checkIndent(out.at, under, under.column+1)
+	}
+	return out
 }
 
-func (d *Document) convertMapping(start *token.Token, flow bool, values []*ast.MappingValueNode, path string) *node {
-	out := &node{kind: mapping, at: position(start), keys: make([]key, 0, len(values))}
+// marked converts the value behind an anchor or a tag. That there is none need not be said as well.
+func (c *converter) marked(n ast.Node, under place) *node {
+	out := c.node(n, under)
+	if out.kind == null && !out.plain {
+		out.kind = refused
+	}
+	return out
+}
+
+func (c *converter) scalar(n ast.Node) *node {
+	tk := n.GetToken()
+	out := &node{at: c.doc.position(tk), text: tk.Value, plain: true}
+	switch n := n.(type) {
+	case *ast.LiteralNode:
+		return &node{kind: text, at: c.doc.position(n.Start), text: n.Value.Value}
+	case *ast.StringNode:
+		out.kind, out.text, out.plain = text, n.Value, tk.Type == token.StringType
+		if out.plain && numeric(n.Value) {
+			out.kind = number
+		}
+	case *ast.BoolNode:
+		out.kind = boolean
+	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		out.kind = number
+	case *ast.NullNode:
+		if out.plain = tk.Type != token.ImplicitNullType; !out.plain {
+			out.text = ""
+		}
+	default:
+		out.kind = refused
+	}
+	return out
+}
+
+func (c *converter) sequence(n *ast.SequenceNode, under place) *node {
+	out := &node{kind: sequence, at: c.doc.position(n.Start), items: make([]*node, len(n.Values))}
+	if n.IsFlowStyle {
+		c.checkIndent(out.at, under, under.column+1)
+		c.flow++
+		defer func() { c.flow-- }()
+	} else {
+		c.checkIndent(out.at, under, under.column) // dashes may stand below their key
+	}
+	for i, v := range n.Values {
+		dash := place{}
+		if !n.IsFlowStyle {
+			dash = c.doc.position(n.Entries[i].Start)
+		}
+		out.items[i] = c.node(v, dash)
+	}
+	return out
+}
+
+func (c *converter) mapping(start *token.Token, flow bool, values []*ast.MappingValueNode, under place) *node {
+	out := &node{kind: mapping, at: c.doc.position(start), keys: make([]key, 0, len(values))}
+	if flow {
+		c.checkIndent(out.at, under, under.column+1)
+		c.flow++
+		defer func() { c.flow-- }()
+	}
 	written := make(map[string]place, len(values))
-	for _, v := range values {
+	for i, v := range values {
+		at := c.doc.position(v.Key.GetToken())
+		if !flow {
+			if i == 0 {
+				out.at = at
+			}
+			c.checkIndent(at, under, under.column+1)
+		}
+		value := c.node(v.Value, at)
 		if _, merge := v.Key.(*ast.MergeKeyNode); merge {
-			d.spoil(path)
+			out.partial = true
 			continue
 		}
-		k := key{node: *d.convert(v.Key, path)}
-		name := Key(path, k.text)
-		k.value = d.convert(v.Value, name)
-		if k.value.kind == mapping || k.value.kind == sequence || k.value.kind == null && !k.value.plain {
-			k.value.at = k.at
+		k := key{node: *c.scalar(v.Key), value: value}
+		if value.kind == mapping || value.kind == sequence || value.kind == null && !value.plain {
+			value.at = k.at
 		}
 		if first, twice := written[k.text]; twice {
-			d.fault(k.at, name, fmt.Sprintf("the key is written twice, first at %d:%d", first.line, first.column), "keep one of them")
+			k.first = first
 		} else {
 			written[k.text] = k.at
 		}
 		out.keys = append(out.keys, k)
 	}
-	if !flow && len(out.keys) > 0 {
-		out.at = out.keys[0].at
-	}
 	return out
 }
 
-func position(tk *token.Token) place {
+// checkIndent refuses what stands in another line than what it belongs to and in a column before least.
+func (c *converter) checkIndent(at, under place, least int) {
+	if c.flow > 0 || at.line == under.line || at.column >= least || !c.sound {
+		return
+	}
+	c.sound = false
+	c.doc.syntaxFault(at, fmt.Sprintf("this belongs to line %d and does not stand to the right of it", under.line))
+}
+
+// position returns where an aligned token is.
+func (d *Document) position(tk *token.Token) place {
 	if tk == nil || tk.Position == nil {
 		return place{}
 	}
-	return place{tk.Position.Line, tk.Position.Column}
+	return d.locate(tk.Position.Offset)
+}
+
+// locate returns the line and the column of an offset.
+func (d *Document) locate(offset int) place {
+	offset = min(max(offset, 0), len(d.text))
+	line := sort.SearchInts(d.lines, offset+1)
+	return place{line, utf8.RuneCountInString(d.text[d.lines[line-1]:offset]) + 1}
 }
