@@ -55,6 +55,7 @@ vet:
 
 tidy-check:
 	go mod tidy -diff
+	go mod tidy -C tools -diff
 	go mod verify
 
 docs-check:
