@@ -78,7 +78,7 @@ func (c *checker) checkTrust(f *written) {
 
 func (c *checker) checkRequired(f *written) {
 	if len(f.Required) == 0 {
-		c.doc.Add("required", "no policy is required, so that every agency would pass",
+		c.doc.Add("required", "no policy is required, so that nothing could be missing",
 			"list at least one policy with its scope")
 		return
 	}
@@ -153,7 +153,7 @@ func (c *checker) checkCohorts(f *written) {
 		if slices.ContainsFunc(f.Cohorts[:i], func(o cohort) bool { return o.Name == k.Name }) {
 			c.doc.Add(at+".name", fmt.Sprintf("%q names two cohorts", k.Name), "give each its own name")
 		}
-		c.doc.Require(at+".created_before", "write the day before whose midnight, in UTC, the agency was created, such as 2024-07-01")
+		c.doc.Require(at+".created_before", "write the date before which, in UTC, the agency was created, such as 2024-07-01")
 		if c.doc.Require(at+".missing", "write the required policy that these accounts lack") &&
 			!slices.ContainsFunc(f.Required, func(r requirement) bool { return r.Policy == k.Missing }) {
 			c.doc.Add(at+".missing", fmt.Sprintf("%q is not required", k.Missing), "write the policy of an entry of required")
