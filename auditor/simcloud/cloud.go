@@ -16,7 +16,7 @@ import (
 // Cloud is a running simulation. Its methods may be called from many goroutines at once.
 type Cloud struct {
 	// Now is the cloud's clock: signatures, expiry, rate limits and delays go by it. Nil is the real clock. It is called
-	// from many goroutines, and must be set before the first request.
+	// from many goroutines, and must be set before the first request; see NewAt for organizations that depend on it.
 	Now func() time.Time
 	// Log receives what the HTTP servers complain about, failed handshakes for instance. Nil discards it. It must be set
 	// before Start.
@@ -58,8 +58,12 @@ type Cloud struct {
 
 // New makes a cloud of a copy of the organization: it derives the ids that are left out and resolves the names of
 // policies, trusted accounts and projects. The error is a Problems with every fault of the organization.
-func New(org *Organization) (*Cloud, error) {
+func New(org *Organization) (*Cloud, error) { return NewAt(org, nil) }
+
+// NewAt is New with a clock from the beginning, by which Agency.ExpiresIn counts too.
+func NewAt(org *Organization, now func() time.Time) (*Cloud, error) {
 	b := builder{c: &Cloud{
+		Now:            now,
 		operations:     operations(),
 		systemByID:     map[string]*policy{},
 		systemByName:   map[string][]*policy{},

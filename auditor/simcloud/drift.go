@@ -116,21 +116,19 @@ func (d Drift) check() error {
 		{name: "description", given: d.Description != nil, kinds: []string{DriftUpdateAgency}, optional: true},
 		{name: "settings", given: d.Settings != nil, kinds: []string{DriftSettings}},
 	}
-	known := false
+	kinds := []string{DriftGrant, DriftRevoke, DriftAttach, DriftDetach, DriftCreateAgency, DriftUpdateAgency,
+		DriftDeleteAgency, DriftSuspend, DriftResume, DriftSettings}
+	if !slices.Contains(kinds, d.Kind) {
+		return fmt.Errorf("there is no such kind of drift; the kinds are %s", strings.Join(kinds, ", "))
+	}
 	for _, f := range fields {
 		takes := slices.Contains(f.kinds, d.Kind)
-		known = known || takes
 		switch {
 		case f.given && !takes:
 			return fmt.Errorf("takes no %s", f.name)
 		case takes && !f.given && !f.optional:
 			return fmt.Errorf("needs %s", f.name)
 		}
-	}
-	if !known {
-		return fmt.Errorf("there is no such kind of drift; the kinds are %s", strings.Join([]string{
-			DriftGrant, DriftRevoke, DriftAttach, DriftDetach, DriftCreateAgency, DriftUpdateAgency, DriftDeleteAgency,
-			DriftSuspend, DriftResume, DriftSettings}, ", "))
 	}
 	if d.Kind == DriftUpdateAgency && d.Trust == nil && d.ExpiresAt == nil && d.Description == nil {
 		return errors.New("needs one of trust, expires_at, description")

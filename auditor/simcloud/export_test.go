@@ -8,3 +8,6 @@ func OperationNames() []string {
 	}
 	return out
 }
+
+// Versions returns how many versions of its state an account keeps for lists that lag behind.
+func (c *Cloud) Versions(account string) int { return len(*c.findAccount(account).versions.Load()) }

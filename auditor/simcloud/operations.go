@@ -53,10 +53,9 @@ func operations() []operation {
 		inEP      = "/v3.0/OS-PERMISSION/subjects/agency/scopes/enterprise-project/role-assignments"
 	)
 	v3 := func(name, method, path, action, identityAction, internal string, handle func(*call) answer) operation {
-		o := operation{name: name, method: method, path: path, handle: handle}
+		o := operation{name: name, method: method, path: path, handle: handle, internal: "identity:" + internal}
 		if action != "" {
-			o.actions = []string{action}
-			o.identityAction, o.internal = identityAction, "identity:"+internal
+			o.actions, o.identityAction = []string{action}, identityAction
 		}
 		return o
 	}
@@ -128,10 +127,10 @@ func operations() []operation {
 		v3("ShowCustomPolicy", get, "/v3.0/OS-ROLE/roles/{role_id}", "iam:roles:getRole", "iam:roles:get", "get_role",
 			(*call).showCustomPolicy),
 
-		v3("KeystoneListProjects", get, "/v3/projects", "", "", "", (*call).listProjects),
-		v3("KeystoneListAuthProjects", get, "/v3/auth/projects", "", "", "", (*call).listAuthProjects),
-		v3("KeystoneListAuthDomains", get, "/v3/auth/domains", "", "", "", (*call).listAuthDomains),
-		v3("KeystoneListRegions", get, "/v3/regions", "", "", "", (*call).listRegions),
+		v3("KeystoneListProjects", get, "/v3/projects", "", "", "list_projects", (*call).listProjects),
+		v3("KeystoneListAuthProjects", get, "/v3/auth/projects", "", "", "list_auth_projects", (*call).listAuthProjects),
+		v3("KeystoneListAuthDomains", get, "/v3/auth/domains", "", "", "list_auth_domains", (*call).listAuthDomains),
+		v3("KeystoneListRegions", get, "/v3/regions", "", "", "list_regions", (*call).listRegions),
 		assume,
 
 		{name: "ListEnterpriseProject", method: get, path: "/v1.0/enterprise-projects", service: enterpriseService,

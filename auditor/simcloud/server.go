@@ -98,8 +98,8 @@ func (s *Server) serve(c *Cloud, l net.Listener, h http.Handler) {
 	})
 }
 
-// Close closes the ports and every connection, and waits until both servers have ended. The error is why one of them
-// had ended before.
+// Close closes the ports and every connection, which cuts off the requests that are being answered, and waits until
+// nothing is accepted any more. The error is why one of the ports had ended before.
 func (s *Server) Close() error {
 	var errs []error
 	for _, server := range s.servers {

@@ -87,13 +87,17 @@ func (q request) build() *http.Request {
 		uri += "/"
 	}
 	values, _ := url.ParseQuery(rawQuery)
-	var pairs []string
+	var keys, pairs []string
 	for k, vs := range values {
-		for _, v := range vs {
+		keys = append(keys, k)
+		sort.Strings(vs)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		for _, v := range values[k] {
 			pairs = append(pairs, percent(k)+"="+percent(v))
 		}
 	}
-	sort.Strings(pairs)
 	hash := hexHash([]byte(q.body))
 	if named := q.header["x-sdk-content-sha256"]; named != "" {
 		hash = named
