@@ -247,8 +247,12 @@ func visible(b []byte) []byte {
 	var out []byte
 	done := 0
 	for i := 0; i < len(b); {
+		if b[i] < utf8.RuneSelf && b[i] != 0x7f {
+			i++ // encoding/json has escaped the control characters; what is left of them is the indentation's line breaks
+			continue
+		}
 		r, size := utf8.DecodeRune(b[i:])
-		if r != '\n' && acts(r) {
+		if acts(r) {
 			out = append(out, b[done:i]...)
 			if r < 0x10000 {
 				out = fmt.Appendf(out, `\u%04x`, r)

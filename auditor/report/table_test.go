@@ -224,3 +224,36 @@ func TestBaseline(t *testing.T) {
 		}
 	}
 }
+
+func TestManyUnknownAccountsAreCountedRatherThanRepeated(t *testing.T) {
+	var down []fixture
+	for i := range 25 {
+		down = append(down, fixture{name: fmt.Sprintf("down-%02d", i), unknown: &rules.Unknown{
+			Reason: rules.ReasonUnreachable, Detail: fmt.Sprintf("dial %02d: refused", i), Remedy: "look whether the cloud is up",
+		}})
+	}
+	run := runOf(t, cloud{fixtures: down})
+	for verbose, want := range map[bool]int{false: 10, true: 25} {
+		out := tableOf(t, run, report.Options{Verbose: verbose})
+		if n := strings.Count(out, ": refused"); n != want {
+			t.Errorf("verbose %v: %d accounts are explained, want %d", verbose, n, want)
+		}
+		if n := strings.Count(out, "unreachable, see below"); n != 25 {
+			t.Errorf("verbose %v: %d accounts are listed, want 25", verbose, n)
+		}
+		if strings.Contains(out, "and 15 more; --verbose shows all") == verbose {
+			t.Errorf("verbose %v: the rest is not counted as it should be:\n%s", verbose, out)
+		}
+	}
+}
+
+func TestPoliciesOfTheSameNameAreToldApart(t *testing.T) {
+	twin := grant("OBS Administrator", rules.Global)
+	twin.Policy.ID = hex("p", "the other")
+	out := tableOf(t, runOf(t, cloud{fixtures: []fixture{{name: "a", grants: exact(grant("OBS Administrator", rules.Global), twin)}}}), report.Options{Width: 140})
+	for _, id := range []string{twin.Policy.ID, hex("p", "OBS Administrator")} {
+		if !strings.Contains(out, "excess OBS Administrator (global service), policy id "+id) {
+			t.Errorf("the id %s is not shown:\n%s", id, out)
+		}
+	}
+}

@@ -116,11 +116,13 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "agencyaudit",
 		Short: "audit what the agencies of cloud services may do in your accounts",
-		Long: `agencyaudit reads, in every account of a Huawei Cloud organization, what the agency of a cloud service may do there,
-compares it with a baseline, and says what is missing, what is too much, and what could not be read. It only reads.
+		Long: `agencyaudit reads, in every account of a Huawei Cloud organization, what the agency of a cloud
+service may do there, compares it with a baseline, and says what is missing, what is too much, and
+what could not be read. It only reads.
 
-Exit codes of all commands: 0 done and nothing is wrong, 1 an account has drifted, 2 not everything could be read or done
-(which wins over 1: the answer is not whole), 3 bad usage or configuration.`,
+Exit codes of all commands: 0 done and nothing is wrong, 1 an account has drifted, 2 not
+everything could be read or done (which wins over 1: the answer is not whole), 3 bad usage or
+configuration.`,
 		Example: `  agencyaudit demo --once                 # see it work; needs no account and no key
   agencyaudit check                       # is the configuration right?
   agencyaudit audit                       # read all accounts once

@@ -21,12 +21,14 @@ func (a *app) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "read all accounts once and say what differs from the baselines",
-		Long: `Read every account that the configuration lists, once, compare it with the baselines, and write the result to stdout.
+		Long: `Read every account that the configuration lists, once, compare it with the baselines, and write
+the result to stdout.
 
-An account that cannot be read is unknown, with the reason: it never counts as compliant, and it never stops the others.
+An account that cannot be read is unknown, with the reason: it never counts as compliant, and it
+never stops the others.
 
-Exit codes: 0 no account has drifted, 1 at least one has, 2 at least one could not be judged (wins over 1), 3 the command
-line or the configuration is wrong, and nothing was read.`,
+Exit codes: 0 no account has drifted, 1 at least one has, 2 at least one could not be judged (wins
+over 1), 3 the command line or the configuration is wrong, and nothing was read.`,
 		Example: `  agencyaudit audit
   agencyaudit audit --account prod-eu --account prod-us
   agencyaudit audit -o json --out report.json`,
@@ -74,10 +76,12 @@ func (a *app) explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain ACCOUNT",
 		Short: "say everything about one account: verdict, evidence, and how to put it right by hand",
-		Long: `Read one account, by its name or id, and say everything about it: the verdict, the agency, how far each required grant is
-covered, what each finding breaks or exposes and how to put it right by hand, and the evidence.
+		Long: `Read one account, by its name or id, and say everything about it: the verdict, the agency, how far
+each required grant is covered, what each finding breaks or exposes and how to put it right by
+hand, and the evidence.
 
-Only this account is read, so its trust is compared with the baseline but not with the rest of the fleet; audit does that.
+Only this account is read, so its trust is compared with the baseline but not with the rest of the
+fleet; audit does that.
 
 Exit codes: 0 not drifted, 1 drifted, 2 it could not be judged, 3 bad usage or configuration.`,
 		Example: `  agencyaudit explain prod-eu

@@ -16,8 +16,8 @@ func (a *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "validate the configuration and its baselines without touching the cloud",
-		Long: `Read the configuration with every file and every environment variable that it names, and report every fault at once, each
-with file, line, column and remedy. The cloud is not touched.
+		Long: `Read the configuration with every file and every environment variable that it names, and report
+every fault at once, each with file, line, column and remedy. The cloud is not touched.
 
 Exit codes: 0 everything is right, 3 something is not.`,
 		Example: `  agencyaudit check
@@ -61,7 +61,8 @@ func (a *app) baselineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "baseline",
 		Short: "list and show baselines",
-		Long:  "List and show baselines: the statements of what an agency must be. The bundled one, coc, is Table 1 of COC's documentation.",
+		Long: `List and show baselines: the statements of what an agency must be. The bundled one, coc, is Table
+1 of COC's documentation.`,
 		Example: `  agencyaudit baseline list
   agencyaudit baseline show coc`,
 		Args: a.noCommand,
@@ -76,7 +77,8 @@ func (a *app) baselineListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "list the baselines that the program brings along, and those of a configuration",
-		Long: `List the baselines that the program brings along. With --config, list those of that configuration as well.
+		Long: `List the baselines that the program brings along. With --config, list those of that configuration
+as well.
 
 Exit codes: 0 listed, 3 bad usage or configuration.`,
 		Example: `  agencyaudit baseline list
@@ -125,8 +127,8 @@ func (a *app) baselineShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME|FILE",
 		Short: "show one baseline with the columns of its document",
-		Long: `Show a bundled baseline by its name, or a baseline file by its path, with the columns of the document that it restates.
--o yaml shows the file itself: copy it to begin a baseline of your own.
+		Long: `Show a bundled baseline by its name, or a baseline file by its path, with the columns of the
+document that it restates. -o yaml shows the file itself: copy it to begin a baseline of your own.
 
 Exit codes: 0 shown, 3 there is no such baseline, or it has faults, which are listed.`,
 		Example: `  agencyaudit baseline show coc

@@ -27,13 +27,14 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "see it work on a simulated organization; needs no account and no key",
-		Long: `Start a simulated cloud inside this process, with an organization that shows every way in which an agency can be right,
-wrong or unreadable, and audit it over HTTP with the real auditor.
+		Long: `Start a simulated cloud inside this process, with an organization that shows every way in which an
+agency can be right, wrong or unreadable, and audit it over HTTP with the real auditor.
 
-Without --once it goes on until Ctrl-C: every few seconds something drifts or is repaired, and what the next run sees
-differently is printed.
+Without --once it goes on until Ctrl-C: every few seconds something drifts or is repaired, and
+what the next run sees differently is printed.
 
-Exit codes of --once: those of audit, so 2, since the organization has accounts that nobody can read. Without --once: 0.`,
+Exit codes of --once: those of audit, so 2, since the organization has accounts that nobody can
+read. Without --once: 0.`,
 		Example: `  agencyaudit demo --once
   agencyaudit demo --once --explain beta-without-fourth-policy
   agencyaudit demo --every 2s`,

@@ -49,10 +49,10 @@ func newDrill(cloud *simcloud.Cloud, run *auditor.Run, seed uint64) *drill {
 	return d
 }
 
-// drilled is the audited agency of an account.
+// drilled is the audited agency of an account, if it has one that holds anything.
 func drilled(a simcloud.Account) (simcloud.Agency, bool) {
 	i := slices.IndexFunc(a.Agencies, func(g simcloud.Agency) bool { return g.Name == drilledAgency })
-	if i < 0 {
+	if i < 0 || len(a.Agencies[i].Grants) == 0 {
 		return simcloud.Agency{}, false
 	}
 	return a.Agencies[i], true
@@ -110,7 +110,7 @@ func (d *drill) mishap(a simcloud.Account) (deed, mishap) {
 	case 0:
 		granted := []simcloud.Grant{
 			{Policy: "Tenant Administrator", Scope: "global"}, {Policy: "VPC Administrator", Scope: "all_resources"},
-			{Policy: "ECS FullAccess", Scope: "all_resources"}, {Policy: "OBS ReadOnlyAccess", Scope: "global"},
+			{Policy: "ECS FullAccess", Scope: "all_resources"}, {Policy: "CES ReadOnlyAccess", Scope: "global"},
 		}
 		g := granted[d.rand.IntN(len(granted))]
 		do, undo := both(simcloud.DriftGrant, simcloud.DriftRevoke, func(do, undo *simcloud.Drift) { do.Grant, undo.Grant = &g, &g })
@@ -118,10 +118,10 @@ func (d *drill) mishap(a simcloud.Account) (deed, mishap) {
 			mishap{undo: undo, says: fmt.Sprintf("%s: %s was taken away again", a.Name, g.Policy)}
 	case 1:
 		later := time.Now().Add(48 * time.Hour)
-		forEver := time.Time{}
-		do, undo := both(simcloud.DriftUpdateAgency, simcloud.DriftUpdateAgency, func(do, undo *simcloud.Drift) { do.ExpiresAt, undo.ExpiresAt = &later, &forEver })
+		before := agency.ExpiresAt
+		do, undo := both(simcloud.DriftUpdateAgency, simcloud.DriftUpdateAgency, func(do, undo *simcloud.Drift) { do.ExpiresAt, undo.ExpiresAt = &later, &before })
 		return deed{do, fmt.Sprintf("%s: somebody let the agency end in two days", a.Name)},
-			mishap{undo: undo, says: fmt.Sprintf("%s: the agency is valid for ever again", a.Name)}
+			mishap{undo: undo, says: fmt.Sprintf("%s: the agency's validity is as it was again", a.Name)}
 	case 2:
 		foreign, own := simcloud.Trust{ID: "f00d0000000000000000000000000bad", Name: "somebody-else"}, agency.Trust
 		do, undo := both(simcloud.DriftUpdateAgency, simcloud.DriftUpdateAgency, func(do, undo *simcloud.Drift) { do.Trust, undo.Trust = &foreign, &own })

@@ -30,13 +30,16 @@ func (a *app) simcloudCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simcloud",
 		Short: "run the simulated cloud alone, for drills and for other clients",
-		Long: `Serve a simulated Huawei Cloud (IAM v3 and v5, temporary keys, enterprise projects) until a signal ends it. It verifies
-signatures and permissions like the real one. Its state comes from a file, from a seed, or is the organization that the
-program brings along; on the control port it can be changed and watched while it runs.
+		Long: `Serve a simulated Huawei Cloud (IAM v3 and v5, temporary keys, enterprise projects) until a signal
+ends it. It verifies signatures and permissions like the real one. Its state comes from a file,
+from a seed, or is the organization that the program brings along; on the control port it can be
+changed and watched while it runs.
 
-Everything in it is made up. It has no use for real keys: never point it, or a client of it, at anything real.
+Everything in it is made up. It has no use for real keys: never point it, or a client of it, at
+anything real.
 
-Exit codes: 0 ended by a signal, 2 a port could not be opened or a file not be written, 3 bad usage or organization file.`,
+Exit codes: 0 ended by a signal, 2 a port could not be opened or a file not be written, 3 bad
+usage or organization file.`,
 		Example: `  agencyaudit simcloud --config-out sim.yaml
   agencyaudit simcloud --generate 1000 --seed 7 --config-out sim.yaml
   agencyaudit simcloud --organization our-org.yaml --tls --ca-out sim-ca.pem --config-out sim.yaml
