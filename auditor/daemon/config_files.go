@@ -58,7 +58,7 @@ func (c *configCheck) secretFile(at, name string) huawei.Secret {
 		remedy := "create the file, or name another one"
 		switch {
 		case errors.Is(err, errReadable):
-			remedy = "take the others' rights away: chmod 600 " + shown(path)
+			remedy = "take the others' rights away with chmod 600"
 		case errors.Is(err, errNotRegular):
 			remedy = "name a plain file that holds nothing but the value"
 		case errors.Is(err, fs.ErrPermission):

@@ -1,0 +1,532 @@
+package daemon
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/big"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/baseline"
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// canary is part of every secret of these tests and must never come out.
+const canary = "cAnArY"
+
+// environment is what the tests' configurations may look up.
+var environment = map[string]string{
+	"PROD_AK": "AKPROD" + canary, "PROD_SK": "SKPROD" + canary, "OTHER_AK": "AKOTHER" + canary, "OTHER_SK": "SKOTHER" + canary,
+	"EMPTY": "", "SPACED": canary + " ", "BROKEN": canary + "\n" + canary, "UMLAUT": canary + "ä",
+	"LONG":               strings.Repeat(canary, 1<<12),
+	"HUAWEICLOUD_SDK_AK": "AKMAIN" + canary, "HUAWEICLOUD_SDK_SK": "SKMAIN" + canary,
+}
+
+func lookup(env map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	}
+}
+
+// files are what the tests' configurations, which stand in the folder etc, may name.
+func files(t testing.TB) fstest.MapFS {
+	own := strings.NewReplacer("name: coc", "name: own", "agency: ServiceAgencyForCOC", "agency: OtherAgency")
+	coc := string(baseline.Source("coc"))
+	file := func(text string, mode fs.FileMode) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(text), Mode: mode}
+	}
+	return fstest.MapFS{
+		"etc/secrets/ak":       file("AKFILE"+canary+"\n", 0o600),
+		"etc/secrets/sk":       file("SKFILE"+canary+"\r\n", 0o400),
+		"etc/secrets/world":    file(canary, 0o604),
+		"etc/secrets/group":    file(canary, 0o640),
+		"etc/secrets/empty":    file("\n", 0o600),
+		"etc/secrets/two":      file(canary+"\n"+canary+"\n", 0o600),
+		"etc/secrets/long":     file(strings.Repeat("x", maxSecret+1), 0o600),
+		"etc/secrets/pipe":     file("", 0o600|fs.ModeNamedPipe),
+		"etc/own.yaml":         file(own.Replace(coc), 0o644),
+		"etc/same-name.yaml":   file(strings.Replace(own.Replace(coc), "OtherAgency", "ThirdAgency", 1), 0o644),
+		"etc/same-agency.yaml": file(strings.Replace(coc, "name: coc", "name: mine", 1), 0o644),
+		"etc/faulty.yaml":      file(strings.Replace(coc, "scope: global\n", "scope: gobal\n", 1)+"extra: 1\n", 0o644),
+		"etc/ca.pem":           file(certificate(t), 0o644),
+		"etc/broken.pem":       file("-----BEGIN CERTIFICATE-----\nxx\n", 0o644),
+	}
+}
+
+// certificate returns a certificate in PEM form.
+func certificate(t testing.TB) string {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func parse(t testing.TB, text string) (*Config, error) {
+	return ParseConfig("etc/agencyaudit.yaml", []byte(text), files(t).Open, lookup(environment))
+}
+
+const minimal = `accounts:
+  static:
+    - {name: prod, id: d0000000000000000000000000000001, access: {via: keys, ak_env: PROD_AK, sk_env: PROD_SK}}
+cloud: {region: ap-southeast-3}
+`
+
+// TestConfigFaults compares every fault of each file of testdata/config with the golden file beside it.
+func TestConfigFaults(t *testing.T) {
+	names, err := filepath.Glob("testdata/config/*.yaml")
+	if err != nil || len(names) < 10 {
+		t.Fatalf("%d files: %v", len(names), err)
+	}
+	for _, name := range names {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".yaml"), func(t *testing.T) {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := parse(t, string(data))
+			var faults strictyaml.Faults
+			if cfg != nil || !errors.As(err, &faults) {
+				t.Fatalf("%T: %v", err, err)
+			}
+			got := err.Error() + "\n"
+			if strings.Contains(got, canary) {
+				t.Error("a secret came out")
+			}
+			file := strings.TrimSuffix(name, ".yaml") + ".want"
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got\n%swant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestMinimalConfig(t *testing.T) {
+	cfg, err := parse(t, minimal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	coc, _ := baseline.Bundled("coc")
+	if got := cfg.LoadedBaselines(); !reflect.DeepEqual(got, []rules.Baseline{coc}) {
+		t.Errorf("baselines %+v", got)
+	}
+	if cfg.Limits != (LimitsConfig{64, 10 * time.Minute, time.Minute, 20 * time.Second, 4194304}) {
+		t.Errorf("limits %+v", cfg.Limits)
+	}
+	if got := cfg.Inventory(); !slices.Equal(got, []rules.Account{{ID: "d0000000000000000000000000000001", Name: "prod"}}) {
+		t.Errorf("inventory %+v", got)
+	}
+	r := cfg.Reader()
+	if r.Endpoint != "https://iam.ap-southeast-3.myhuaweicloud.com" || r.RequestTimeout != 20*time.Second || r.MaxBody != 4194304 ||
+		r.Connections < 64*5 || !r.Main.Keys.IsZero() || len(r.CAPEM) > 0 {
+		t.Errorf("reader %+v", r)
+	}
+	accept(t, cfg)
+}
+
+// accept checks that the reader accepts what the configuration makes of it.
+func accept(t testing.TB, cfg *Config) {
+	t.Helper()
+	cloud, err := huawei.New(cfg.Reader(), nil)
+	if err != nil {
+		t.Errorf("the configuration was accepted, and the reader does not accept it: %v", err)
+		return
+	}
+	cloud.Close()
+}
+
+func TestFullConfig(t *testing.T) {
+	cfg, err := parse(t, `baselines: [coc, own.yaml]
+accounts:
+  static:
+    - {name: prod, id: d0000000000000000000000000000001, require_agency: true, access: {via: keys, ak_env: PROD_AK, sk_env: PROD_SK}}
+    - {name: "Ünit 2", id: d0000000000000000000000000000002, access: {via: keys, ak_file: secrets/ak, sk_file: ./secrets/sk}}
+    - {name: dev, id: d0000000000000000000000000000003, access: {via: iam, agency: AgencyAuditReader}}
+credentials: {source: environment, account_id: d0000000000000000000000000000009}
+cloud: {site: custom, region: eu-west-101, endpoints: {iam: "https://iam.internal:8443"}, ca_file: ca.pem}
+limits: {concurrency: 3, run_timeout: 1h, account_timeout: 2m, request_timeout: 1s, body_bytes: 65536}
+severities: {grant/wider: warning, grant/excess: critical}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := huawei.NewSecret
+	same := func(what string, got, want huawei.Keys) {
+		t.Helper()
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("wrong keys: %s", what)
+		}
+	}
+	r := cfg.Reader()
+	prod, second, dev := r.Accounts["d0000000000000000000000000000001"], r.Accounts["d0000000000000000000000000000002"],
+		r.Accounts["d0000000000000000000000000000003"]
+	same("prod", prod.Keys, huawei.Keys{AccessKey: secret("AKPROD" + canary), SecretKey: secret("SKPROD" + canary)})
+	same("second", second.Keys, huawei.Keys{AccessKey: secret("AKFILE" + canary), SecretKey: secret("SKFILE" + canary)})
+	same("main", r.Main.Keys, huawei.Keys{AccessKey: secret("AKMAIN" + canary), SecretKey: secret("SKMAIN" + canary)})
+	if len(r.Accounts) != 3 || prod.Agency+second.Agency != "" || dev.Agency != "AgencyAuditReader" || !dev.Keys.IsZero() {
+		t.Errorf("accounts %+v", r.Accounts)
+	}
+	if r.Main.AccountID != "d0000000000000000000000000000009" || r.Endpoint != "https://iam.internal:8443" ||
+		r.RequestTimeout != time.Second || r.MaxBody != 65536 || !bytes.HasPrefix(r.CAPEM, []byte("-----BEGIN CERTIFICATE")) {
+		t.Errorf("reader %+v", r)
+	}
+	want := []rules.Account{
+		{ID: "d0000000000000000000000000000001", Name: "prod", RequireAgency: true},
+		{ID: "d0000000000000000000000000000002", Name: "Ünit 2"}, {ID: "d0000000000000000000000000000003", Name: "dev"},
+	}
+	if got := cfg.Inventory(); !slices.Equal(got, want) {
+		t.Errorf("inventory %+v", got)
+	}
+	b := cfg.LoadedBaselines()
+	if len(b) != 2 || b[0].Name != "coc" || b[1].Name != "own" || b[1].Agency != "OtherAgency" {
+		t.Errorf("baselines %+v", b)
+	}
+	for _, b := range b {
+		if !maps.Equal(b.Severities, map[string]rules.Severity{"grant/wider": rules.Warning, "grant/excess": rules.Critical}) {
+			t.Errorf("severities %v", b.Severities)
+		}
+	}
+	accept(t, cfg)
+	for _, form := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		if text := fmt.Sprintf(form, cfg) + fmt.Sprintf(form, *cfg) + fmt.Sprintf(form, r); strings.Contains(text, canary) {
+			t.Errorf("%s shows a secret", form)
+		}
+	}
+}
+
+func TestSecurityToken(t *testing.T) {
+	text := minimal + "credentials: {source: environment, account_id: d0000000000000000000000000000009}\n"
+	env := maps.Clone(environment)
+	for token, want := range map[string]huawei.Secret{"token": huawei.NewSecret("token"), "": {}} {
+		env["HUAWEICLOUD_SDK_SECURITY_TOKEN"] = token
+		cfg, err := ParseConfig("etc/a.yaml", []byte(text), files(t).Open, lookup(env))
+		if err != nil || !reflect.DeepEqual(cfg.Reader().Main.Keys.SecurityToken, want) {
+			t.Errorf("token %q: %v", token, err)
+		}
+	}
+	env["HUAWEICLOUD_SDK_SECURITY_TOKEN"] = "to ken"
+	if _, err := ParseConfig("etc/a.yaml", []byte(text), files(t).Open, lookup(env)); err == nil {
+		t.Error("a broken token was accepted")
+	}
+}
+
+func TestCredentialsFromFiles(t *testing.T) {
+	cfg, err := parse(t, minimal+"credentials: {source: file, account_id: d0000000000000000000000000000009, ak_file: secrets/ak, sk_file: secrets/sk}\n")
+	want := huawei.Keys{AccessKey: huawei.NewSecret("AKFILE" + canary), SecretKey: huawei.NewSecret("SKFILE" + canary)}
+	if err != nil || !reflect.DeepEqual(cfg.Reader().Main.Keys, want) {
+		t.Error(err)
+	}
+}
+
+func TestEndpointFollowsFromSite(t *testing.T) {
+	for cloud, want := range map[string]string{
+		"{region: cn-north-4}":                                         "https://iam.cn-north-4.myhuaweicloud.com",
+		"{site: intl, region: la-south-2}":                             "https://iam.la-south-2.myhuaweicloud.com",
+		"{site: cn, region: cn-east-3}":                                "https://iam.cn-east-3.myhuaweicloud.com",
+		"{site: eu, region: eu-west-101}":                              "https://iam.eu-west-101.myhuaweicloud.eu",
+		"{endpoints: {iam: 'https://iam.myhuaweicloud.com'}}":          "https://iam.myhuaweicloud.com",
+		"{site: eu, endpoints: {iam: 'https://IAM.MyHuaweiCloud.EU'}}": "https://IAM.MyHuaweiCloud.EU",
+		"{site: custom, endpoints: {iam: 'http://127.0.0.1:9879'}}":    "http://127.0.0.1:9879",
+	} {
+		cfg, err := parse(t, strings.Replace(minimal, "{region: ap-southeast-3}", cloud, 1))
+		if err != nil || cfg.Reader().Endpoint != want {
+			t.Errorf("%s: %v", cloud, err)
+			continue
+		}
+		accept(t, cfg)
+	}
+}
+
+// TestEndpoints has addresses that may and may not be asked. Whatever is refused would send signed requests to a host
+// that is not the cloud, or to another place than the one that is written.
+func TestEndpoints(t *testing.T) {
+	for _, address := range []string{
+		"https://iam.example.com", "https://iam.example.com:8443", "https://IAM.Example.com", "https://iam", "https://10.0.0.1",
+		"https://[2001:db8::1]", "https://[2001:db8::1]:8443", "https://xn--nxasmq6b.example", "http://localhost", "http://localhost:80",
+		"http://LOCALHOST:80", "http://127.0.0.1:9879", "http://127.8.9.1", "http://[::1]:80", "http://[::ffff:127.0.0.1]", "https://localhost",
+	} {
+		if _, err := checkEndpoint(address); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	for _, address := range []string{
+		"", "iam.example.com", "//iam.example.com", "https:", "https://", "https:///v3", "https:iam.example.com", "ftp://iam.example.com",
+		"file:///etc/passwd", "javascript:alert(1)", "http://iam.example.com", "http://10.0.0.1", "http://localhost.example.com",
+		"http://127.0.0.1.example.com", "http://1270.0.1", "https://user@iam.example.com", "https://user:hunter2@iam.example.com",
+		"https://iam.example.com@evil.example", "https://@iam.example.com", "https://iam.example.com/", "https://iam.example.com/v3",
+		"https://iam.example.com?x=y", "https://iam.example.com?", "https://iam.example.com#x", "https://iam.example.com#",
+		`https://iam.example.com\@evil.example`, "https://iam.example.com%2f@evil.example", "https://iam..example.com",
+		"https://.example.com", "https://iam.example.com.", "https://-iam.example.com", "https://iam-.example.com", "https://i_am.example.com",
+		"https://iäm.example.com", "https://iam。example.com", "https://iam.example.com:", "https://iam.example.com:0",
+		"https://iam.example.com:65536", "https://iam.example.com:http", "https://iam.example.com:80:80", "https://169.254.169.254",
+		"https://[fe80::1]", "https://[fe80::1%25eth0]", "https://[::ffff:169.254.169.254]", "https://[::ffff:a9fe:a9fe]", "https://0.0.0.0",
+		"https://[::]", "https://224.0.0.1", "https://[ff02::1]", "https://2852039166", "https://0xa9fea9fe", "https://169.254.43518",
+		"https://0251.0376.0251.0376", "https://169.254.0xa9fe", "https://127.1", "https://1.2.3.4.5", "https://256.0.0.1", "https://1_0.0.0.1",
+		" https://iam.example.com", "https://iam.example.com ", "https://iam example.com", "https://iam.example.com\n", "https://[::1",
+	} {
+		if host, err := checkEndpoint(address); err == nil {
+			t.Errorf("%q was accepted as the host %q", address, host)
+		} else if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: the password came out: %v", address, err)
+		}
+	}
+}
+
+func TestVendorSitesKeepToTheirDomain(t *testing.T) {
+	for _, host := range []string{
+		"iam.example.com", "myhuaweicloud.com.example.com", "evilmyhuaweicloud.com", "iam.myhuaweicloud.eu", "127.0.0.1", "myhuaweicloud.co",
+	} {
+		_, err := parse(t, strings.Replace(minimal, "region: ap-southeast-3", "endpoints: {iam: 'https://"+host+"'}", 1))
+		if err == nil || !strings.Contains(err.Error(), "is not a host of the site intl") {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+// TestExample loads the example as it ships, and with everything that is commented out in it put in.
+func TestExample(t *testing.T) {
+	data, err := os.ReadFile("../../deploy/agencyaudit.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"staging.ak", "staging.sk", "auditor.ak", "auditor.sk"} {
+		write(t, filepath.Join(dir, "secrets", name), name, 0o600)
+	}
+	write(t, filepath.Join(dir, "ca.pem"), certificate(t), 0o644)
+	file := filepath.Join(dir, "agencyaudit.yaml")
+
+	cfg, err := ParseConfig(file, data, openFile, lookup(environment))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Limits != defaultConfig().Limits || cfg.Cloud.Site != defaultConfig().Cloud.Site || !slices.Equal(cfg.Baselines, defaultConfig().Baselines) {
+		t.Error("the example calls something a default that is none")
+	}
+	accept(t, cfg)
+
+	commented := regexp.MustCompile(`(?m)^( *)# ((- |  )?[a-z_]+: .*)$`)
+	all := commented.ReplaceAllString(strings.Replace(string(data), "source: environment", "source: file", 1), "$1$2")
+	all = strings.NewReplacer("\n  file: ak_file and", "\n  # file: ak_file and", "\n  environment: HUAWEI", "\n  # environment: HUAWEI").Replace(all)
+	cfg, err = ParseConfig(file, []byte(all), openFile, lookup(environment))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, all)
+	}
+	if len(cfg.Inventory()) != 3 || len(cfg.Reader().CAPEM) == 0 || cfg.Reader().Main.Keys.IsZero() {
+		t.Errorf("not everything was put in: %+v", cfg)
+	}
+	doc, err := strictyaml.Decode(file, []byte(all), defaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range configKeys() {
+		has := doc.Has(key)
+		for i := range cfg.Accounts.Static {
+			has = has || doc.Has(strings.Replace(key, "[]", fmt.Sprintf("[%d]", i), 1))
+		}
+		if !has {
+			t.Errorf("the example does not show %s", key)
+		}
+	}
+}
+
+func write(t *testing.T, file, text string, mode fs.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, mode); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+}
+
+// configKeys are the paths of all keys of the configuration, with [] for any element.
+func configKeys() []string {
+	var keys []string
+	var walk func(t reflect.Type, path string)
+	walk = func(t reflect.Type, path string) {
+		switch {
+		case t.Kind() == reflect.Struct:
+			for f := range t.Fields() {
+				if name := f.Tag.Get("yaml"); name != "" {
+					walk(f.Type, strings.TrimPrefix(path+"."+name, "."))
+				}
+			}
+			if path != "" && !strings.HasSuffix(path, "[]") {
+				keys = append(keys, path) // a group of keys is a key too
+			}
+		case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
+			keys = append(keys, path)
+			walk(t.Elem(), path+"[]")
+		default:
+			keys = append(keys, path)
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+	slices.Sort(keys)
+	return keys
+}
+
+// TestConfigurationPage holds docs/configuration.md against the configuration: each key has one line in its tables, and
+// there is no line for anything else.
+func TestConfigurationPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.\\[\\]]+)` \\|").FindAllSubmatch(page, -1) {
+		documented = append(documented, string(m[1]))
+	}
+	slices.Sort(documented)
+	if keys := configKeys(); !slices.Equal(documented, keys) {
+		t.Errorf("documented\n%q\nin the configuration\n%q", documented, keys)
+	}
+	defaults := defaultConfig()
+	for key, value := range map[string]string{
+		"cloud.site": defaults.Cloud.Site, "limits.concurrency": fmt.Sprint(defaults.Limits.Concurrency),
+		"limits.run_timeout": "10m", "limits.account_timeout": "1m", "limits.request_timeout": "20s",
+		"limits.body_bytes": fmt.Sprint(defaults.Limits.BodyBytes), "baselines": "[coc]", "accounts.static[].require_agency": "false",
+	} {
+		if !strings.Contains(string(page), "\n| `"+key+"` | `"+value+"` | ") {
+			t.Errorf("the page does not give %s the default %s", key, value)
+		}
+	}
+}
+
+func TestLoadConfig(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "agencyaudit.yaml")
+	write(t, file, strings.Replace(minimal, "ak_env: PROD_AK, sk_env: PROD_SK", "ak_file: ak, sk_file: sk", 1), 0o644)
+	write(t, filepath.Join(dir, "ak"), "AK"+canary, 0o600)
+	write(t, filepath.Join(dir, "sk"), "SK"+canary, 0o600)
+	cfg, err := LoadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept(t, cfg)
+
+	write(t, filepath.Join(dir, "sk"), "SK"+canary, 0o644)
+	_, err = LoadConfig(file)
+	want := file + ":3:100: accounts.static[0].access.sk_file: the file \"" + filepath.Join(dir, "sk") +
+		"\" cannot be used: others than its owner can read it (mode 0644); take the others' rights away with chmod 600"
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+
+	for name, problem := range map[string]string{
+		filepath.Join(dir, "none.yaml"): "the configuration cannot be read: no such file or directory",
+		dir:                             "the configuration cannot be read: it is not a regular file",
+	} {
+		_, err := LoadConfig(name)
+		if err == nil || !strings.Contains(err.Error(), problem) || !strings.Contains(err.Error(), "agencyaudit.example.yaml") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTooLongFilesAreNotReadWhole(t *testing.T) {
+	data, err := readAll(func(string) (fs.File, error) {
+		return fstest.MapFS{"f": {Data: make([]byte, strictyaml.MaxBytes+100)}}.Open("f")
+	}, "f")
+	if err != nil || len(data) != strictyaml.MaxBytes+1 {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+}
+
+func TestKeysInPlaceOfNamesAreNotShown(t *testing.T) {
+	for name, want := range map[string]string{
+		"PROD_SK": `"PROD_SK"`, "secrets/prod.sk": `"secrets/prod.sk"`, "MY_TEAM_2_PRODUCTION_SK": `"MY_TEAM_2_PRODUCTION_SK"`,
+		"aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5hJ7k":     "that is named here",
+		"etc/aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5hJ7k": "that is named here",
+		"HPUAABCDEF1234567890":                         "that is named here",
+	} {
+		if got := shown(name); got != want {
+			t.Errorf("%s is shown as %s, want %s", name, got, want)
+		}
+	}
+	secret := "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5hJ7k"
+	for _, keys := range []string{"ak_env: A, sk_env: " + secret, "ak_file: a, sk_file: " + secret} {
+		_, err := parse(t, strings.Replace(minimal, "ak_env: PROD_AK, sk_env: PROD_SK", keys, 1))
+		if err == nil || strings.Contains(err.Error(), secret) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// FuzzParseConfig holds every text to: no panic, the same answer twice, no secret in an error, and a reader that accepts
+// what is accepted.
+func FuzzParseConfig(f *testing.F) {
+	names, err := filepath.Glob("testdata/config/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(names, "../../deploy/agencyaudit.example.yaml") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(minimal))
+	fsys := files(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, err := ParseConfig("etc/a.yaml", data, fsys.Open, lookup(environment))
+		_, again := ParseConfig("etc/a.yaml", data, fsys.Open, lookup(environment))
+		if !reflect.DeepEqual(err, again) {
+			t.Fatalf("two answers:\n%v\n%v", err, again)
+		}
+		if err != nil {
+			var faults strictyaml.Faults
+			if cfg != nil || !errors.As(err, &faults) {
+				t.Fatalf("%T: %v", err, err)
+			}
+			if strings.Contains(err.Error(), canary) && !bytes.Contains(data, []byte(canary)) {
+				t.Fatalf("a secret came out: %v", err)
+			}
+			return
+		}
+		accept(t, cfg)
+		if len(cfg.Inventory()) == 0 || len(cfg.LoadedBaselines()) == 0 {
+			t.Error("nothing to do")
+		}
+	})
+}
