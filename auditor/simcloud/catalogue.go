@@ -51,7 +51,8 @@ var fixedNumbers = [...]struct {
 
 // systemPolicies returns the site's catalogue of system-defined roles and policies: more than 700, which is more than
 // two full pages of the API. Three of the switches decide by which names and under how many ids it has the policies
-// that a service agency for COC needs. The order and every id are always the same; the caller may change the result.
+// that a service agency for COC needs. They are ordered by id, and every id is always the same. The caller may change the
+// result.
 func systemPolicies(s Switches) []Policy {
 	var out []Policy
 	add := func(p Policy) { out = append(out, p) }

@@ -18,6 +18,9 @@ func TestTheCatalogueNeedsPaging(t *testing.T) {
 	if len(policies) < 700 {
 		t.Errorf("%d policies, want 700 or more", len(policies))
 	}
+	if !slices.IsSortedFunc(policies, func(a, b Policy) int { return strings.Compare(a.ID, b.ID) }) {
+		t.Error("the policies are not ordered by id")
+	}
 	// Whoever reads one page only (facts 3.1: 300 rows without paging) must miss some of what COC needs, and not all.
 	first := policies[:300]
 	onFirst := 0

@@ -6,7 +6,9 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -51,12 +53,15 @@ func TestSeedsDiffer(t *testing.T) {
 }
 
 func TestGeneratedIsAccepted(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		generator, seed, n := fleet(t)
-		if _, err := New(generator(seed, n)); err != nil {
-			t.Fatal(err)
+	for seed := range uint64(4) {
+		for name, generator := range map[string]func(uint64, int) *Organization{"drifting": Generate, "steady": GenerateSteady} {
+			for _, n := range []int{1, 2, 700} {
+				if _, err := New(generator(seed, n)); err != nil {
+					t.Errorf("%s, seed %d, %d accounts: %v", name, seed, n, err)
+				}
+			}
 		}
-	})
+	}
 	if len(Generate(1, 0).Accounts) != 1 {
 		t.Error("an organization without accounts is none")
 	}
@@ -194,6 +199,56 @@ func TestGeneratedAccountsCanBeEntered(t *testing.T) {
 		for _, g := range a.Agencies {
 			if g.Trust.HideName {
 				t.Fatalf("%s cannot be judged: a trusted account's name is hidden", a.Name)
+			}
+		}
+	}
+}
+
+// everyVariant is an organization with one account for every different content that a seed can give.
+func everyVariant(seed uint64) *Organization {
+	org := Generate(seed, 1)
+	g := &generator{seed: seed, layouts: layouts[:], made: map[variant]*content{}}
+	g.reader = Agency{Name: readerAgency, Trust: Trust{Name: org.Accounts[0].Name}}
+	g.pick()
+	for i, l := range layouts {
+		for n := range l.variants {
+			c := g.share(variant{i, n})
+			org.Accounts = append(org.Accounts, Account{
+				Name: fmt.Sprintf("%s-%d", l.name, n), Note: l.name, Planes: c.planes, Projects: c.projects,
+				EnterpriseProjects: c.enterprise, Policies: c.policies, Agencies: c.agencies,
+			})
+		}
+	}
+	return org
+}
+
+func TestEveryVariantIsAcceptedAndWhatItsNoteSays(t *testing.T) {
+	beta := time.Date(2024, 7, 1, 0, 0, 0, 0, time.UTC)
+	for seed := range uint64(5) {
+		org := everyVariant(seed)
+		if _, err := New(org); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for _, a := range org.Accounts {
+			i := slices.IndexFunc(a.Agencies, func(g Agency) bool { return g.Name == cocAgency })
+			if absent := a.Note == "absent" || a.Note == "look-alikes-only"; absent != (i < 0) {
+				t.Errorf("seed %d, %s: the agency is there: %t", seed, a.Name, i >= 0)
+			}
+			if i < 0 || a.Note == "anything" {
+				continue
+			}
+			g := a.Agencies[i]
+			if strings.HasPrefix(a.Note, "beta-") != g.CreatedAt.Before(beta) {
+				t.Errorf("seed %d, %s: created at %v", seed, a.Name, g.CreatedAt)
+			}
+			extras := 0
+			for _, x := range g.Grants {
+				if !x.Custom && !slices.Contains(tableNames[:], x.Policy) {
+					extras++
+				}
+			}
+			if strings.HasPrefix(a.Note, "extra-") && extras == 0 {
+				t.Errorf("seed %d, %s: nothing is extra: %v", seed, a.Name, g.Grants)
 			}
 		}
 	}

@@ -199,3 +199,27 @@ func TestAnEndRelativeToNew(t *testing.T) {
 		}
 	})
 }
+
+// What imitates COC's account, or writes its name in other letters, is served as it is written, again and again.
+func TestTrustsAreTakenAsTheyAreWritten(t *testing.T) {
+	org := Bundled()
+	for range 2 {
+		c, err := New(org)
+		if err != nil {
+			t.Fatal(err)
+		}
+		org = c.Organization()
+		for account, want := range map[string]Trust{
+			"exact-baseline":   {ID: cocAccountID, Name: "op_svc_coc"},
+			"trust-upper-case": {ID: cocAccountID, Name: "op_svc_COC"},
+			"trust-other-id":   {ID: "bad00000000000000000000000000002", Name: "op_svc_coc"},
+			"trust-unnamed":    {ID: cocAccountID, Name: "op_svc_coc", HideName: true},
+		} {
+			a := slices.IndexFunc(org.Accounts, func(a Account) bool { return a.Name == account })
+			g := slices.IndexFunc(org.Accounts[a].Agencies, func(g Agency) bool { return g.Name == cocAgency })
+			if got := org.Accounts[a].Agencies[g].Trust; got != want {
+				t.Errorf("%s trusts %+v, want %+v", account, got, want)
+			}
+		}
+	}
+}
