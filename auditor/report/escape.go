@@ -83,7 +83,8 @@ func isASCIILetter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <
 // dress: full-width, mathematical.
 func imitates(r rune) bool {
 	const fullWidthA, fullWidthZ, mathFirst, mathLast = '\uff21', '\uff5a', '\U0001d400', '\U0001d7ff'
-	return r >= 0x80 && (unicode.In(r, unicode.Cyrillic, unicode.Greek, unicode.Armenian, unicode.Cherokee, unicode.Coptic, unicode.Lisu) ||
+	return r >= 0x80 && (unicode.In(r, unicode.Cyrillic, unicode.Greek, unicode.Armenian, unicode.Cherokee, unicode.Coptic,
+		unicode.Lisu) ||
 		fullWidthA <= r && r <= fullWidthZ || mathFirst <= r && r <= mathLast)
 }
 
@@ -112,7 +113,8 @@ func elide(s string, limit int) string {
 	}
 	runes := []rune(s)
 	tail := limit / 4
-	return Escape(string(runes[:limit-tail])) + fmt.Sprintf("…[%d bytes in all]…", len(s)) + Escape(string(runes[len(runes)-tail:]))
+	start, end := string(runes[:limit-tail]), string(runes[len(runes)-tail:])
+	return Escape(start) + fmt.Sprintf("…[%d bytes in all]…", len(s)) + Escape(end)
 }
 
 // wrap breaks text that Escape has made harmless into lines of at most width columns, between words where it can and
@@ -126,7 +128,7 @@ func wrap(s string, width int) []string {
 		line.Reset()
 		used = 0
 	}
-	for _, word := range strings.Split(s, " ") {
+	for word := range strings.SplitSeq(s, " ") {
 		w := text.StringWidthWithoutEscSequences(word)
 		if used > 0 && used+1+w <= width {
 			line.WriteByte(' ')

@@ -36,7 +36,8 @@ func (p *page) title(s string) {
 
 func (p *page) verdict(s *auditor.Sweep) {
 	r := &s.Report
-	p.paint("", bold, fmt.Sprintf("%s (account id %s)", cmp.Or(Escape(r.Account.Name), "account without a name"), Escape(r.Account.ID)))
+	name := cmp.Or(Escape(r.Account.Name), "account without a name")
+	p.paint("", bold, fmt.Sprintf("%s (account id %s)", name, Escape(r.Account.ID)))
 	p.paint("", stateColor(r.State), strings.ToUpper(stateWords(r.State))+p.meaning(r))
 }
 
@@ -143,8 +144,8 @@ func (p *page) agency(b rules.Baseline, r *rules.Report) {
 	p.title("Agency")
 	p.say("  name     ", Escape(a.Name))
 	p.say("  id       ", Escape(a.ID))
-	p.say("  trusts   ", fmt.Sprintf("%s (id %s); the baseline asks for %s", cmp.Or(Escape(a.Trust.Name), "an account that the cloud did not name"),
-		Escape(a.Trust.ID), trustWords(b.Trust)))
+	trusted := cmp.Or(Escape(a.Trust.Name), "an account that the cloud did not name")
+	p.say("  trusts   ", fmt.Sprintf("%s (id %s); the baseline asks for %s", trusted, Escape(a.Trust.ID), trustWords(b.Trust)))
 	if b.Trust.ID == "" && p.o.Restricted {
 		p.say("           ", notCompared)
 	}
@@ -183,7 +184,9 @@ func (p *page) coverage(b rules.Baseline, r *rules.Report) {
 		if !c.Coverage.Satisfied() {
 			color = red
 		}
-		rows[i] = []cell{{Escape(c.Policy), ""}, {string(c.Coverage), color}, {Escape(label), ""}, {grantList(c.By, c.Policy), ""}}
+		rows[i] = []cell{
+			{Escape(c.Policy), ""}, {string(c.Coverage), color}, {Escape(label), ""}, {grantList(c.By, c.Policy), ""},
+		}
 	}
 	p.grid(2, []column{{"POLICY", 32}, {"COVERAGE", 8}, {"REQUIRED AT", 28}, {"HELD AT", 0}}, rows)
 }
@@ -230,8 +233,8 @@ func (p *page) finding(b rules.Baseline, r *rules.Report, i int, f rules.Finding
 		p.say("  - ", Escape(c))
 	}
 	for _, g := range f.Grants {
-		p.say("  held: ", fmt.Sprintf("%s policy %s (id %s) at %s", g.Policy.Origin, cmp.Or(Escape(g.Policy.Name), "without a name"),
-			Escape(g.Policy.ID), Escape(scopeOf(g.Scope))))
+		name := cmp.Or(Escape(g.Policy.Name), "without a name")
+		p.say("  held: ", fmt.Sprintf("%s policy %s (id %s) at %s", g.Policy.Origin, name, Escape(g.Policy.ID), Escape(scopeOf(g.Scope))))
 	}
 	for n, way := range rules.Remedies(b, f) {
 		lead := "To put it right"
@@ -253,9 +256,11 @@ func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
 	p.say("  ", fmt.Sprintf("Run %s by agencyaudit %s. Read at %s, in %s, with %s.", Escape(run.ID), Escape(run.Program),
 		instant(s.StartedAt), seconds(s.EndedAt.Sub(s.StartedAt)), plural(s.Trail.Requests, "request")))
 	b := baselineOf(run, s.Report.Baseline)
-	p.say("  ", fmt.Sprintf("Baseline %s: %s (%s), sha256 %s.", Escape(b.Name), Escape(b.Source), Escape(b.SourceDate), Escape(b.Digest)))
+	p.say("  ", fmt.Sprintf("Baseline %s: %s (%s), sha256 %s.",
+		Escape(b.Name), Escape(b.Source), Escape(b.SourceDate), Escape(b.Digest)))
 	if !hasEvidence(s) {
-		p.say("  ", "There is no evidence: the reading did not end in one. What came back until then is not shown, since half an answer proves nothing.")
+		p.say("  ", "There is no evidence: the reading did not end in one. What came back until then is not shown, since half an "+
+			"answer proves nothing.")
 		return
 	}
 	p.say("  ", "Which agencies there are: request ids "+ids(s.RequestIDs)+".")
@@ -279,7 +284,9 @@ func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
 			{ids(plane.RequestIDs), ""},
 		}
 	}
-	p.grid(2, []column{{"PLANE", 24}, {"STATE", 6}, {"CLOUD'S COUNT", 7}, {"GRANTS", 6}, {"SECOND WITNESS", 9}, {"REQUEST IDS", 0}}, rows)
+	p.grid(2, []column{
+		{"PLANE", 24}, {"STATE", 6}, {"CLOUD'S COUNT", 7}, {"GRANTS", 6}, {"SECOND WITNESS", 9}, {"REQUEST IDS", 0},
+	}, rows)
 	if absent {
 		p.say("  ", "Absent: the cloud said that the account or the site does not have such grants at all.")
 	}
@@ -296,7 +303,8 @@ func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
 				id += "\n" + Escape(g.Scope.ID)
 			}
 			grants = append(grants, []cell{
-				{cmp.Or(Escape(g.Policy.Name), "–"), ""}, {string(g.Policy.Origin), ""}, {id, ""}, {Escape(cmp.Or(g.Scope.Name, scopeWords(g.Scope.Kind))), ""},
+				{cmp.Or(Escape(g.Policy.Name), "–"), ""}, {string(g.Policy.Origin), ""}, {id, ""},
+				{Escape(cmp.Or(g.Scope.Name, scopeWords(g.Scope.Kind))), ""},
 			})
 		}
 	}

@@ -71,8 +71,8 @@ type cell struct {
 
 const gutter = 2
 
-// grid writes rows under headings, if any column has one, each line behind indent spaces. Cells are wrapped, never cut off: every line fits into
-// the page, since the one column without a maximum takes what the others leave.
+// grid writes rows under headings, if any column has one, each line behind indent spaces. Cells are wrapped, never cut
+// off: every line fits into the page, since the one column without a maximum takes what the others leave.
 func (p *page) grid(indent int, columns []column, rows [][]cell) {
 	widths := make([]int, len(columns))
 	left := p.o.width() - indent - gutter*(len(columns)-1)
@@ -154,8 +154,9 @@ func gridStyle() table.Style {
 
 func (p *page) head(run *auditor.Run) {
 	n := accounts(run)
-	p.say("", fmt.Sprintf("Run %s of %s at %s, in %s, by agencyaudit %s", Escape(run.ID), plural(n, "account"), instant(run.StartedAt),
-		seconds(run.EndedAt.Sub(run.StartedAt)), Escape(run.Program)))
+	took := seconds(run.EndedAt.Sub(run.StartedAt))
+	p.say("", fmt.Sprintf("Run %s of %s at %s, in %s, by agencyaudit %s",
+		Escape(run.ID), plural(n, "account"), instant(run.StartedAt), took, Escape(run.Program)))
 	for _, b := range run.Baselines {
 		p.say("", fmt.Sprintf("Baseline %s: agency %s, %s (%s, %s)", Escape(b.Name), Escape(b.Agency),
 			plural(len(b.Required), "required grant"), Escape(b.Source), Escape(b.SourceDate)))
@@ -362,7 +363,8 @@ func (p *page) closing(run *auditor.Run) {
 		if len(run.Baselines) > 1 {
 			noun = "agency"
 		}
-		p.say("", plural(n, noun)+" could not be judged. Unknown is neither compliant nor drifted: the answer above is not whole.")
+		p.say("", plural(n, noun)+" could not be judged. Unknown is neither compliant nor drifted: the answer above is not "+
+			"whole.")
 		for i := range run.Sweeps {
 			if r := &run.Sweeps[i].Report; next == nil && r.State == rules.StateUnknown {
 				next = r

@@ -54,6 +54,7 @@ type failure struct {
 	faults bool
 }
 
+// Error says what went wrong.
 func (f *failure) Error() string {
 	if f.err == nil {
 		return fmt.Sprintf("exit code %d", f.code)
@@ -61,6 +62,7 @@ func (f *failure) Error() string {
 	return f.err.Error()
 }
 
+// Unwrap returns what went wrong.
 func (f *failure) Unwrap() error { return f.err }
 
 // misuse is a failure of whoever wrote the command line.
@@ -140,8 +142,10 @@ configuration.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(seeHelp(cmd), "%w", err) })
 	f := root.PersistentFlags()
 	f.StringVar(&a.config, "config", defaultConfig, "configuration `file`")
-	f.StringVar(&a.logLevel, "log-level", "auto", "log from this `level` on: debug, info, warn, error; auto is error on a terminal, warn elsewhere")
-	f.StringVar(&a.logFormat, "log-format", "auto", "log as text or json; auto is text on a terminal and json elsewhere (`format`)")
+	f.StringVar(&a.logLevel, "log-level", "auto",
+		"log from this `level` on: debug, info, warn, error; auto is error on a terminal, warn elsewhere")
+	f.StringVar(&a.logFormat, "log-format", "auto",
+		"log in this `format`: text, json; auto is text on a terminal and json elsewhere")
 	root.AddCommand(
 		a.auditCommand(), a.baselineCommand(), a.checkCommand(), a.completionCommand(), a.demoCommand(), a.explainCommand(),
 		a.simcloudCommand(), a.versionCommand(),

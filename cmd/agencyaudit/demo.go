@@ -126,8 +126,8 @@ func (a *app) demoOnce(ctx context.Context, d *demo) error {
 	if err := out.write(func(w io.Writer) error { return report.Table(w, run, o) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.err, "\nThis was a simulated organization: nothing in it is real. Exit code 2 is right: %s cannot be read on purpose.\n",
-		unreadable(run))
+	fmt.Fprintf(a.err, "\nThis was a simulated organization: nothing in it is real. Exit code 2 is right: %s cannot be read "+
+		"on purpose.\n", unreadable(run))
 	return verdict(run)
 }
 
@@ -163,7 +163,8 @@ func (a *app) demoOn(ctx context.Context, d *demo, every time.Duration, seed uin
 	if err := report.Table(a.out, before, o); err != nil {
 		return delivered(err)
 	}
-	fmt.Fprintf(a.err, "\nThis is a simulated organization: nothing in it is real. Something happens every %s; Ctrl-C ends it.\n\n", every)
+	fmt.Fprintf(a.err, "\nThis is a simulated organization: nothing in it is real. Something happens every %s; Ctrl-C ends "+
+		"it.\n\n", every)
 	drill := newDrill(d.cloud, before, seed)
 	tick := time.NewTicker(every)
 	defer tick.Stop()

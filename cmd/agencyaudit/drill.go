@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -99,12 +98,9 @@ type deed struct {
 // mishap makes up one drift in an account, and its repair.
 func (d *drill) mishap(a simcloud.Account) (deed, mishap) {
 	agency, _ := drilled(a)
-	to := simcloud.Drift{Account: a.ID, Agency: agency.ID}
-	both := func(kind, undone string, fill func(do, undo *simcloud.Drift)) (simcloud.Drift, simcloud.Drift) {
-		do, undo := to, to
-		do.Kind, undo.Kind = kind, undone
-		fill(&do, &undo)
-		return do, undo
+	pair := func(do, undo simcloud.Drift, done, undone string) (deed, mishap) {
+		do.Account, undo.Account = a.ID, a.ID
+		return deed{do, a.Name + ": " + done}, mishap{undo: undo, says: a.Name + ": " + undone}
 	}
 	switch d.rand.IntN(5) {
 	case 0:
@@ -113,28 +109,30 @@ func (d *drill) mishap(a simcloud.Account) (deed, mishap) {
 			{Policy: "ECS FullAccess", Scope: "all_resources"}, {Policy: "CES ReadOnlyAccess", Scope: "global"},
 		}
 		g := granted[d.rand.IntN(len(granted))]
-		do, undo := both(simcloud.DriftGrant, simcloud.DriftRevoke, func(do, undo *simcloud.Drift) { do.Grant, undo.Grant = &g, &g })
-		return deed{do, fmt.Sprintf("%s: somebody granted %s", a.Name, g.Policy)},
-			mishap{undo: undo, says: fmt.Sprintf("%s: %s was taken away again", a.Name, g.Policy)}
+		return pair(
+			simcloud.Drift{Kind: simcloud.DriftGrant, Agency: agency.ID, Grant: &g},
+			simcloud.Drift{Kind: simcloud.DriftRevoke, Agency: agency.ID, Grant: &g},
+			"somebody granted "+g.Policy, g.Policy+" was taken away again")
 	case 1:
-		later := time.Now().Add(48 * time.Hour)
-		before := agency.ExpiresAt
-		do, undo := both(simcloud.DriftUpdateAgency, simcloud.DriftUpdateAgency, func(do, undo *simcloud.Drift) { do.ExpiresAt, undo.ExpiresAt = &later, &before })
-		return deed{do, fmt.Sprintf("%s: somebody let the agency end in two days", a.Name)},
-			mishap{undo: undo, says: fmt.Sprintf("%s: the agency's validity is as it was again", a.Name)}
+		soon := time.Now().Add(48 * time.Hour)
+		return pair(
+			simcloud.Drift{Kind: simcloud.DriftUpdateAgency, Agency: agency.ID, ExpiresAt: &soon},
+			simcloud.Drift{Kind: simcloud.DriftUpdateAgency, Agency: agency.ID, ExpiresAt: &agency.ExpiresAt},
+			"somebody let the agency end in two days", "the agency's validity is as it was again")
 	case 2:
-		foreign, own := simcloud.Trust{ID: "f00d0000000000000000000000000bad", Name: "somebody-else"}, agency.Trust
-		do, undo := both(simcloud.DriftUpdateAgency, simcloud.DriftUpdateAgency, func(do, undo *simcloud.Drift) { do.Trust, undo.Trust = &foreign, &own })
-		return deed{do, fmt.Sprintf("%s: somebody pointed the agency's trust at another account", a.Name)},
-			mishap{undo: undo, says: fmt.Sprintf("%s: the agency trusts COC again", a.Name)}
+		foreign := simcloud.Trust{ID: "f00d0000000000000000000000000bad", Name: "somebody-else"}
+		return pair(
+			simcloud.Drift{Kind: simcloud.DriftUpdateAgency, Agency: agency.ID, Trust: &foreign},
+			simcloud.Drift{Kind: simcloud.DriftUpdateAgency, Agency: agency.ID, Trust: &agency.Trust},
+			"somebody pointed the agency's trust at another account", "the agency trusts COC again")
 	case 3:
-		do, undo := both(simcloud.DriftSuspend, simcloud.DriftResume, func(do, undo *simcloud.Drift) { do.Agency, undo.Agency = "", "" })
-		return deed{do, fmt.Sprintf("%s: the account was suspended", a.Name)},
-			mishap{undo: undo, says: fmt.Sprintf("%s: the account was resumed", a.Name)}
+		return pair(simcloud.Drift{Kind: simcloud.DriftSuspend}, simcloud.Drift{Kind: simcloud.DriftResume},
+			"the account was suspended", "the account was resumed")
 	}
 	g := agency.Grants[d.rand.IntN(len(agency.Grants))]
 	lost := simcloud.Grant{PolicyID: g.PolicyID, Scope: g.Scope, In: g.In}
-	do, undo := both(simcloud.DriftRevoke, simcloud.DriftGrant, func(do, undo *simcloud.Drift) { do.Grant, undo.Grant = &lost, &lost })
-	return deed{do, fmt.Sprintf("%s: somebody revoked %s", a.Name, g.Policy)},
-		mishap{undo: undo, says: fmt.Sprintf("%s: %s was authorized again", a.Name, g.Policy)}
+	return pair(
+		simcloud.Drift{Kind: simcloud.DriftRevoke, Agency: agency.ID, Grant: &lost},
+		simcloud.Drift{Kind: simcloud.DriftGrant, Agency: agency.ID, Grant: &lost},
+		"somebody revoked "+g.Policy, g.Policy+" was authorized again")
 }

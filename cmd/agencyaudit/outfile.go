@@ -23,8 +23,8 @@ type outfile struct {
 // createAside begins a file. It fails at once when the place cannot be written to, before anything is read for it.
 func createAside(target string) (*outfile, error) {
 	// A link stays: what it points to is replaced.
-	if real, err := filepath.EvalSymlinks(target); err == nil {
-		target = real
+	if pointed, err := filepath.EvalSymlinks(target); err == nil {
+		target = pointed
 	}
 	mode := newFileMode
 	switch info, err := os.Stat(target); {

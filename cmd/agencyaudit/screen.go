@@ -69,6 +69,7 @@ func (m *meter) set(done, total int) {
 	m.done, m.total = done, total
 }
 
+// String is the line of progress.
 func (m *meter) String() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
 
@@ -75,7 +74,8 @@ func (o simulationFlags) source() (*simcloud.Organization, string, error) {
 	case o.organization != "":
 		data, err := readInput(o.organization)
 		if err != nil {
-			return nil, "", misuse("name a file with an organization", "the organization %s cannot be read: %w", o.organization, reason(err))
+			return nil, "", misuse("name a file with an organization",
+				"the organization %s cannot be read: %w", o.organization, reason(err))
 		}
 		org, err := simcloud.LoadOrganization(o.organization, data)
 		if err != nil {
@@ -103,7 +103,10 @@ func (a *app) serveSimulation(cmd *cobra.Command, o simulationFlags) (err error)
 	org = cloud.Organization() // with every id filled in
 	server, err := cloud.Start(simcloud.Listen{Cloud: o.listen, Control: o.control, SelfSigned: o.tls})
 	if err != nil {
-		return &failure{code: exitPartial, err: fmt.Errorf("start the simulated cloud: %w", err), hint: "choose other ports with --listen and --control"}
+		return &failure{
+			code: exitPartial, err: fmt.Errorf("start the simulated cloud: %w", err),
+			hint: "choose other ports with --listen and --control",
+		}
 	}
 	defer func() {
 		if closed := server.Close(); closed != nil {
@@ -117,7 +120,7 @@ func (a *app) serveSimulation(cmd *cobra.Command, o simulationFlags) (err error)
 		return delivered(err)
 	}
 	<-cmd.Context().Done()
-	a.log.Info("simulated cloud ended", slog.Int("requests", requests(cloud.Counters())), slog.Int("writes", len(cloud.Journal())))
+	a.log.Info("simulated cloud ended", "requests", requests(cloud.Counters()), "writes", len(cloud.Journal()))
 	return nil
 }
 
@@ -190,7 +193,8 @@ func greeting(o simulationFlags, org *simcloud.Organization, from string, server
 		b.WriteString("To audit it, elsewhere:\n")
 		config = shellWord(config)
 	}
-	fmt.Fprintf(&b, "  export %s=%s\n  export %s=%s\n", accessKeyVariable, shellWord(id.key.Access), secretKeyVariable, shellWord(id.key.Secret))
+	fmt.Fprintf(&b, "  export %s=%s\n", accessKeyVariable, shellWord(id.key.Access))
+	fmt.Fprintf(&b, "  export %s=%s\n", secretKeyVariable, shellWord(id.key.Secret))
 	fmt.Fprintf(&b, "  agencyaudit audit --config %s\n", config)
 	b.WriteString("Ctrl-C ends it.\n")
 	return b.String()

@@ -71,6 +71,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return cmd
 }
 
+// String says it all in one line.
 func (b build) String() string {
 	s := b.Version
 	if b.Commit != "" {
