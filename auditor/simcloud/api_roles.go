@@ -11,11 +11,14 @@ import (
 // maxRoles is the most that a page of policies holds, and what comes without paging (facts 3.1).
 const maxRoles = 300
 
-// rolePages keeps the pages of the whole system-defined catalogue: every client reads them, and they never change.
+// rolePages keeps pages of the whole system-defined catalogue, by number and size: every client reads them, and they
+// never change. Clients ask for one size, or a few; of more, not all are kept.
 type rolePages struct {
 	mu    sync.Mutex
-	pages map[paging][]byte
+	pages map[[2]int][]byte
 }
+
+const maxRolePages = 64
 
 // listRoles is facts 3.1: an account's custom policies with domain_id, the system-defined ones without.
 func (x *call) listRoles() answer {
@@ -106,24 +109,20 @@ func (x *call) rolePage(rows []*policy, encode func(*policy) []byte) *bytes.Buff
 
 // cachedPage is a page of the whole system-defined catalogue.
 func (x *call) cachedPage(page paging) []byte {
-	k := &x.c.rolePages
+	k, key := &x.c.rolePages, [2]int{page.page, page.size}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	rows := pageOf(page, x.c.system)
-	if len(rows) == 0 {
-		// Past the end there are as many pages as there are numbers: they are not worth keeping.
-		return append(x.rolePage(nil, nil).Bytes(), '}')
+	if body := k.pages[key]; body != nil {
+		return body
 	}
-	if page.page == 1 && page.size >= len(rows) {
-		page.size = len(rows)
+	body := append(x.rolePage(pageOf(page, x.c.system), x.c.role).Bytes(), '}')
+	if k.pages == nil {
+		k.pages = map[[2]int][]byte{}
 	}
-	if k.pages[page] == nil {
-		if k.pages == nil {
-			k.pages = map[paging][]byte{}
-		}
-		k.pages[page] = append(x.rolePage(rows, x.c.role).Bytes(), '}')
+	if len(k.pages) < maxRolePages {
+		k.pages[key] = body
 	}
-	return k.pages[page]
+	return body
 }
 
 // showRole is facts 3.2. Another account's custom policies do not exist for the caller.

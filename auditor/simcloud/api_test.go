@@ -113,8 +113,8 @@ func actions(t *testing.T, c *simcloud.Cloud) []action {
 
 // assumeBody is a body of securitytokens; more is put into assume_role.
 func assumeBody(agency, domain, more string) string {
-	return fmt.Sprintf(`{"auth":{"identity":{"methods":["assume_role"],"assume_role":{"agency_name":%q,"domain_name":%q%s}}}}`,
-		agency, domain, more)
+	return fmt.Sprintf(`{"auth":{"identity":{"methods":["assume_role"],`+
+		`"assume_role":{"agency_name":%q,"domain_name":%q%s}}}}`, agency, domain, more)
 }
 
 // Each operation is allowed by its one action, and by nothing less than it.
@@ -256,15 +256,16 @@ func TestParametersAreChecked(t *testing.T) {
 		q    request
 		text string
 	}{
-		"agencies without account":     {get(adminKey, agencies), "domain_id is required"},
-		"agencies, page alone":         {get(adminKey, agencies+"?domain_id="+alphaID+"&page=1"), "together"},
-		"agencies, per_page alone":     {get(adminKey, agencies+"?domain_id="+alphaID+"&per_page=1"), "together"},
-		"agencies, page 0":             {get(adminKey, agencies+"?domain_id="+alphaID+"&page=0&per_page=1"), "page is"},
-		"agencies, per_page 501":       {get(adminKey, agencies+"?domain_id="+alphaID+"&page=1&per_page=501"), "1 to 500"},
-		"agencies, per_page 0":         {get(adminKey, agencies+"?domain_id="+alphaID+"&page=1&per_page=0"), "1 to 500"},
-		"agencies, page -1":            {get(adminKey, agencies+"?domain_id="+alphaID+"&page=-1&per_page=1"), "page is"},
-		"agencies, page of words":      {get(adminKey, agencies+"?domain_id="+alphaID+"&page=one&per_page=1"), "page is"},
-		"agencies, page too large":     {get(adminKey, agencies+"?domain_id="+alphaID+"&page=2147483648&per_page=1"), "page is"},
+		"agencies without account": {get(adminKey, agencies), "domain_id is required"},
+		"agencies, page alone":     {get(adminKey, agencies+"?domain_id="+alphaID+"&page=1"), "together"},
+		"agencies, per_page alone": {get(adminKey, agencies+"?domain_id="+alphaID+"&per_page=1"), "together"},
+		"agencies, page 0":         {get(adminKey, agencies+"?domain_id="+alphaID+"&page=0&per_page=1"), "page is"},
+		"agencies, per_page 501":   {get(adminKey, agencies+"?domain_id="+alphaID+"&page=1&per_page=501"), "1 to 500"},
+		"agencies, per_page 0":     {get(adminKey, agencies+"?domain_id="+alphaID+"&page=1&per_page=0"), "1 to 500"},
+		"agencies, page -1":        {get(adminKey, agencies+"?domain_id="+alphaID+"&page=-1&per_page=1"), "page is"},
+		"agencies, page of words":  {get(adminKey, agencies+"?domain_id="+alphaID+"&page=one&per_page=1"), "page is"},
+		"agencies, page too large": {get(adminKey, agencies+"?page=2147483648&per_page=1&domain_id="+alphaID),
+			"page is"},
 		"agencies, parameter twice":    {get(adminKey, agencies+"?domain_id="+alphaID+"&name=a&name=b"), "more than once"},
 		"assignments without account":  {get(adminKey, assignments+"?scope=domain"), "domain_id is required"},
 		"assignments without scope":    {get(adminKey, ra), "is required"},
@@ -302,20 +303,21 @@ func TestParametersAreChecked(t *testing.T) {
 		"create, description": {create(named + `,"description":"a<b"`), "description"},
 		"create, long description": {create(named + `,"description":"` + strings.Repeat("d", 256) + `"`),
 			"description"},
-		"create, duration 0":     {create(named + `,"duration":0`), "duration is 0"},
-		"create, half a day":     {create(named + `,"duration":1.5`), "duration"},
-		"create, words":          {create(named + `,"duration":"forever"`), "duration"},
-		"create, too long":       {create(named + `,"duration":36501`), "duration"},
-		"create, list of days":   {create(named + `,"duration":[1]`), "duration"},
-		"update, nothing":        {update(`{}`), "is required"},
-		"update, name":           {update(`{"name":"n"}`), "cannot be changed"},
-		"update, description":    {update(`{"description":"a\\b"}`), "description"},
-		"update, empty trust":    {update(`{"trust_domain_id":""}`), "trust_domain_id or"},
-		"update, duration":       {update(`{"duration":"-3"}`), "duration"},
-		"form instead of JSON":   {formBody(), "content type"},
-		"tokens, no JSON":        {post(tokens, `x`), "valid JSON"},
-		"tokens, nothing":        {post(tokens, `{"auth":{"identity":{}}}`), "assume_role"},
-		"tokens, other method":   {post(tokens, strings.Replace(assumeBody("a", "b", ""), `["ass`, `["x","ass`, 1)), "methods"},
+		"create, duration 0":   {create(named + `,"duration":0`), "duration is 0"},
+		"create, half a day":   {create(named + `,"duration":1.5`), "duration"},
+		"create, words":        {create(named + `,"duration":"forever"`), "duration"},
+		"create, too long":     {create(named + `,"duration":36501`), "duration"},
+		"create, list of days": {create(named + `,"duration":[1]`), "duration"},
+		"update, nothing":      {update(`{}`), "is required"},
+		"update, name":         {update(`{"name":"n"}`), "cannot be changed"},
+		"update, description":  {update(`{"description":"a\\b"}`), "description"},
+		"update, empty trust":  {update(`{"trust_domain_id":""}`), "trust_domain_id or"},
+		"update, duration":     {update(`{"duration":"-3"}`), "duration"},
+		"form instead of JSON": {formBody(), "content type"},
+		"tokens, no JSON":      {post(tokens, `x`), "valid JSON"},
+		"tokens, nothing":      {post(tokens, `{"auth":{"identity":{}}}`), "assume_role"},
+		"tokens, other method": {post(tokens, strings.Replace(assumeBody("a", "b", ""), `["ass`, `["x","ass`, 1)),
+			"methods"},
 		"tokens, no agency":      {post(tokens, assumeBody("", "alpha", "")), "agency_name"},
 		"tokens, no account":     {post(tokens, assumeBody("a", "", "")), "domain_id or domain_name"},
 		"tokens, too short":      {post(tokens, assumeBody("a", "b", `,"duration_seconds":899`)), "900 to 86400"},
@@ -451,7 +453,8 @@ func TestShapesOnTheWire(t *testing.T) {
 		}
 	}
 	// domain_id is null, not absent, in system-defined policies, and a role has no flag.
-	for id, flag := range map[string]bool{policyID(t, c, "IAM ReadOnlyAccess"): true, policyID(t, c, "Tenant Guest"): false} {
+	for id, flag := range map[string]bool{
+		policyID(t, c, "IAM ReadOnlyAccess"): true, policyID(t, c, "Tenant Guest"): false} {
 		body := get(adminKey, "/v3/roles/"+id).send(t, c).body
 		if !strings.Contains(body, `"domain_id":null`) || strings.Contains(body, `"flag":"fine_grained"`) != flag {
 			t.Errorf("role %s", body)

@@ -23,7 +23,8 @@ func TestNewReportsEveryProblemAtItsPath(t *testing.T) {
 	alpha.Users[0].Policies = []string{"No Such Policy", "OBS Administrator"}
 	alpha.Users[1].Name = "admin"
 	alpha.Users[1].Actions = []string{"everything"}
-	alpha.Users[2].Keys = []simcloud.Key{{Access: adminKey.Access, Secret: "x"}, {Access: "a b", Secret: "sesame"}, {Access: "ok"}}
+	alpha.Users[2].Keys = []simcloud.Key{{Access: adminKey.Access, Secret: "x"},
+		{Access: "a b", Secret: "sesame"}, {Access: "ok"}}
 	alpha.Policies[0].Type = "AA"
 	alpha.Policies[1].DisplayName = "audit-read"
 	g := &alpha.Agencies[0]

@@ -132,7 +132,8 @@ func TestSettingsThatShapeTheCatalogueCannotChange(t *testing.T) {
 	for _, s := range []simcloud.Switches{
 		{COCPolicyName: "both"}, {RMSPolicyName: "config"}, {DuplicateDisplayName: true},
 	} {
-		if err := c.SetSettings(simcloud.Settings{Switches: s}); err == nil || !strings.Contains(err.Error(), "cannot change") {
+		err := c.SetSettings(simcloud.Settings{Switches: s})
+		if err == nil || !strings.Contains(err.Error(), "cannot change") {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}

@@ -208,6 +208,9 @@ func (x *call) send(w http.ResponseWriter, a answer) {
 	h := w.Header()
 	h["Server"] = []string{"api-gateway"}
 	h["X-Request-Id"] = []string{x.id}
+	if x.c.Now != nil {
+		h["Date"] = []string{x.now.Format(http.TimeFormat)} // clients may set their clocks by it
+	}
 	if len(a.body) > 0 {
 		kind := a.kind
 		if kind == "" {
@@ -437,13 +440,10 @@ func decimal(s string) (int, error) {
 	return int(n), err
 }
 
-// of returns the rows of the page.
+// pageOf returns the rows of the page.
 func pageOf[T any](p paging, rows []T) []T {
-	if p.page > 1 && (p.page-1) > len(rows)/p.size {
-		return nil
-	}
-	from := min((p.page-1)*p.size, len(rows))
-	return rows[from : min(len(rows)-from, p.size)+from]
+	from := int(min(int64(p.page-1)*int64(p.size), int64(len(rows)))) // both are below 2³¹, or the page is the first
+	return rows[from : from+min(len(rows)-from, p.size)]
 }
 
 // ok is a good answer with a body.

@@ -29,6 +29,8 @@ type request struct {
 	at             time.Time
 	// also are further headers to sign, host for instance.
 	also []string
+	// undated leaves the date out of the signed headers, though not out of the signature.
+	undated bool
 	// unsigned headers are sent and left out of the signature.
 	unsigned map[string]string
 	// after changes the signed request before it is sent.
@@ -65,7 +67,9 @@ func (q request) build() *http.Request {
 	var names []string
 	for k, v := range headers {
 		r.Header.Set(k, v)
-		names = append(names, k)
+		if k != "x-sdk-date" || !q.undated {
+			names = append(names, k)
+		}
 	}
 	for _, k := range q.also {
 		headers[k] = r.Header.Get(k)
