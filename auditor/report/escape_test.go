@@ -34,6 +34,7 @@ func TestEscape(t *testing.T) {
 		"\u0301a":                      `\u0301a`,
 		"a\u0301\u0301\u0301\u0301":    "a\u0301\u0301\u0301" + `\u0301`,
 		"a\u034fb\u3164\ufe0f\u2800":   `a\u034fb\u3164\ufe0f\u2800`,
+		"a\u20dd":                      `a\u20dd`,
 		"\U000e0041tag":                `\U000e0041tag`,
 		"smile 😀":                      "smile 😀",
 		"\ue000private":                `\ue000private`,

@@ -179,6 +179,17 @@ func TestFindingsOfTheRunBelongToTheirBaseline(t *testing.T) {
 	}
 }
 
+// Two baselines require the same policy at different scopes, and only the second has no name for it that the site knows.
+func TestFindingsOfTheRunAreToldApartByScope(t *testing.T) {
+	one, two := cocBaseline(), cocBaseline()
+	one.Required[3].Scope, one.Required[3].Accepts = rules.Global, []string{"Another Name"}
+	two.Name, two.Agency = "other", "OtherAgency"
+	got := string(jsonOf(t, runOf(t, cloud{lacks: cocSelf}, one, two)))
+	if !strings.Contains(got, `"baseline/unresolvable::OtherAgency:`+cocSelf+`:all_resources"`) {
+		t.Errorf("the finding is of another baseline:\n%s", got)
+	}
+}
+
 // full fails every write after the first n bytes, as a full disk does.
 type full struct{ n int }
 

@@ -102,6 +102,13 @@ func TestNoLineIsTooWide(t *testing.T) {
 	}
 }
 
+func TestATerminalTooNarrowForWordsIsTakenForAWiderOne(t *testing.T) {
+	run := runOf(t, cloud{fixtures: layouts()})
+	if got, want := tableOf(t, run, report.Options{Width: 1}), tableOf(t, run, report.Options{Width: 60}); got != want {
+		t.Errorf("at one column the table is\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestColoursSayNothingThatTheWordsDoNot(t *testing.T) {
 	run := runOf(t, cloud{fixtures: layouts()})
 	for kind, of := range map[string]func(testing.TB, *auditor.Run, report.Options) string{"table": tableOf, "explain": explainOf} {
@@ -154,6 +161,7 @@ func TestTheCommandToGoOnWithCanBePasted(t *testing.T) {
 		"prod-eu.1":  "\n  agencyaudit explain prod-eu.1\n",
 		"prod eu":    "\n  agencyaudit explain " + hex("d", "prod eu") + "\n",
 		"$(rm -rf)":  "\n  agencyaudit explain " + hex("d", "$(rm -rf)") + "\n",
+		"-v":         "\n  agencyaudit explain " + hex("d", "-v") + "\n",
 		"--config=x": "\n  agencyaudit explain " + hex("d", "--config=x") + "\n",
 	} {
 		if out := tableOf(t, runOf(t, cloud{fixtures: []fixture{{name: name, absent: true, require: true}}}), report.Options{}); !strings.HasSuffix(out, want) {

@@ -210,6 +210,15 @@ func TestAPanicTellsNoSecret(t *testing.T) {
 	}
 }
 
+func TestWhatIsTypedCannotActOnTheTerminal(t *testing.T) {
+	for _, args := range [][]string{{"\x1b[31mred"}, {"audit", "--\x1b[31mred"}, {"audit", "--config", "\x1b[31mred"}, {"audit", "\x1b[31mred"}} {
+		code, out, errs := try(t, args...)
+		if code != exitUsage || strings.Contains(out+errs, "\x1b") || !strings.Contains(errs, `\x1b[31mred`) {
+			t.Errorf("%q: exit code %d, output %q%q", args, code, out, errs)
+		}
+	}
+}
+
 func TestARunThatIsInterruptedIsNotWhole(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
