@@ -239,7 +239,7 @@ func Reasons() []Reason {
 // Unknown says why an account could not be judged. It is the error of every failed read.
 type Unknown struct {
 	Reason Reason `json:"reason"`
-	// Detail says in words what was asked and what came back.
+	// Detail says in words what was asked and what came back; which account it is about is said by what it is part of.
 	Detail string `json:"detail"`
 	// Remedy says what the operator can do, and who can grant a missing permission.
 	Remedy string `json:"remedy,omitempty"`

@@ -44,7 +44,7 @@ func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door) (pass
 	select {
 	case <-d.turn:
 	case <-ctx.Done():
-		return pass{}, c.cutShort(ctx, "waiting to enter account "+title(account))
+		return pass{}, c.cutShort(ctx, "waiting to enter the account")
 	}
 	defer func() { d.turn <- struct{}{} }()
 	if !d.pass.keys.IsZero() && c.now().Before(d.pass.expires.Add(-expiryMargin)) {
@@ -82,7 +82,7 @@ func (c *Cloud) worn(p pass) bool {
 func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string) (pass, *rules.Unknown) {
 	if u := c.confirm(ctx); u != nil {
 		refusal := *u
-		refusal.Detail = fmt.Sprintf("account %s was not entered: %s", title(account), u.Detail)
+		refusal.Detail = "the account was not entered: " + u.Detail
 		return pass{}, &refusal
 	}
 	w, done := c.newWire(ctx, c.main.keys, c.log.With("account_id", account.ID))
@@ -94,9 +94,9 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 		}
 		u := &rules.Unknown{
 			Reason:    f.reason,
-			Detail:    fmt.Sprintf("assuming agency %q of account %s: %s", agency, title(account), f.detail),
+			Detail:    fmt.Sprintf("assuming the agency %q: %s", agency, f.detail),
 			RequestID: f.requestID,
-			Remedy:    c.remedy(opAssume, f, &account, mainKeys),
+			Remedy:    c.remedy(opAssume, f, mainKeys),
 		}
 		if f.reason == rules.ReasonUnauthenticated {
 			c.doubt(ctx)
@@ -141,14 +141,6 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 	}
 	c.log.Debug("account entered", "account", account.Name, "account_id", account.ID, "agency", agency, "expires_at", p.expires)
 	return p, nil
-}
-
-// title names an account for people: by its name, and by its id where it has none.
-func title(a rules.Account) string {
-	if a.Name == "" {
-		return a.ID
-	}
-	return fmt.Sprintf("%s (%s)", shorten(a.Name), a.ID)
 }
 
 // timeLayouts are the forms in which the API writes times; a fraction of a second may follow the seconds of each (facts

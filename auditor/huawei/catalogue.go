@@ -200,7 +200,7 @@ func (s *sweep) names(planes []rules.Plane) error {
 	}
 	if err := c.catalogue.ensure(s.wire.ctx, c.now, c.cfg.CatalogueAge, s.readCatalogue); err != nil {
 		if _, ok := errors.AsType[*rules.Unknown](err); !ok {
-			return c.cutShort(s.wire.ctx, "waiting for the catalogue of policies to name those of account "+title(s.account))
+			return c.cutShort(s.wire.ctx, "waiting for the catalogue of policies")
 		}
 		return err
 	}

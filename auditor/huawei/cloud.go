@@ -172,7 +172,7 @@ func (c *Cloud) whose(ctx context.Context) *rules.Unknown {
 	if err != nil {
 		f := asFault(opDomains, err)
 		return &rules.Unknown{
-			Reason: f.reason, Detail: doing + ": " + f.detail, RequestID: f.requestID, Remedy: c.remedy(opDomains, f, nil, mainKeys),
+			Reason: f.reason, Detail: doing + ": " + f.detail, RequestID: f.requestID, Remedy: c.remedy(opDomains, f, mainKeys),
 		}
 	}
 	var ids []string

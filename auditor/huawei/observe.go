@@ -27,13 +27,13 @@ func (c *Cloud) Observe(ctx context.Context, account rules.Account, b rules.Base
 	switch {
 	case d == nil:
 		return ev, trail, &rules.Unknown{
-			Reason: rules.ReasonDenied, Detail: fmt.Sprintf("no access to account %s is configured", title(account)),
+			Reason: rules.ReasonDenied, Detail: "no access to the account is configured",
 			Remedy: "configure keys of the account, or an agency of it that the main identity can assume",
 		}
 	case d.access.Agency == b.Agency:
 		return ev, trail, &rules.Unknown{
 			Reason: rules.ReasonDenied,
-			Detail: fmt.Sprintf("agency %q of account %s is what is audited; it is never assumed", b.Agency, title(account)),
+			Detail: fmt.Sprintf("the agency %q is what is audited; it is never assumed", b.Agency),
 			Remedy: "configure another agency, made for reading",
 		}
 	}
@@ -124,8 +124,8 @@ func (s *sweep) fail(o op, doing string, err error) *rules.Unknown {
 	f := asFault(o, err)
 	return &rules.Unknown{
 		Reason:    f.reason,
-		Detail:    fmt.Sprintf("%s of account %s: %s", doing, title(s.account), f.detail),
-		Remedy:    s.cloud.remedy(o, f, &s.account, s.by),
+		Detail:    doing + ": " + f.detail,
+		Remedy:    s.cloud.remedy(o, f, s.by),
 		RequestID: f.requestID,
 	}
 }

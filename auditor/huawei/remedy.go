@@ -18,12 +18,12 @@ const (
 const remedyTimeout = "raise the time that an account or the run may take, or read fewer accounts at a time, " +
 	"if the cloud is merely slow"
 
-// remedy says what the operator can do about a fault, and who can grant what is missing. account may be nil.
-func (c *Cloud) remedy(o op, f *fault, account *rules.Account, by holder) string {
+// remedy says what the operator can do about a fault, and who can grant what is missing.
+func (c *Cloud) remedy(o op, f *fault, by holder) string {
 	if o == opAssume && f.reason == rules.ReasonDenied {
-		return fmt.Sprintf("an administrator of account %s creates the agency, lets it trust account %s and authorizes it "+
+		return fmt.Sprintf("an administrator of the account creates the agency, lets it trust account %s and authorizes it "+
 			"with IAM ReadOnlyAccess; an administrator of account %s gives the main identity Agent Operator, or a policy "+
-			"that allows %s on that agency", title(*account), c.main.AccountID, c.main.AccountID, operations[o].action)
+			"that allows %s on that agency", c.main.AccountID, c.main.AccountID, operations[o].action)
 	}
 	switch f.reason {
 	case rules.ReasonUnauthenticated:
@@ -37,8 +37,8 @@ func (c *Cloud) remedy(o op, f *fault, account *rules.Account, by holder) string
 		if operations[o].action == "" {
 			return "check that the key may be used at all, and from this machine's address"
 		}
-		return fmt.Sprintf("an administrator of account %s allows the action %s to the %s; the system-defined policy "+
-			"IAM ReadOnlyAccess should contain it", titleOf(account), operations[o].action, map[holder]string{
+		return fmt.Sprintf("an administrator of the account allows the action %s to the %s; the system-defined policy "+
+			"IAM ReadOnlyAccess should contain it", operations[o].action, map[holder]string{
 			ownKeys:     "user whose key it is, once it is certain that the key is one of this account",
 			assumedKeys: "agency that is assumed", mainKeys: "main identity",
 		}[by])
@@ -58,11 +58,4 @@ func (c *Cloud) remedy(o op, f *fault, account *rules.Account, by holder) string
 		return fmt.Sprintf("check that %s is IAM and that nothing on the way answers in its place; if it lasts, ask the "+
 			"cloud's support, with the request id where there is one", c.site.host)
 	}
-}
-
-func titleOf(account *rules.Account) string {
-	if account == nil {
-		return "the main identity"
-	}
-	return title(*account)
 }
