@@ -307,6 +307,18 @@ func TestTwoAgenciesOfTheNameAreAmbiguous(t *testing.T) {
 	a.agencies = append(a.agencies, agency(accountID(0), coc, 0xb01))
 	c, _ := open(t, f.config())
 	wantUnknown(t, c, 0, rules.ReasonAmbiguous)
+	wantLines(t, f.log(), []string{"agencies " + accountID(0)}) // nothing is asked about either
+}
+
+// TestEveryRowIsOfTheAccount: a list that shows another account's agencies is not this account's, whatever their names.
+func TestEveryRowIsOfTheAccount(t *testing.T) {
+	f := newFake(t, 1)
+	a := f.accounts[accountID(0)]
+	a.agencies[0]["name"] = "another"
+	c, _ := open(t, f.config())
+	mustObserve(t, c, 0)
+	a.agencies[0]["domain_id"] = accountID(1)
+	wantUnknown(t, c, 0, rules.ReasonRejected)
 }
 
 func TestPlanesThatASiteLacks(t *testing.T) {
