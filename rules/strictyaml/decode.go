@@ -185,7 +185,7 @@ func (d *Document) decodeMap(n *node, v reflect.Value, path string) {
 	m := reflect.MakeMapWithSize(t, len(n.keys))
 	for name, k := range d.keys(n, path) {
 		if k.kind != text {
-			d.fault(k.at, name, "the key is "+k.node.describe()+", not text", "put the key in quotes")
+			d.fault(k.at, name, "the key is "+(&node{kind: k.kind, text: k.text}).describe()+", not text", "put the key in quotes")
 		}
 		value := reflect.New(t.Elem()).Elem()
 		d.decode(k.value, value, name)

@@ -13,12 +13,8 @@ const maxFaults = 1000
 // Document is a decoded document: it knows where everything was written and what is wrong with it. It is not safe for
 // use by several goroutines at once.
 type Document struct {
-	file string
-	root *node // nil when the text could not be read as YAML
-	// text is what was read, lines where its lines begin, and cursor how far its tokens have been found again.
-	text   string
-	lines  []int
-	cursor int
+	file   string
+	root   *node // nil when the text could not be read as YAML
 	faults Faults
 	more   int
 	// unsound are the paths at which Decode found something wrong.
@@ -39,7 +35,7 @@ func (d *Document) Err() error {
 // with the place of the innermost value around it that is.
 func (d *Document) Fault(path, problem, remedy string) Fault {
 	at := d.place(path)
-	return Fault{File: d.file, Line: at.line, Column: at.column, Path: path, Problem: problem, Remedy: remedy}
+	return Fault{File: d.file, Line: int(at.line), Column: int(at.column), Path: path, Problem: problem, Remedy: remedy}
 }
 
 // Add records a fault about the value at a path, unless that value is not Sound: then Decode has said what is wrong, and
@@ -88,7 +84,7 @@ func Key(path, key string) string {
 func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // place is a position in the text, both numbers counted from 1.
-type place struct{ line, column int }
+type place struct{ line, column int32 }
 
 func (d *Document) place(path string) place {
 	if n, _ := d.find(path); n != nil {
@@ -145,12 +141,12 @@ func (d *Document) record(f Fault) {
 
 // refuse records a fault of the text.
 func (d *Document) refuse(at place, problem, remedy string) {
-	d.record(Fault{File: d.file, Line: at.line, Column: at.column, Problem: problem, Remedy: remedy})
+	d.record(Fault{File: d.file, Line: int(at.line), Column: int(at.column), Problem: problem, Remedy: remedy})
 }
 
 // fault records what is wrong with the value at a path, which thereby is not sound.
 func (d *Document) fault(at place, path, problem, remedy string) {
-	d.record(Fault{File: d.file, Line: at.line, Column: at.column, Path: path, Problem: problem, Remedy: remedy})
+	d.record(Fault{File: d.file, Line: int(at.line), Column: int(at.column), Path: path, Problem: problem, Remedy: remedy})
 	d.spoil(path)
 }
 

@@ -1,84 +1,95 @@
 package strictyaml
 
 import (
-	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxRefused bounds how many refused tokens are read over to find the faults behind them. Anchors and tags may follow
-// each other, and the parser recurses for each.
+// maxRefused bounds how many refused tokens are read over to find the faults behind them.
 const maxRefused = 100
 
-// gate stands between the lexer and the parser. It refuses what is never needed, what the two let pass although YAML does
-// not, and what would lead the parser too deep.
+// lexeme is a token that passed the gate.
+type lexeme struct {
+	token.Type
+	// value is a text's content.
+	value string
+	// at is where it begins, ends the line in which it ends.
+	at   place
+	ends int32
+}
+
+// gate stands between the lexer and the builder. It refuses what is never needed, and what the lexer lets pass although
+// YAML does not.
 type gate struct {
-	doc   *Document
-	shape shape
-	// prev is the token before, comments left out.
-	prev *token.Token
-	// header says that prev announces a block of text, block that prev is one.
+	doc *Document
+	// rest is the part of the text in which no token has been found yet, at where it begins.
+	rest string
+	at   place
+	// flow is how many brackets are open.
+	flow int
+	// passed are the lexemes that passed, comments left out.
+	passed []lexeme
+	// header says that the last one announces a block of text, block that it is one.
 	header, block bool
 }
 
 // refusal is why a token is not let through.
 type refusal struct {
 	problem, remedy string
-	// mild says that the parser may see the token all the same, so that the faults behind it are found too; last, that what
-	// is behind it is not worth looking at.
+	// mild says that the builder reads over the token, so that the faults behind it are found too; last, that what is
+	// behind it is not worth looking at.
 	mild, last bool
 }
 
-// pass returns the tokens of the first document without its comments, and whether they can be parsed.
-func (g *gate) pass(tokens token.Tokens) (token.Tokens, bool) {
-	var passed token.Tokens
+// pass lets the tokens of the first document through, without its comments. It says whether they may be built upon.
+func (g *gate) pass(tokens token.Tokens) bool {
 	sound, content, ended, refused := true, false, false, 0
+	g.passed = make([]lexeme, 0, len(tokens))
 	for _, tk := range tokens {
 		if tk.Type == token.InvalidType {
-			g.refuse(place{tk.Position.Line, tk.Position.Column}, syntax(tk.Error))
-			return nil, false
+			g.refuse(place{int32(tk.Position.Line), int32(tk.Position.Column)}, syntax(tk.Error))
+			return false
 		}
-		if !g.doc.align(tk) {
-			g.refuse(g.doc.locate(g.doc.cursor), meaningless)
-			return nil, false
+		l, ok := g.find(tk)
+		if !ok {
+			g.refuse(g.at, meaningless)
+			return false
 		}
-		if tk.Type == token.CommentType {
+		if l.Type == token.CommentType {
 			continue
 		}
-		ended = ended || content && tk.Type == token.DocumentHeaderType
-		if ended && tk.Type != token.DocumentEndType {
-			g.refuse(g.doc.position(tk), refusal{problem: "a second document begins", remedy: "keep one document in a file"})
-			return passed, sound
+		ended = ended || content && l.Type == token.DocumentHeaderType
+		if ended && l.Type != token.DocumentEndType {
+			g.refuse(l.at, refusal{problem: "a second document begins", remedy: "keep one document in a file"})
+			return sound
 		}
-		if tk.Type == token.DocumentEndType {
+		if l.Type == token.DocumentEndType {
 			ended = true
 			continue
 		}
-		if r := g.check(tk); r.problem != "" {
-			g.refuse(g.doc.position(tk), r)
+		if r := g.check(l, strings.TrimSpace(tk.Origin)); r.problem != "" {
+			g.refuse(l.at, r)
 			sound = sound && r.mild
 			if refused++; refused > maxRefused || r.last {
-				return nil, false
+				return false
 			}
 		}
-		g.block, g.header = g.header, tk.Type == token.LiteralType || tk.Type == token.FoldedType
-		g.prev = tk
-		content = content || tk.Type != token.DocumentHeaderType
-		passed = append(passed, tk)
+		g.block, g.header = g.header, l.Type == token.LiteralType || l.Type == token.FoldedType
+		content = content || l.Type != token.DocumentHeaderType
+		g.passed = append(g.passed, l)
 	}
-	if g.doc.skipSpace(); g.doc.cursor < len(g.doc.text) {
-		g.refuse(g.doc.locate(g.doc.cursor), meaningless)
-		return nil, false
+	if g.skipSpace(); g.rest != "" {
+		g.refuse(g.at, meaningless)
+		return false
 	}
 	if !content {
 		g.refuse(place{1, 1}, empty)
-		return nil, false
+		return false
 	}
-	return passed, sound
+	return sound
 }
 
 var (
@@ -90,15 +101,15 @@ var (
 
 func (g *gate) refuse(at place, r refusal) { g.doc.refuse(at, r.problem, r.remedy) }
 
-// check returns why the token is refused; the zero refusal if it is not.
-func (g *gate) check(tk *token.Token) refusal {
-	g.shape.add(tk, g.prev)
-	if excess := g.shape.excess(); excess != "" {
-		return refusal{problem: excess, remedy: "make it simpler", last: true}
-	}
+// check returns why a lexeme is refused; the zero refusal if it is not. source is its text as it is written.
+func (g *gate) check(l lexeme, source string) refusal {
 	const inQuotes = "put the text in quotes"
-	flow := g.shape.flow > 0
-	switch tk.Type {
+	flow := g.flow > 0
+	switch l.Type {
+	case token.MappingStartType, token.SequenceStartType:
+		g.flow++
+	case token.MappingEndType, token.SequenceEndType:
+		g.flow = max(0, g.flow-1)
 	case token.DirectiveType:
 		return refusal{problem: "a directive is not accepted", remedy: "delete the line that begins with %", last: true}
 	case token.MappingKeyType:
@@ -117,13 +128,13 @@ func (g *gate) check(tk *token.Token) refusal {
 	case token.TagType:
 		return refusal{problem: "a tag (!) is not accepted", remedy: "delete it; quote text that begins with !", mild: true}
 	case token.StringType:
-		switch first := reserved(tk.Value); {
+		switch first := reserved(l.value); {
 		case g.header:
 		case first != "":
 			return refusal{problem: "is not YAML: text may not begin with " + first, remedy: inQuotes}
-		case strings.HasSuffix(tk.Value, ":"), strings.Contains(tk.Value, ": "), flow && strings.ContainsAny(tk.Value, ",[]{}"):
+		case strings.HasSuffix(l.value, ":"), strings.Contains(l.value, ": "), flow && strings.ContainsAny(l.value, ",[]{}"):
 			return refusal{problem: "is not YAML: there is a colon or a bracket in the text", remedy: inQuotes}
-		case manyLines(tk):
+		case strings.Contains(source, "\n"):
 			return refusal{
 				problem: "text goes on in the next line",
 				remedy:  "put it in quotes or write it as a block behind >-, or check the indentation if that was not meant",
@@ -131,9 +142,9 @@ func (g *gate) check(tk *token.Token) refusal {
 		}
 	case token.LiteralType, token.FoldedType:
 		switch {
-		case !blockHeader.MatchString(strings.TrimSpace(tk.Origin)):
+		case !blockHeader.MatchString(source):
 			return refusal{
-				problem: "is not YAML: nothing may stand behind " + tk.Value[:1],
+				problem: "is not YAML: nothing may stand behind " + source[:1],
 				remedy:  "begin the text on the next line, or put it in quotes",
 			}
 		case flow:
@@ -147,25 +158,27 @@ func (g *gate) check(tk *token.Token) refusal {
 			}
 		}
 	case token.CollectEntryType:
-		if g.prev != nil && slices.Contains([]token.Type{token.SequenceStartType, token.MappingStartType, token.CollectEntryType}, g.prev.Type) {
+		switch g.last().Type {
+		case token.SequenceStartType, token.MappingStartType, token.CollectEntryType:
 			return refusal{problem: "is not YAML: nothing stands before the comma", remedy: "delete the comma"}
 		}
 	case token.MappingValueType:
-		return g.checkColon(tk)
+		return g.checkColon(l)
 	}
 	return refusal{}
 }
 
-func (g *gate) checkColon(tk *token.Token) refusal {
+func (g *gate) checkColon(colon lexeme) refusal {
+	key := g.last()
 	switch {
-	case g.prev == nil:
-	case !g.block && g.prev.Type == token.StringType && manyLines(g.prev): // refused already
-	case g.block, g.doc.position(g.prev).line != g.doc.position(tk).line:
+	case len(g.passed) == 0:
+	case !g.block && key.Type == token.StringType && key.ends > key.at.line: // refused already
+	case g.block, key.at.line != colon.at.line:
 		return refusal{
 			problem: "is not YAML: the colon stands in another line than its key", remedy: "write key: value in one line",
 		}
-	case g.prev.Type == token.DoubleQuoteType, g.prev.Type == token.SingleQuoteType:
-	case !strings.ContainsRune(" \n\t,[]{}", rune(g.doc.text[g.doc.cursor])):
+	case key.Type == token.DoubleQuoteType, key.Type == token.SingleQuoteType:
+	case !strings.ContainsRune(" \n\t,[]{}", rune(g.rest[0])):
 		return refusal{
 			problem: "is not YAML: the colon has no space behind it", remedy: "write key: value, or put text with a colon in quotes",
 		}
@@ -173,7 +186,30 @@ func (g *gate) checkColon(tk *token.Token) refusal {
 	return refusal{}
 }
 
-func manyLines(tk *token.Token) bool { return strings.Contains(strings.TrimSpace(tk.Origin), "\n") }
+// last returns the lexeme that passed last.
+func (g *gate) last() lexeme {
+	if len(g.passed) == 0 {
+		return lexeme{}
+	}
+	return g.passed[len(g.passed)-1]
+}
+
+// syntax returns the refusal for a message of the lexer.
+func syntax(message string) refusal {
+	message = strings.NewReplacer("\t", `\t`, "\n", `\n`).Replace(message)
+	r := refusal{problem: "is not YAML: " + message, remedy: "put the text in quotes"}
+	switch {
+	case strings.Contains(message, `\t`), strings.Contains(message, "tab"):
+		r.remedy = "indent with spaces, not with tabs"
+	case strings.Contains(message, "end character"):
+		r.remedy = "close the quotes"
+	case strings.Contains(message, "escape"), strings.Contains(message, "surrogate"):
+		r.remedy = `write \\ for a backslash, or use single quotes`
+	case strings.Contains(message, "header"), strings.Contains(message, "indent"):
+		r.remedy = "begin the text in the next line, further to the right than its key"
+	}
+	return r
+}
 
 var blockHeader = regexp.MustCompile(`^[|>]([1-9]?[+-]?|[+-][1-9])$`)
 
@@ -190,28 +226,50 @@ func reserved(s string) string {
 	return ""
 }
 
-// align finds the token in the text, behind the one before it, and notes its place in its Offset, which the parser does
-// not use. It says whether the token is there: the lexer drops text that it cannot make sense of, and is now and then
-// mistaken about columns.
-func (d *Document) align(tk *token.Token) bool {
-	d.skipSpace()
-	tk.Position.Offset = d.cursor
+// find finds the token in the text, behind the one before it. It says whether it is there: the lexer drops text that it
+// cannot make sense of, and is now and then mistaken about columns.
+func (g *gate) find(tk *token.Token) (lexeme, bool) {
+	if tk.Origin != "" {
+		g.skipSpace()
+	}
+	l := lexeme{Type: tk.Type, value: tk.Value, at: g.at, ends: g.at.line}
 	if tk.Type == token.DoubleQuoteType || tk.Type == token.SingleQuoteType {
-		length := quotedLength(d.text[d.cursor:])
-		d.cursor += length
-		return length > 0
+		length := quotedLength(g.rest)
+		g.advance(length)
+		l.ends = g.at.line
+		return l, length > 0
 	}
 	for _, r := range tk.Origin {
 		if space(r) {
 			continue
 		}
-		d.skipSpace()
-		if !strings.HasPrefix(d.text[d.cursor:], string(r)) {
-			return false
+		g.skipSpace()
+		if !strings.HasPrefix(g.rest, string(r)) {
+			return l, false
 		}
-		d.cursor += utf8.RuneLen(r)
+		g.advance(utf8.RuneLen(r))
+		l.ends = g.at.line
 	}
-	return true
+	return l, true
+}
+
+// advance moves the beginning of the rest on by so many bytes.
+func (g *gate) advance(n int) {
+	for _, r := range g.rest[:n] {
+		g.at.column++
+		if r == '\n' {
+			g.at = place{g.at.line + 1, 1}
+		}
+	}
+	g.rest = g.rest[n:]
+}
+
+func (g *gate) skipSpace() {
+	n := 0
+	for n < len(g.rest) && space(rune(g.rest[n])) {
+		n++
+	}
+	g.advance(n)
 }
 
 // quotedLength returns the length of the quoted text that s begins with; 0 when it begins with none.
@@ -233,67 +291,4 @@ func quotedLength(s string) int {
 	return 0
 }
 
-func (d *Document) skipSpace() {
-	for d.cursor < len(d.text) && space(rune(d.text[d.cursor])) {
-		d.cursor++
-	}
-}
-
 func space(r rune) bool { return r == ' ' || r == '\n' || r == '\t' }
-
-// shape follows how deep the parser would have to go.
-type shape struct {
-	flow   int      // open brackets
-	keys   int      // keys since the last bracket or comma, within brackets
-	blocks []column // open blocks, outermost first
-}
-
-// column is a block that is open: where its keys or dashes stand, and how many keys it has.
-type column struct{ number, keys int }
-
-// add takes the next token; prev is the one before it, which is the key when the token is a colon.
-func (s *shape) add(tk, prev *token.Token) {
-	switch tk.Type {
-	case token.MappingStartType, token.SequenceStartType:
-		s.flow++
-		s.keys = 0
-	case token.MappingEndType, token.SequenceEndType:
-		s.flow = max(0, s.flow-1)
-		s.keys = 0
-	case token.CollectEntryType:
-		s.keys = 0
-	case token.MappingValueType:
-		if s.flow > 0 {
-			s.keys++
-		} else if prev != nil {
-			s.open(prev).keys++
-		}
-	case token.SequenceEntryType:
-		if s.flow == 0 {
-			s.open(tk)
-		}
-	}
-}
-
-// excess says what is too much; it is empty if nothing is.
-func (s *shape) excess() string {
-	switch {
-	case s.flow+len(s.blocks) > MaxDepth:
-		return fmt.Sprintf("values are nested more than %d deep", MaxDepth)
-	case s.keys > MaxKeys, len(s.blocks) > 0 && s.blocks[len(s.blocks)-1].keys > MaxKeys:
-		return fmt.Sprintf("a mapping has more than %d keys", MaxKeys)
-	}
-	return ""
-}
-
-// open returns the block at the token's column, after closing those further to the right.
-func (s *shape) open(tk *token.Token) *column {
-	at := tk.Position.Column
-	for len(s.blocks) > 0 && s.blocks[len(s.blocks)-1].number > at {
-		s.blocks = s.blocks[:len(s.blocks)-1]
-	}
-	if len(s.blocks) == 0 || s.blocks[len(s.blocks)-1].number < at {
-		s.blocks = append(s.blocks, column{number: at})
-	}
-	return &s.blocks[len(s.blocks)-1]
-}

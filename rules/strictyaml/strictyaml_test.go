@@ -234,8 +234,8 @@ func TestTextAtTheEndIsWhole(t *testing.T) {
 	}
 }
 
-// TestBounds has texts that, longer still, would keep the parser busy for ever or end the process by exhausting its
-// stack, which nothing can recover from. None of them may reach it.
+// TestBounds has texts that, longer still, would keep a reader busy for ever or end the process by exhausting its stack,
+// which nothing can recover from.
 func TestBounds(t *testing.T) {
 	const many = 1 << 13
 	for _, c := range []struct{ name, text, want string }{
@@ -245,8 +245,6 @@ func TestBounds(t *testing.T) {
 		{"braces", "labels: " + strings.Repeat("{a: ", many), "nested more than"},
 		{"dashes", "tags:\n" + strings.Repeat("- ", many), "nested more than"},
 		{"indentation", staircase(many / 8), "nested more than"},
-		{"keys", numbered(strictyaml.MaxKeys + 1), "more than 5000 keys"},
-		{"keys in brackets", "tags: [" + strings.Repeat("a: b\n", many), "more than 5000 keys"},
 		{"documents", strings.Repeat("a: b\n---\n", many), "a second document begins"},
 		{"tags", "text: " + strings.Repeat("!a ", many), "a tag (!)"},
 		{"anchors", "text: " + strings.Repeat("&a ", many), "an anchor (&)"},
@@ -263,13 +261,11 @@ func TestBounds(t *testing.T) {
 				t.Fatal("accepted")
 			case !strings.Contains(err.Error(), c.want):
 				t.Errorf("not %q but %.300v", c.want, err)
-			case strings.Contains(err.Error(), "not YAML"):
-				t.Errorf("the parser saw it: %.300v", err)
 			case strings.Count(err.Error(), "\n") > 110:
 				t.Errorf("%d lines of error", strings.Count(err.Error(), "\n"))
 			}
 			if doc.Readable() && c.name != "a bomb" && c.name != "documents" {
-				t.Error("the parser saw it")
+				t.Error("read all the same")
 			}
 		})
 	}
@@ -286,11 +282,9 @@ func TestWithinBounds(t *testing.T) {
 	var flat struct {
 		Labels map[string]string `yaml:"labels"`
 	}
-	if _, err := strictyaml.Decode("f.yaml", []byte("labels:\n"+numbered(strictyaml.MaxKeys)), &flat); err != nil {
-		t.Error(err)
-	}
-	if len(flat.Labels) != strictyaml.MaxKeys {
-		t.Errorf("%d keys", len(flat.Labels))
+	const many = 20000
+	if _, err := strictyaml.Decode("f.yaml", []byte("labels:\n"+numbered(many)), &flat); err != nil || len(flat.Labels) != many {
+		t.Errorf("%d keys: %v", len(flat.Labels), err)
 	}
 	// As long as may be, and refused at once for another reason.
 	_, err := strictyaml.Decode("f.yaml", []byte("@"+strings.Repeat("x", strictyaml.MaxBytes-1)), &flat)
