@@ -20,11 +20,9 @@ func Evaluate(b Baseline, e Evidence, fleet Fleet, now time.Time) Report {
 	if e.present {
 		agency := e.agency
 		r.Agency = &agency
-		if u := j.weighTrust(); u != nil {
-			r.State, r.Unknown = StateUnknown, u
-			return r
-		}
-		r.Unknown = j.weighGrants()
+		// What cannot be judged hides nothing of what can: the findings of both stand beside the reason.
+		trust, grants := j.weighTrust(), j.weighGrants()
+		r.Unknown = cmp.Or(trust, grants)
 		r.Required = j.covered
 	}
 	for _, rule := range ruleTable {

@@ -114,16 +114,16 @@ func NewEvidence(b Baseline, o Observation) (Evidence, error) {
 	if o.StartedAt.IsZero() || o.EndedAt.Before(o.StartedAt) {
 		return Evidence{}, unknown(ReasonIncomplete, "the observation does not say when it was made")
 	}
-	found, err := o.find()
-	if err != nil {
-		return Evidence{}, err
+	found, u := o.find()
+	if u != nil {
+		return Evidence{}, u.from(o.ListRequestIDs)
 	}
 	if found == nil {
 		e.valid = true
 		return e, nil
 	}
-	if err := found.check(o.Account); err != nil {
-		return Evidence{}, err
+	if u := found.check(o.Account); u != nil {
+		return Evidence{}, u.from(o.ListRequestIDs)
 	}
 	e.agency, e.present = *found, true
 	needs := NeedsWitness(b)
@@ -132,8 +132,8 @@ func NewEvidence(b Baseline, o Observation) (Evidence, error) {
 		if err != nil {
 			return Evidence{}, err
 		}
-		if err := p.check(slices.Contains(needs, kind)); err != nil {
-			return Evidence{}, err
+		if u := p.check(slices.Contains(needs, kind)); u != nil {
+			return Evidence{}, u.from(p.RequestIDs)
 		}
 		p.Grants = slices.Clone(p.Grants)
 		slices.SortFunc(p.Grants, compareGrants)
@@ -148,7 +148,7 @@ func NewEvidence(b Baseline, o Observation) (Evidence, error) {
 }
 
 // find returns the one agency of the name, or nil when two witnesses agree that there is none.
-func (o Observation) find() (*Agency, error) {
+func (o Observation) find() (*Agency, *Unknown) {
 	var found *Agency
 	for i := range o.Listed {
 		if o.Listed[i].Name != o.AgencyName {
@@ -173,7 +173,7 @@ func (o Observation) find() (*Agency, error) {
 	return nil, nil
 }
 
-func (a Agency) check(acct Account) error {
+func (a Agency) check(acct Account) *Unknown {
 	switch {
 	case a.ID == "":
 		return unknown(ReasonIncomplete, "the agency %q came without an id", a.Name)
@@ -196,7 +196,7 @@ func (o Observation) plane(kind ScopeKind) (Plane, error) {
 	return o.Planes[i], nil
 }
 
-func (p Plane) check(needsWitness bool) error {
+func (p Plane) check(needsWitness bool) *Unknown {
 	switch p.State {
 	case PlaneRead:
 	case PlaneAbsent:
@@ -234,7 +234,7 @@ func (p Plane) check(needsWitness bool) error {
 	return p.checkWitness(needsWitness)
 }
 
-func (p Plane) checkWitness(needed bool) error {
+func (p Plane) checkWitness(needed bool) *Unknown {
 	if !p.Witnessed {
 		if needed && len(p.Grants) == 0 {
 			return unknown(ReasonIncomplete, "the plane %q is empty by one witness and the baseline fills it", p.Kind)
@@ -253,6 +253,14 @@ func (p Plane) checkWitness(needed bool) error {
 			p.Kind, len(ids), len(witness))
 	}
 	return nil
+}
+
+// from adds the id of the last answer that the reason rests on.
+func (u *Unknown) from(requestIDs []string) *Unknown {
+	if n := len(requestIDs); n > 0 {
+		u.RequestID = requestIDs[n-1]
+	}
+	return u
 }
 
 func unknown(r Reason, format string, args ...any) *Unknown {

@@ -59,6 +59,10 @@ func TestAnIncompleteObservationIsNoEvidence(t *testing.T) {
 		"a second witness sees more": {func(o *rules.Observation) {
 			*plane(o, rules.Global) = rules.Plane{Kind: rules.Global, State: rules.PlaneRead, Witnessed: true, WitnessIDs: []string{"x"}}
 		}, rules.ReasonDisagree},
+		"a second witness sees others": {func(o *rules.Observation) {
+			p := plane(o, rules.Global)
+			p.Witnessed, p.WitnessIDs = true, []string{p.Grants[0].Policy.ID, "other"}
+		}, rules.ReasonDisagree},
 		"a second witness sees less": {func(o *rules.Observation) { plane(o, rules.Global).Witnessed = true }, rules.ReasonDisagree},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,5 +133,26 @@ func TestEvidenceOfAnotherBaselineIsNotJudged(t *testing.T) {
 	r := rules.Evaluate(b, evidence(t, observation(agency(), exact()...)), fleet(), now)
 	if r.State != rules.StateUnknown || r.Unknown == nil {
 		t.Errorf("judged: %+v", r)
+	}
+}
+
+func TestAReasonNamesTheAnswerThatItRestsOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(o *rules.Observation)
+		id    string
+	}{
+		"the list": {func(o *rules.Observation) { o.Listed[0].AccountID = "d2" }, "list-2"},
+		"two":      {func(o *rules.Observation) { o.Listed = append(o.Listed, o.Listed[0]) }, "list-2"},
+		"a plane":  {func(o *rules.Observation) { o.Planes[1].Total++ }, "plane-2"},
+		"no time":  {func(o *rules.Observation) { o.StartedAt = time.Time{} }, ""},
+	} {
+		o := observation(agency(), exact()...)
+		o.ListRequestIDs = []string{"list-1", "list-2"}
+		o.Planes[1].RequestIDs = []string{"plane-1", "plane-2"}
+		c.spoil(&o)
+		_, err := rules.NewEvidence(baseline(), o)
+		if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.RequestID != c.id {
+			t.Errorf("%s: %v, want request id %q", name, err, c.id)
+		}
 	}
 }

@@ -30,6 +30,9 @@ var ruleMissing = Rule{
 
 // cohort returns the cohort that explains why the policy is missing: the agency is old enough, and it lacks nothing else.
 func (j *judgement) cohort(policy string) *Cohort {
+	if len(j.covered) < len(j.baseline.Required) {
+		return nil // of some other policy it is not known whether it is lacking
+	}
 	for _, c := range j.covered {
 		if !c.Coverage.Satisfied() && c.Policy != policy {
 			return nil

@@ -127,3 +127,15 @@ func TestNamesAreComparedToTheByte(t *testing.T) {
 		}
 	}
 }
+
+func TestNoCohortWhileAnotherPolicyCannotBeResolved(t *testing.T) {
+	before := agency()
+	before.CreatedAt = time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC)
+	f := fleet()
+	delete(f.PolicyIDs, rmsRead)
+	r := rules.Evaluate(baseline(), evidence(t, observation(before, without(without(exact(), cocSelf), rmsRead)...)), f, now)
+	check(t, r, rules.StateUnknown, want{rules.RuleMissing, rules.High, cocSelf, rules.AllResources, ""})
+	if r.Findings[0].Cohort != "" {
+		t.Errorf("the account is said to lack one policy alone: %+v", r.Findings[0])
+	}
+}

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -66,5 +67,18 @@ func TestCountTrustCountsWhatFitsByName(t *testing.T) {
 	f.CountTrust(baseline(), rules.Evidence{})
 	if len(f.TrustIDs) != 1 || f.TrustIDs[cocID] != 2 {
 		t.Errorf("counted %v", f.TrustIDs)
+	}
+}
+
+func TestATrustThatCannotBeJudgedHidesNothingElse(t *testing.T) {
+	a := agency()
+	a.Trust.Name, a.ExpiresAt = "", now.Add(-time.Hour)
+	r := rules.Evaluate(baseline(), evidence(t, observation(a, append(without(exact(), iamRead), grant("FullAccess", rules.AllResources))...)), fleet(), now)
+	check(t, r, rules.StateUnknown,
+		want{rules.RuleExpired, rules.Critical, "", "", ""},
+		want{rules.RuleExcess, rules.Critical, "FullAccess", rules.AllResources, rules.RiskCritical},
+		want{rules.RuleMissing, rules.High, iamRead, rules.Global, ""})
+	if r.Unknown.Reason != rules.ReasonIncomplete || len(r.Required) != 4 {
+		t.Errorf("report %+v", r)
 	}
 }
