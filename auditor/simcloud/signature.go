@@ -192,7 +192,7 @@ func parseAuthorization(s string) (access, signed, signature string, ok bool) {
 }
 
 // sign computes the signature that the request must have, over the headers that it says are signed. It fails when one
-// of them is not there, or when the body is not what the request says.
+// of them is not written in lower case, or when the body is not what the request says.
 func (x *call) sign(secret []byte, date, signed string) (string, bool) {
 	buf := make([]byte, 0, 1024)
 	buf = append(append(buf, x.r.Method...), '\n')
@@ -210,10 +210,10 @@ func (x *call) sign(secret []byte, date, signed string) (string, bool) {
 			buf = append(append(append(buf, "host:"...), strings.TrimSpace(x.r.Host)...), '\n')
 			continue
 		}
-		values := x.r.Header[http.CanonicalHeaderKey(name)]
-		if len(values) == 0 || name != strings.ToLower(name) {
+		if name != strings.ToLower(name) {
 			return "", false
 		}
+		values := x.r.Header[http.CanonicalHeaderKey(name)]
 		if len(values) > 1 {
 			values = slices.Sorted(slices.Values(values))
 		}

@@ -124,6 +124,8 @@ func TestSignaturesAreRefused(t *testing.T) {
 			header: map[string]string{"x-note": ""}, after: func(r *http.Request) {
 				r.Header.Del("X-Note")
 			}}, "verify aksk signature fail"},
+		"upper case": {request{method: "GET", target: domains, key: adminKey,
+			header: map[string]string{"X-Note": "a"}}, "verify aksk signature fail"},
 		"host changed": {request{method: "GET", target: domains, key: adminKey, also: []string{"host"},
 			after: func(r *http.Request) { r.Host = "elsewhere.example.com" }}, "verify aksk signature fail"},
 		"unsigned JSON": {request{method: "POST", target: "/v3.0/OS-AGENCY/agencies", body: `{}`, key: adminKey,
@@ -133,10 +135,9 @@ func TestSignaturesAreRefused(t *testing.T) {
 			header: map[string]string{"x-sdk-content-sha256": "UNSIGNED-PAYLOAD"}}, "verify aksk signature fail"},
 		"hash of another body": {request{method: "POST", target: "/v3.0/OS-AGENCY/agencies", body: `{}`, key: adminKey,
 			header: map[string]string{"x-sdk-content-sha256": hexHash([]byte("other"))}}, "verify aksk signature fail"},
-		"two hashes": {request{method: "GET", target: domains, key: adminKey,
-			header: map[string]string{"x-sdk-content-sha256": hexHash(nil)}, after: func(r *http.Request) {
-				r.Header.Add("X-Sdk-Content-Sha256", hexHash(nil))
-			}}, "verify aksk signature fail"},
+		"two hashes": {request{method: "GET", target: domains, key: adminKey, after: func(r *http.Request) {
+			r.Header["X-Sdk-Content-Sha256"] = []string{hexHash(nil), hexHash([]byte("other"))}
+		}}, "verify aksk signature fail"},
 		"another account": {request{method: "GET", target: domains, key: adminKey,
 			header: map[string]string{"x-domain-id": betaID}}, "X-Domain-Id"},
 		"a project of nobody": {request{method: "GET", target: domains, key: adminKey,
