@@ -51,6 +51,8 @@ type Run struct {
 	Program   string    `json:"program"`
 	StartedAt time.Time `json:"started_at"`
 	EndedAt   time.Time `json:"ended_at"`
+	// Restricted says that only chosen accounts were read. Then no trust was compared with that of the whole fleet.
+	Restricted bool `json:"restricted"`
 	// Complete says that no account is unknown for want of reading.
 	Complete bool `json:"complete"`
 	// Baselines are the baselines that the accounts were compared with.

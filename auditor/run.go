@@ -29,6 +29,8 @@ type Auditor struct {
 	Program string
 	// Concurrency is how many sweeps may be under way at once.
 	Concurrency int
+	// Restricted says that the inventory is of chosen accounts rather than of all.
+	Restricted bool
 	// RunTimeout bounds a whole run, AccountTimeout one sweep.
 	RunTimeout, AccountTimeout time.Duration
 }
@@ -41,12 +43,13 @@ type Auditor struct {
 func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*Run, error) {
 	run := &Run{
 		ID: newID(), Trigger: trigger, Program: a.Program, StartedAt: a.Now().UTC(), Baselines: a.Baselines,
-		Findings: []rules.Finding{},
+		Restricted: a.Restricted, Findings: []rules.Finding{},
 	}
 	log := a.Logger.With("run", run.ID)
-	ctx, cancel := context.WithTimeoutCause(ctx, a.RunTimeout, fmt.Errorf("the run's time of %s is over: %w", a.RunTimeout, context.DeadlineExceeded))
+	ctx, cancel := context.WithTimeoutCause(ctx, a.RunTimeout,
+		fmt.Errorf("the run's time of %s is over: %w", a.RunTimeout, context.DeadlineExceeded))
 	defer cancel()
-	if err := a.Observer.Verify(ctx); err != nil {
+	if err := guard(log, "check of the program's own identity", func() error { return a.Observer.Verify(ctx) }); err != nil {
 		// Every account entered through that identity says so itself; those with keys of their own are still read.
 		log.Warn("the program's own identity was not confirmed", "err", err)
 	}
@@ -103,41 +106,50 @@ func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rule
 	return jobs
 }
 
+// guard runs one part of a run. A panic of it is its error, a *rules.Unknown: a bug in this program may cost one part,
+// never the rest.
+func guard(log *slog.Logger, doing string, do func() error) (err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		// The value of a panic may hold anything, a credential too; its type and the stack's functions do not.
+		log.Error("panic", "while", doing, "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		err = &rules.Unknown{
+			Reason: rules.ReasonPanic, Detail: "a bug in this program ended the " + doing,
+			Remedy: "report it with the log's stack; the other accounts are not affected",
+		}
+	}()
+	return do()
+}
+
 // sweep observes one account. Nothing that happens in it, a panic included, leaves it but as its outcome.
 func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
 	log = log.With("account", j.account.Name, "account_id", j.account.ID, "agency", j.baseline.Agency)
-	j.sweep.StartedAt = a.Now().UTC()
-	defer func() {
-		if p := recover(); p != nil {
-			// The value of a panic may hold anything, a credential too; its type and the stack's functions do not.
-			log.Error("panic while reading an account", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			j.evidence, j.why = rules.Evidence{}, &rules.Unknown{
-				Reason: rules.ReasonPanic, Detail: "a bug in this program ended the reading",
-				Remedy: "report it with the log's stack; the other accounts are not affected",
-			}
-		}
-		j.sweep.EndedAt = a.Now().UTC()
-		if j.why != nil {
-			log.Warn("account not read", "reason", j.why.Reason, "detail", j.why.Detail, "request_id", j.why.RequestID)
-		}
-	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, a.AccountTimeout, fmt.Errorf("the account's time of %s is over: %w", a.AccountTimeout, context.DeadlineExceeded))
+	ctx, cancel := context.WithTimeoutCause(ctx, a.AccountTimeout,
+		fmt.Errorf("the account's time of %s is over: %w", a.AccountTimeout, context.DeadlineExceeded))
 	defer cancel()
-	if ctx.Err() != nil {
-		j.why = &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "not read: " + context.Cause(ctx).Error()}
-		return
-	}
-	evidence, trail, err := a.Observer.Observe(ctx, j.account, *j.baseline)
-	j.sweep.Trail = trail
+	j.sweep.StartedAt = a.Now().UTC()
+	err := guard(log, "reading", func() error {
+		if ctx.Err() != nil {
+			return &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "not read: " + context.Cause(ctx).Error()}
+		}
+		evidence, trail, err := a.Observer.Observe(ctx, j.account, *j.baseline)
+		j.sweep.Trail = trail
+		if err == nil && evidence.Account().ID != j.account.ID {
+			err = fmt.Errorf("the evidence is of account %q", evidence.Account().ID)
+		}
+		if err == nil {
+			j.evidence = evidence
+		}
+		return err
+	})
+	j.sweep.EndedAt = a.Now().UTC()
 	if err != nil {
 		j.why = whyUnknown(err)
-		return
+		log.Warn("account not read", "reason", j.why.Reason, "detail", j.why.Detail, "request_id", j.why.RequestID)
 	}
-	if evidence.Account().ID != j.account.ID {
-		j.why = &rules.Unknown{Reason: rules.ReasonRejected, Detail: fmt.Sprintf("the evidence is of account %q", evidence.Account().ID)}
-		return
-	}
-	j.evidence = evidence
 }
 
 func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []job) {
@@ -147,11 +159,13 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 	for i := range a.Baselines {
 		b := &a.Baselines[i]
 		fleet := &rules.Fleet{}
-		ids, err := a.Observer.PolicyIDs(ctx, policyNames(b))
+		err := guard(log, "reading of the catalogue", func() (err error) {
+			fleet.PolicyIDs, err = a.Observer.PolicyIDs(ctx, policyNames(b))
+			return err
+		})
 		if err != nil {
+			fleet.PolicyIDs = nil
 			log.Warn("catalogue of policies not read", "baseline", b.Name, "err", err)
-		} else {
-			fleet.PolicyIDs = ids
 		}
 		fleets[b] = fleet
 		run.Findings = append(run.Findings, rules.Unresolvable(*b, *fleet)...)
@@ -166,12 +180,19 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 	run.Sweeps = make([]Sweep, 0, len(jobs))
 	for i := range jobs {
 		j := &jobs[i]
+		if j.why == nil {
+			err := guard(log.With("account", j.account.Name, "account_id", j.account.ID), "judging", func() error {
+				j.sweep.Report = rules.Evaluate(*j.baseline, j.evidence, *fleets[j.baseline], now)
+				j.sweep.Planes = j.evidence.Planes()
+				j.sweep.RequestIDs = j.evidence.RequestIDs()
+				return nil
+			})
+			if err != nil {
+				j.why = whyUnknown(err)
+			}
+		}
 		if j.why != nil {
 			j.sweep.Report = rules.Undecided(*j.baseline, j.account, j.why)
-		} else {
-			j.sweep.Report = rules.Evaluate(*j.baseline, j.evidence, *fleets[j.baseline], now)
-			j.sweep.Planes = j.evidence.Planes()
-			j.sweep.RequestIDs = j.evidence.RequestIDs()
 		}
 		run.States[j.sweep.Report.State]++
 		if u := j.sweep.Report.Unknown; u != nil && u.Reason != rules.ReasonUnresolvable {
@@ -192,8 +213,12 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 // Drifted says whether an account is drifted.
 func (r *Run) Drifted() bool { return r.States[rules.StateDrifted] > 0 }
 
-// Whole says whether every account could be judged. A run that is not whole answers only in part.
-func (r *Run) Whole() bool { return r.States[rules.StateUnknown] == 0 }
+// Whole says whether every account could be judged, by baselines that can be. A run that is not whole answers only in
+// part.
+func (r *Run) Whole() bool {
+	return r.States[rules.StateUnknown] == 0 &&
+		!slices.ContainsFunc(r.Findings, func(f rules.Finding) bool { return f.Severity.Drift() })
+}
 
 func policyNames(b *rules.Baseline) []string {
 	var names []string

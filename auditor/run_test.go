@@ -254,3 +254,56 @@ type unresolving struct{ observer }
 func (unresolving) PolicyIDs(context.Context, []string) (map[string][]string, error) {
 	return map[string][]string{}, nil
 }
+
+// panicking is an observer with a bug in one place.
+type panicking struct {
+	observer
+	verify, catalogue bool
+}
+
+func (p panicking) Verify(context.Context) error {
+	if p.verify {
+		panic("the secret is SK-CANARY")
+	}
+	return nil
+}
+
+func (p panicking) PolicyIDs(ctx context.Context, names []string) (map[string][]string, error) {
+	if p.catalogue {
+		panic("the secret is SK-CANARY")
+	}
+	return p.observer.PolicyIDs(ctx, names)
+}
+
+func TestAPanicOutsideOfAnAccountCostsNoAccount(t *testing.T) {
+	for name, o := range map[string]panicking{"identity": {verify: true}, "catalogue": {catalogue: true}} {
+		var log bytes.Buffer
+		a := newAuditor(observer{}, accounts("a"), &log)
+		o.observe = func(_ context.Context, acct rules.Account) (rules.Evidence, error) {
+			return evidenceOf(t, acct, cocID, true), nil
+		}
+		a.Observer = o
+		run, err := a.Run(t.Context(), "test", nil)
+		if err != nil || fmt.Sprint(states(run)) != "map[a:compliant]" {
+			t.Errorf("%s: run %v, err %v", name, run, err)
+		}
+		if strings.Contains(log.String(), "CANARY") || !strings.Contains(log.String(), "panic_type=string") {
+			t.Errorf("%s: log\n%s", name, log.String())
+		}
+	}
+}
+
+func TestARunThatNoBaselineCouldJudgeIsNotWhole(t *testing.T) {
+	var log bytes.Buffer
+	a := newAuditor(observer{}, accounts("a"), &log)
+	a.Observer = unresolving{observer{observe: func(_ context.Context, acct rules.Account) (rules.Evidence, error) {
+		o := rules.Observation{
+			Account: acct, AgencyName: "A", StartedAt: time.Unix(1, 0), EndedAt: time.Unix(2, 0), UnfilteredAsked: true,
+		}
+		return rules.NewEvidence(testBaseline(), o)
+	}}}
+	run, err := a.Run(t.Context(), "test", nil)
+	if err != nil || fmt.Sprint(states(run)) != "map[a:not_enabled]" || run.Whole() || run.Drifted() {
+		t.Errorf("run %+v, err %v", run, err)
+	}
+}

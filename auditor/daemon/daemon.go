@@ -66,6 +66,7 @@ func (d *Daemon) Once(ctx context.Context, trigger string, accounts []string) (*
 	a := &auditor.Auditor{
 		Inventory: inventory, Observer: d.cloud, Baselines: d.options.Config.LoadedBaselines(), Logger: d.options.Logger,
 		Now: d.options.Now, Program: d.options.Version, Concurrency: limits.Concurrency,
+		Restricted: len(accounts) > 0,
 		RunTimeout: limits.RunTimeout, AccountTimeout: limits.AccountTimeout,
 	}
 	return a.Run(ctx, trigger, d.options.Progress)
