@@ -19,7 +19,7 @@ func Explain(w io.Writer, run *auditor.Run, sweep *auditor.Sweep, o Options) err
 	b := baselineOf(run, sweep.Report.Baseline)
 	p.verdict(sweep)
 	p.unknown(&sweep.Report)
-	p.agency(b, &sweep.Report)
+	p.agency(b, &sweep.Report, run.Restricted)
 	p.coverage(b, &sweep.Report)
 	for i, f := range sweep.Report.Findings {
 		p.finding(b, &sweep.Report, i, f)
@@ -136,7 +136,7 @@ func reasonWords(r rules.Reason) string {
 	return "not one of the known reasons"
 }
 
-func (p *page) agency(b rules.Baseline, r *rules.Report) {
+func (p *page) agency(b rules.Baseline, r *rules.Report, restricted bool) {
 	a := r.Agency
 	if a == nil {
 		return
@@ -146,7 +146,7 @@ func (p *page) agency(b rules.Baseline, r *rules.Report) {
 	p.say("  id       ", Escape(a.ID))
 	trusted := cmp.Or(Escape(a.Trust.Name), "an account that the cloud did not name")
 	p.say("  trusts   ", fmt.Sprintf("%s (id %s); the baseline asks for %s", trusted, Escape(a.Trust.ID), trustWords(b.Trust)))
-	if b.Trust.ID == "" && p.o.Restricted {
+	if b.Trust.ID == "" && restricted {
 		p.say("           ", notCompared)
 	}
 	created, expires := "the cloud's text for it could not be read", "never"

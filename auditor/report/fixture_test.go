@@ -185,8 +185,10 @@ func (f fixture) observation() rules.Observation {
 
 // cloud is what the auditor reads instead of a cloud.
 type cloud struct {
-	fixtures []fixture
-	lacks    string // a policy that the catalogue does not have
+	// restricted says that the fixtures are chosen accounts.
+	restricted bool
+	fixtures   []fixture
+	lacks      string // a policy that the catalogue does not have
 }
 
 func (c cloud) Accounts(context.Context) ([]rules.Account, error) {
@@ -226,7 +228,7 @@ func runOf(t testing.TB, c cloud, baselines ...rules.Baseline) *auditor.Run {
 	}
 	a := auditor.Auditor{
 		Inventory: c, Observer: c, Baselines: baselines, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return now },
-		Program: "v1.2.3", Concurrency: 2, RunTimeout: time.Hour, AccountTimeout: time.Hour,
+		Program: "v1.2.3", Concurrency: 2, RunTimeout: time.Hour, AccountTimeout: time.Hour, Restricted: c.restricted,
 	}
 	run, err := a.Run(t.Context(), "audit", nil)
 	if err != nil {

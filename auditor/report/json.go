@@ -22,15 +22,17 @@ const Schema = "agencyaudit.report/v1"
 // change without the other. Every field is always there: null where it does not apply, [] where there is nothing.
 
 type runForm struct {
-	ID        string                 `json:"id"`
-	Trigger   string                 `json:"trigger"`
-	Program   programForm            `json:"program"`
-	StartedAt string                 `json:"started_at"`
-	EndedAt   string                 `json:"ended_at"`
-	Complete  bool                   `json:"complete"`
-	States    map[rules.State]int    `json:"states"`
-	Reasons   map[rules.Reason]int   `json:"unknown_reasons"`
-	Worst     map[rules.Severity]int `json:"findings_by_severity"`
+	ID        string      `json:"id"`
+	Trigger   string      `json:"trigger"`
+	Program   programForm `json:"program"`
+	StartedAt string      `json:"started_at"`
+	EndedAt   string      `json:"ended_at"`
+	// Restricted says that only chosen accounts were read.
+	Restricted bool                   `json:"restricted"`
+	Complete   bool                   `json:"complete"`
+	States     map[rules.State]int    `json:"states"`
+	Reasons    map[rules.Reason]int   `json:"unknown_reasons"`
+	Worst      map[rules.Severity]int `json:"findings_by_severity"`
 }
 
 type programForm struct {
@@ -273,7 +275,7 @@ func visible(b []byte) []byte {
 func formRun(run *auditor.Run) runForm {
 	form := runForm{
 		ID: run.ID, Trigger: run.Trigger, Program: programForm{"agencyaudit", run.Program},
-		StartedAt: stamp(run.StartedAt), EndedAt: stamp(run.EndedAt), Complete: run.Complete,
+		StartedAt: stamp(run.StartedAt), EndedAt: stamp(run.EndedAt), Restricted: run.Restricted, Complete: run.Complete,
 		States: map[rules.State]int{}, Reasons: map[rules.Reason]int{},
 		Worst: map[rules.Severity]int{rules.Critical: 0, rules.High: 0, rules.Warning: 0, rules.Info: 0},
 	}

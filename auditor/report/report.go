@@ -32,9 +32,6 @@ type Options struct {
 	Verbose bool
 	// Explain is the command that explains an account when the account is added to it. Empty is "agencyaudit explain".
 	Explain string
-	// Restricted says that the run was of chosen accounts rather than of all: then no account's trust was compared with
-	// that of the rest of the fleet, and the text says so.
-	Restricted bool
 }
 
 func (o Options) width() int { return max(cmp.Or(o.Width, DefaultWidth), minWidth) }

@@ -371,7 +371,7 @@ func (p *page) closing(run *auditor.Run) {
 			}
 		}
 	}
-	if p.o.Restricted {
+	if run.Restricted {
 		p.say("", notCompared)
 	}
 	switch {
@@ -380,7 +380,9 @@ func (p *page) closing(run *auditor.Run) {
 	case next != nil:
 		p.say("", "What this means for an account, and how to put it right by hand, step by step:")
 		p.say("  ", cmp.Or(p.o.Explain, "agencyaudit explain")+" "+argument(next.Account))
-	case p.o.Restricted:
+	case !run.Whole():
+		p.say("", "Not every baseline can be judged on this site: the answer above is not whole.")
+	case run.Restricted:
 		p.say("", "The chosen accounts were read, and none has drifted.")
 	default:
 		p.say("", "Every account was read, and none has drifted.")

@@ -42,13 +42,13 @@ over 1), 3 the command line or the configuration is wrong, and nothing was read.
 			if err != nil {
 				return err
 			}
+			defer out.discard()
 			run, err := a.once(cmd.Context(), cfg, "audit", accounts)
 			if err != nil {
-				out.discard()
 				return err
 			}
 			o := a.layout()
-			o.Verbose, o.Restricted, o.Explain = verbose, len(accounts) > 0, a.explainWith()
+			o.Verbose, o.Explain = verbose, a.explainWith()
 			if file != "" {
 				o.Color, o.Width = false, report.DefaultWidth
 			}
@@ -106,7 +106,6 @@ Exit codes: 0 not drifted, 1 drifted, 2 it could not be judged, 3 bad usage or c
 // explain writes everything about the accounts of a run of chosen ones.
 func (a *app) explain(run *auditor.Run, format string) error {
 	o := a.layout()
-	o.Restricted = true
 	out := result{to: a.out}
 	if err := out.write(func(w io.Writer) error {
 		if format == "json" {

@@ -100,7 +100,7 @@ func (r *result) write(render func(io.Writer) error) error {
 	return nil
 }
 
-// discard gives an unwritten result up.
+// discard gives a result up that was not written; one that was stays.
 func (r *result) discard() {
 	if r.file != nil {
 		r.file.discard()
