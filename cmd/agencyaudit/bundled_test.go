@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"testing"
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/report"
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
 )
 
@@ -44,6 +48,20 @@ func readExpectations(t *testing.T) []expectation {
 	return file.Accounts
 }
 
+// whatIsShown is everything that the commands say in text about a run.
+func whatIsShown(t *testing.T, run *auditor.Run) string {
+	t.Helper()
+	var b bytes.Buffer
+	err := report.Table(&b, run, report.Options{Verbose: true})
+	for i := range run.Sweeps {
+		err = errors.Join(err, report.Explain(&b, run, &run.Sweeps[i], report.Options{}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 // TestBundledOrganizationIsJudgedAsWrittenByHand audits the bundled organization over HTTP with the configuration that the
 // program brings along, and compares all of the outcome with the expectations beside the organization.
 func TestBundledOrganizationIsJudgedAsWrittenByHand(t *testing.T) {
@@ -55,6 +73,9 @@ func TestBundledOrganizationIsJudgedAsWrittenByHand(t *testing.T) {
 	}
 	run := once(t, newDaemon(t, parse(t, text, mustIdentity(t, org).lookupEnv)))
 	noWrites(t, cloud)
+	if line, n := longest(whatIsShown(t, run)); n > report.DefaultWidth {
+		t.Errorf("a line of %d columns: %s", n, line)
+	}
 
 	want := map[string]expectation{}
 	for _, e := range readExpectations(t) {

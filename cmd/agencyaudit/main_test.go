@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -142,13 +143,21 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// widest wants no line of a file to have more than so many characters: widest 100 stdout.
+// widest wants the longest line of a file to have at most so many characters: widest 100 stdout.
 func widest(ts *testscript.TestScript, neg bool, args []string) {
 	most, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	for line := range strings.SplitSeq(ts.ReadFile(args[1]), "\n") {
-		if n := len([]rune(line)); (n > most) != neg && n > most {
-			ts.Fatalf("a line of %d characters: %s", n, line)
+	if line, n := longest(ts.ReadFile(args[1])); (n > most) != neg {
+		ts.Fatalf("the longest line has %d characters: %s", n, line)
+	}
+}
+
+// longest returns the longest line of a text and its number of characters.
+func longest(text string) (line string, n int) {
+	for l := range strings.SplitSeq(text, "\n") {
+		if c := utf8.RuneCountInString(l); c > n {
+			line, n = l, c
 		}
 	}
+	return line, n
 }

@@ -281,6 +281,20 @@ func TestTheDemoShowsDriftAndRepairAndEndsInOrder(t *testing.T) {
 	}
 }
 
+// An interrupt in the middle of a run leaves accounts unread. The demo must not show them as if the cloud had changed.
+func TestAnInterruptedDemoShowsNoRunThatIsNotWhole(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	errs := &until{text: `"msg":"run started"`, n: 3, done: cancel}
+	var out bytes.Buffer
+	code := run(ctx, []string{"demo", "--every", "10ms", "--log-level", "info"}, console{
+		in: strings.NewReader(""), out: &out, err: errs, lookupEnv: func(string) (string, bool) { return "", false },
+	})
+	if code != exitOK || strings.Contains(out.String(), "timeout") || strings.Count(out.String(), "\n  now ") != 1 {
+		t.Errorf("exit code %d, output:\n%s", code, out.String())
+	}
+}
+
 // Whatever a drill does, its repairs undo: the cloud is in the end as it was in the beginning.
 func TestADrillUndoesWhatItDid(t *testing.T) {
 	state := func(c *simcloud.Cloud) string {
@@ -449,6 +463,31 @@ func TestAnUnfinishedFileLeavesTheOldOne(t *testing.T) {
 	}
 	if err := r.write(func(io.Writer) error { return nil }); err == nil || len(names()) != 2 {
 		t.Errorf("error %v, the folder holds %v", err, names())
+	}
+}
+
+func TestASimulatedOrganizationIsAuditedByWhoMayEnterItsAccounts(t *testing.T) {
+	key := func(access string) []simcloud.Key { return []simcloud.Key{{Access: access, Secret: "made-up"}} }
+	reader := simcloud.Account{ID: "1", Name: "one", Users: []simcloud.User{{Name: "nobody"}, {Name: "reader", Keys: key("READER")}}}
+	operator := simcloud.Account{ID: "2", Name: "two", Users: []simcloud.User{{Keys: key("OPERATOR"), Policies: []string{"Agent Operator"}}}}
+	for name, c := range map[string]struct {
+		accounts []simcloud.Account
+		want     string
+	}{
+		"an operator goes before a reader": {[]simcloud.Account{reader, operator}, "OPERATOR"},
+		"a reader is better than nobody":   {[]simcloud.Account{reader}, "READER"},
+		"nobody":                           {[]simcloud.Account{{ID: "3"}}, ""},
+	} {
+		id, err := identityOf(&simcloud.Organization{Accounts: c.accounts})
+		if id.key.Access != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s: key %q, error %v", name, id.key.Access, err)
+		}
+	}
+	entered := simcloud.Account{Agencies: []simcloud.Agency{
+		{Name: "theirs", Trust: simcloud.Trust{ID: "9"}}, {Name: "ours", Trust: simcloud.Trust{ID: operator.ID}},
+	}}
+	if got := agencyFor(entered, operator); got != "ours" {
+		t.Errorf("the account is entered by the agency %q", got)
 	}
 }
 
