@@ -29,6 +29,9 @@ type expectedFinding struct {
 	Scope    string `yaml:"scope"`
 	Risk     string `yaml:"risk"`
 	Cohort   string `yaml:"cohort"`
+	// In and Places are for the auditor's tests.
+	In     []string `yaml:"in"`
+	Places int      `yaml:"places"`
 }
 
 func decodeFile(t *testing.T, file string, v any) {

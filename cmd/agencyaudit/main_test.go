@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -31,10 +33,13 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TERM", "xterm")
-			return nil
+			expected, err := filepath.Abs(expectedFile)
+			e.Setenv("EXPECTED", expected)
+			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "simulate": simulate, "control": control, "mode": mode, "widest": widest,
+			"asexpected": asExpected, "requests": requestsOf,
 		},
 	})
 }
@@ -131,6 +136,57 @@ func control(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if args[0] == http.MethodGet {
 		ts.Check(os.WriteFile(ts.MkAbs(args[2]), answer, 0o600))
+	}
+}
+
+// asExpected wants a JSON report of the bundled organization to say exactly what is written in its expectations:
+// asexpected FILE.
+func asExpected(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := readExpectations(ts.Getenv("EXPECTED"))
+	ts.Check(err)
+	found, err := differences([]byte(ts.ReadFile(args[0])), want)
+	ts.Check(err)
+	if (len(found) == 0) == neg {
+		ts.Fatalf("%d differences\n%s", len(found), strings.Join(found, "\n"))
+	}
+}
+
+// requestsOf wants the counters of the simulator to show exactly the six steady requests, all granted, for each of that
+// many accounts, and nothing beside them but what all accounts share or are entered by: requests FILE ACCOUNTS.
+func requestsOf(ts *testscript.TestScript, _ bool, args []string) {
+	accounts, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var counters []struct {
+		Account   string      `json:"account"`
+		Operation string      `json:"operation"`
+		OK        int         `json:"ok"`
+		Refused   map[int]int `json:"refused"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &counters))
+	steady := map[string]int{"ListAgencies": 1, "ShowDomainRoleAssignments": 4, "ListAttachedAgencyPoliciesV5": 1}
+	seen := map[string]int{}
+	for _, c := range counters {
+		want, ok := steady[c.Operation]
+		switch {
+		case len(c.Refused) > 0:
+			ts.Fatalf("%s in %s was refused: %v", c.Operation, c.Account, c.Refused)
+		case ok && c.OK != want:
+			ts.Fatalf("%s in %s was sent %d times, want %d", c.Operation, c.Account, c.OK, want)
+		case ok:
+			seen[c.Account] += c.OK
+		case c.Operation == "KeystoneListPermissions", c.Operation == "KeystoneListAuthDomains",
+			c.Operation == "CreateTemporaryAccessKeyByAgency":
+		default:
+			ts.Fatalf("%s was sent in %s", c.Operation, c.Account)
+		}
+	}
+	if len(seen) != accounts {
+		ts.Fatalf("%d accounts were read, want %d", len(seen), accounts)
+	}
+	for account, n := range seen {
+		if n != 6 {
+			ts.Fatalf("%s took %d requests", account, n)
+		}
 	}
 }
 

@@ -28,8 +28,9 @@ var tableOne = []struct{ policy, scope string }{
 // place is one policy at one kind of scope.
 type place struct{ policyID, scope string }
 
-// prediction is what the oracle says of one account. A finding is written as rule, subject and scope; the subject is the
-// policy's id, or its name where the finding is about a policy that is not there.
+// prediction is what the oracle says of one account. A finding is written as rule, subject, scope and the ids of the
+// projects in which its grants sit; the subject is the policy's id, or its name where the finding is about a policy that
+// is not there.
 type prediction struct {
 	state    string
 	coverage map[string]string
@@ -81,7 +82,9 @@ func newOracle(catalogue []simcloud.Policy, org *simcloud.Organization, now time
 
 func (o *oracle) predict(acct simcloud.Account, required bool) prediction {
 	p := prediction{coverage: map[string]string{}}
-	say := func(rule, subject, scope string) { p.findings = append(p.findings, rule+" "+subject+" "+scope) }
+	say := func(rule, subject, scope string, in ...string) {
+		p.findings = append(p.findings, finding(rule, subject, scope, in))
+	}
 	bad := 0 // findings that make an account drifted
 
 	var agency *simcloud.Agency
@@ -92,7 +95,7 @@ func (o *oracle) predict(acct simcloud.Account, required bool) prediction {
 	}
 	if agency == nil {
 		if required {
-			return prediction{state: "drifted", coverage: p.coverage, findings: []string{"agency/absent  "}}
+			return prediction{state: "drifted", coverage: p.coverage, findings: []string{finding("agency/absent", "", "", nil)}}
 		}
 		return prediction{state: "not_enabled", coverage: p.coverage}
 	}
@@ -113,27 +116,28 @@ func (o *oracle) predict(acct simcloud.Account, required bool) prediction {
 		}
 	}
 
-	held := map[place]bool{}
+	held := map[place][]string{} // to the projects, none for the scopes that have none
 	for _, g := range agency.Grants {
-		held[place{g.PolicyID, g.Scope}] = true
+		pl := place{g.PolicyID, g.Scope}
+		held[pl] = append(held[pl], inside(acct, g)...)
 	}
-	take := func(ids []string, scope string) []string {
-		var out []string
+	take := func(ids []string, scope string) (out []string, in map[string][]string) {
+		in = map[string][]string{}
 		for _, id := range ids {
-			if held[place{id, scope}] {
-				out = append(out, id)
+			if projects, ok := held[place{id, scope}]; ok {
+				out, in[id] = append(out, id), projects
 				delete(held, place{id, scope})
 			}
 		}
 		slices.Sort(out)
-		return out
+		return out, in
 	}
 	lacks := map[string]bool{}
 	for _, need := range tableOne {
 		ids := o.named[need.policy]
-		exact := take(ids, need.scope)
+		exact, _ := take(ids, need.scope)
 		if need.scope == "global" {
-			wider := take(ids, "all_resources")
+			wider, _ := take(ids, "all_resources")
 			for _, id := range wider {
 				say("grant/wider", id, "all_resources")
 			}
@@ -150,11 +154,14 @@ func (o *oracle) predict(acct simcloud.Account, required bool) prediction {
 			}
 		} else {
 			parts := 0
+			var partsIn []string
 			for _, scope := range []string{"global", "project", "enterprise_project"} {
-				for _, id := range take(ids, scope) {
+				taken, in := take(ids, scope)
+				for _, id := range taken {
 					parts++
+					partsIn = append(partsIn, in[id]...)
 					if len(exact) > 0 {
-						say("grant/redundant", id, scope)
+						say("grant/redundant", id, scope, in[id]...)
 					}
 				}
 			}
@@ -163,7 +170,7 @@ func (o *oracle) predict(acct simcloud.Account, required bool) prediction {
 				p.coverage[need.policy] = "exact"
 			case parts > 0:
 				p.coverage[need.policy] = "narrower"
-				say("grant/narrower", need.policy, need.scope)
+				say("grant/narrower", need.policy, need.scope, partsIn...)
 				lacks[need.policy] = true
 				bad++
 			default:
@@ -193,14 +200,14 @@ func (o *oracle) predict(acct simcloud.Account, required bool) prediction {
 		if ids := o.identity[written]; id == written && len(ids) > 0 {
 			id = ids[0]
 		}
-		held[place{id, "identity"}] = true
+		held[place{id, "identity"}] = nil
 	}
-	for pl := range held {
+	for pl, in := range held {
 		rule := "grant/excess"
 		if _, wanted := p.coverage[own[pl.policyID]]; wanted {
 			rule = "policy/impostor"
 		}
-		say(rule, pl.policyID, pl.scope)
+		say(rule, pl.policyID, pl.scope, in...)
 		bad++
 	}
 	// The open beta explains the fourth policy, when nothing else is lacking.
@@ -216,6 +223,25 @@ func (o *oracle) predict(acct simcloud.Account, required bool) prediction {
 	return p
 }
 
+// finding writes one down.
+func finding(rule, subject, scope string, in []string) string {
+	in = slices.Sorted(slices.Values(in))
+	return fmt.Sprintf("%s %s in %q at %s", rule, subject, in, scope)
+}
+
+// inside is the id of the project or enterprise project that a grant names, if its scope has one.
+func inside(acct simcloud.Account, g simcloud.Grant) []string {
+	if g.Scope != "project" && g.Scope != "enterprise_project" {
+		return nil
+	}
+	for _, p := range append(slices.Clone(acct.Projects), acct.EnterpriseProjects...) {
+		if p.Name == g.In {
+			return []string{p.ID}
+		}
+	}
+	return []string{g.In}
+}
+
 // judged is what the auditor said, in the oracle's words.
 func judged(r rules.Report) prediction {
 	p := prediction{state: string(r.State), coverage: map[string]string{}}
@@ -223,9 +249,15 @@ func judged(r rules.Report) prediction {
 		p.coverage[c.Policy] = string(c.Coverage)
 	}
 	for _, f := range r.Findings {
-		p.findings = append(p.findings, f.Rule+" "+cmp.Or(f.PolicyID, f.Policy)+" "+string(f.Scope))
+		var in []string
+		for _, g := range f.Grants {
+			if g.Scope.ID != "" {
+				in = append(in, g.Scope.ID)
+			}
+		}
+		p.findings = append(p.findings, finding(f.Rule, cmp.Or(f.PolicyID, f.Policy), string(f.Scope), in))
 		if f.Cohort != "" {
-			p.findings = append(p.findings, "cohort "+f.Policy+" "+string(f.Scope))
+			p.findings = append(p.findings, finding("cohort", f.Policy, string(f.Scope), nil))
 		}
 	}
 	slices.Sort(p.findings)
@@ -325,6 +357,15 @@ func TestTheOracleWouldDisagree(t *testing.T) {
 	lies := map[string]func(*simcloud.Agency){
 		"one plane left out": func(a *simcloud.Agency) {
 			a.Grants = slices.DeleteFunc(slices.Clone(a.Grants), func(g simcloud.Grant) bool { return g.Scope == "enterprise_project" })
+		},
+		"one of several projects left out": func(a *simcloud.Agency) {
+			n := 0
+			a.Grants = slices.DeleteFunc(slices.Clone(a.Grants), func(g simcloud.Grant) bool {
+				if g.Scope == "project" {
+					n++
+				}
+				return n == 2
+			})
 		},
 		"v5 left out":     func(a *simcloud.Agency) { a.Attached = nil },
 		"trust believed":  func(a *simcloud.Agency) { a.Trust = simcloud.Trust{ID: o.rest, Name: "op_svc_coc"} },

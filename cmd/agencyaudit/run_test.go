@@ -313,7 +313,7 @@ func TestADrillUndoesWhatItDid(t *testing.T) {
 		return string(b)
 	}
 	compliant := &auditor.Run{}
-	for _, e := range readExpectations(t) {
+	for _, e := range mustReadExpectations(t) {
 		compliant.Sweeps = append(compliant.Sweeps, auditor.Sweep{Report: rules.Report{State: rules.State(e.State)}})
 	}
 	start := func(seed uint64) (*simcloud.Cloud, *drill) {
