@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"flag"
@@ -18,6 +19,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -490,6 +492,41 @@ func TestKeysInPlaceOfNamesAreNotShown(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+}
+
+// FuzzConfigValues puts values into the places of a configuration that reach the reader of the cloud. What is accepted
+// here must be accepted there: a fault that only the reader finds has no line.
+func FuzzConfigValues(f *testing.F) {
+	f.Add("custom", "ap-southeast-3", "https://iam.example.com", "prod", "AgencyAuditReader", "d0000000000000000000000000000001", 64, "1m")
+	f.Add("intl", "cn-north-4", "", "ünit", "a b", "00000000000000000000000000000000", 1024, "24h")
+	f.Add("eu", "eu-west-101", "https://iam.eu-west-101.myhuaweicloud.eu", "x", "ä", "d0000000000000000000000000000009", 1, "1s")
+	f.Add("custom", "", "http://[::1]:9879", "x", "A", "ffffffffffffffffffffffffffffffff", 3, "90s")
+	f.Add("custom", "-", "https://a-.b", "\x00", strings.Repeat("é", 40), "", 0, "")
+	fsys := files(f)
+	f.Fuzz(func(t *testing.T, site, region, endpoint, name, agency, id string, concurrency int, timeout string) {
+		quoted := func(s string) string {
+			b, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		text := "accounts: {static: [{name: " + quoted(name) + ", id: " + quoted(id) + ", access: {via: iam, agency: " + quoted(agency) + "}}]}\n" +
+			"credentials: {source: environment, account_id: d0000000000000000000000000000009}\n" +
+			"limits: {concurrency: " + strconv.Itoa(concurrency) + ", run_timeout: 24h, account_timeout: 24h, request_timeout: " + quoted(timeout) + "}\n" +
+			"cloud: {site: " + quoted(site)
+		if region != "" {
+			text += ", region: " + quoted(region)
+		}
+		if endpoint != "" {
+			text += ", endpoints: {iam: " + quoted(endpoint) + "}"
+		}
+		if cfg, err := ParseConfig("etc/a.yaml", []byte(text+"}\n"), fsys.Open, lookup(environment)); err == nil {
+			accept(t, cfg)
+		} else if strings.Contains(err.Error(), canary) {
+			t.Errorf("a secret came out: %v", err)
+		}
+	})
 }
 
 // FuzzParseConfig holds every text to: no panic, the same answer twice, no secret in an error, and a reader that accepts

@@ -53,8 +53,9 @@ func (g *gate) pass(tokens token.Tokens) bool {
 			g.refuse(place{int32(tk.Position.Line), int32(tk.Position.Column)}, syntax(tk.Error))
 			return false
 		}
+		glued := g.at != (place{1, 1}) && strings.HasPrefix(g.rest, "#")
 		l, ok := g.find(tk)
-		if !ok {
+		if !ok || glued {
 			g.refuse(g.at, meaningless)
 			return false
 		}

@@ -219,6 +219,7 @@ func TestParserIsNotTrusted(t *testing.T) {
 		"text: 'a'!\n", "text: a\nwhole: !5\n", "text: |b\n", "text: [}\n", "labels: {a:b}\n", "labels: {a: b:c}}\n",
 		"list:\n-\ntext: a\n", "inner:\n\ntext: a\n b\n", "labels: {a: \n  k3: \"q\"-\n}\n", "labels:\n  'y'\n: a\n",
 		"tags:\n  - [b}\n]\n", "labels: {, }\n", "text: >-\n  f\n: g\n", "text: , a\n", "text: %a\n", "text:\n  |\n  t\n: b\n",
+		"text: 'a'#b\n", "text: |-# c\n  a\n",
 	} {
 		var v sample
 		if _, err := strictyaml.Decode("f.yaml", []byte(text), &v); err == nil {
