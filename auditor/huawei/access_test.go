@@ -246,6 +246,40 @@ func TestRefusedMainKeyStopsAssuming(t *testing.T) {
 	mustObserve(t, c, 0)
 }
 
+// TestLateRefusalDoesNotForgetAFailedVerify has an assume under way while Verify finds the identity to be another one.
+func TestLateRefusalDoesNotForgetAFailedVerify(t *testing.T) {
+	f := newFake(t, 2)
+	c, _ := open(t, f.assuming())
+	mustObserve(t, c, 1)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	f.lie("assume", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		close(arrived)
+		<-release
+		say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)(w, r, truth)
+	})
+	late := make(chan error)
+	go func() {
+		_, _, err := c.Observe(t.Context(), account(0), baseline())
+		late <- err
+	}()
+	<-arrived
+	f.lie("domains", say(200, `{"domains":[]}`))
+	if err := c.Verify(t.Context()); err == nil {
+		t.Error("verified")
+	}
+	close(release)
+	if err := <-late; err == nil {
+		t.Error("evidence")
+	}
+	f.lie("domains", nil)
+	f.lie("assume", nil)
+	f.log()
+	wantUnknown(t, c, 0, rules.ReasonUnauthenticated)
+	if sent := f.log(); len(sent) != 0 {
+		t.Errorf("sent %q", sent)
+	}
+}
+
 func TestAgencyThatCannotBeAssumed(t *testing.T) {
 	for name, answer := range map[string]answerFunc{
 		"403": say(403, `{"error":{"message":"You are not authorized","code":403}}`),

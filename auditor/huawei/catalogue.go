@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,10 +27,14 @@ const (
 // catalogue names the site's system-defined policies. They are the same for every account, so one account reads them
 // for all. The account that does is no privileged one: when its attempt fails or takes long, the others try for
 // themselves, all at once, and only those that cannot read it are the worse for it.
+//
+// Nothing else that an account is answered gets in here: a policy that one account looked up is that sweep's alone. What
+// remains is that the list is the site's and that one account reads it for all: an answer to that account that is whole
+// and false, twice over, would rename policies for every account until the list is read anew.
 type catalogue struct {
 	log *slog.Logger
 	mu  sync.RWMutex
-	// policies by id; nil until the catalogue was read. Later additions are system-defined policies that it lacked.
+	// policies by id; nil until the catalogue was read. The map is never changed.
 	policies map[string]rules.Policy
 	// staleAt is when it should be read anew.
 	staleAt time.Time
@@ -53,15 +58,6 @@ func (k *catalogue) lookup(id string) (rules.Policy, bool) {
 	defer k.mu.RUnlock()
 	p, ok := k.policies[id]
 	return p, ok
-}
-
-// add completes the catalogue by a system-defined policy.
-func (k *catalogue) add(p rules.Policy) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.policies != nil {
-		k.policies[p.ID] = p
-	}
 }
 
 // idsOf returns the ids of each name, in order; false when the catalogue was never read.
@@ -99,7 +95,7 @@ func (k *catalogue) ensure(
 	for {
 		k.crowd = k.crowd || tired
 		switch {
-		case k.policies != nil && (k.attempts > 0 || now().Before(k.staleAt)):
+		case k.policies != nil && now().Before(k.staleAt):
 			k.mu.Unlock()
 			return nil
 		case k.policies != nil: // old: this account renews it, and the others go on with what there is
@@ -238,7 +234,8 @@ func (s *sweep) names(planes []rules.Plane) error {
 }
 
 // lookUp asks the account about the policies that the catalogue does not have, eight at a time, and puts them into
-// found. Custom ones are asked for in every sweep, since an account may edit them at any time.
+// found. They are asked for in every sweep: an account may edit its own at any time, and what one account is answered
+// is not evidence about another.
 func (s *sweep) lookUp(ids []string, found map[string]rules.Policy) error {
 	const atOnce = 8
 	policies := make([]rules.Policy, len(ids))
@@ -260,9 +257,6 @@ func (s *sweep) lookUp(ids []string, found map[string]rules.Policy) error {
 	}
 	for i, id := range ids {
 		found[id] = policies[i]
-		if policies[i].Origin == rules.System {
-			s.cloud.catalogue.add(policies[i])
-		}
 	}
 	return nil
 }
@@ -279,23 +273,46 @@ func (s *sweep) policy(id string) (rules.Policy, error) {
 		}
 		return rules.Policy{}, s.fail(opPolicy, doing, err)
 	}
-	p := policyOf(resp.Role)
-	if p.ID != id {
-		f := lie(rules.ReasonRejected, "the cloud answered with policy %q", shorten(p.ID))
-		f.requestID = cleanID(call.Exchange.ApiReference.RequestId)
-		return rules.Policy{}, s.fail(opPolicy, doing, f)
+	p, f := policyOf(resp.Role)
+	switch {
+	case f != nil:
+	case p.ID != id:
+		f = lie(rules.ReasonRejected, "the cloud answered with policy %q", shorten(p.ID))
+	case p.Origin == rules.Custom && !readable(resp.Role.Policy):
+		// Its name says nothing of what it allows, so the risk of it would be understated.
+		f = lie(rules.ReasonRejected, "the cloud answered without what the custom policy allows")
+	default:
+		return p, nil
 	}
-	return p, nil
+	f.requestID = cleanID(call.Exchange.ApiReference.RequestId)
+	return rules.Policy{}, s.fail(opPolicy, doing, f)
 }
 
 // policyOf translates a role. Only its owner tells a system-defined policy from a custom one: a name can be imitated
 // (facts 3.3).
-func policyOf(r *model.RoleResult) rules.Policy {
+func policyOf(r *model.RoleResult) (rules.Policy, *fault) {
 	p := rules.Policy{ID: r.Id, Name: deref(r.DisplayName), Origin: rules.System, Unbounded: unbounded(r.Policy)}
-	if r.DomainId != nil {
+	switch {
+	case r.DomainId != nil:
 		p.Origin = rules.Custom
+	case deref(r.Catalog) == "CUSTOMED":
+		return p, lie(rules.ReasonRejected, "policy %q is a custom one that belongs to no account", shorten(p.ID))
 	}
-	return p
+	return p, nil
+}
+
+// readable says whether each statement of a policy's document, one at least, says what it allows or denies.
+func readable(doc *model.RolePolicy) bool {
+	if doc == nil {
+		return false
+	}
+	effects := model.GetPolicyStatementEffectEnum()
+	for _, st := range doc.Statement {
+		if len(st.Action) == 0 || (st.Effect != effects.ALLOW && st.Effect != effects.DENY) {
+			return false
+		}
+	}
+	return len(doc.Statement) > 0
 }
 
 // unbounded says whether a policy's document allows every action of every service.
@@ -323,25 +340,51 @@ func (s *sweep) offerCatalogue() {
 	}
 }
 
-// readCatalogue reads all system-defined policies (facts 3.1). Without page numbers the cloud leaves out what is beyond
-// the first 300, and with the account's id it shows the account's own.
+// readCatalogue reads the catalogue twice in a row, and believes it when both readings show the same: it is read seldom,
+// and by one account for all.
 func (s *sweep) readCatalogue() (map[string]rules.Policy, error) {
+	policies, err := s.systemPolicies()
+	if err != nil {
+		return nil, err
+	}
+	again, err := s.systemPolicies()
+	if err != nil {
+		return nil, err
+	}
+	if !maps.Equal(policies, again) {
+		return nil, s.fail(opCatalogue, "reading the catalogue of system-defined policies", lie(rules.ReasonIncomplete,
+			"it has %d policies, and read again at once %d, or others", len(policies), len(again)))
+	}
+	s.wire.log.Info("catalogue of policies read", "account", s.account.Name, "policies", len(policies))
+	return policies, nil
+}
+
+// systemPolicies lists all system-defined policies (facts 3.1). Without page numbers the cloud leaves out what is beyond
+// the first 300, and with the account's id it shows the account's own.
+func (s *sweep) systemPolicies() (map[string]rules.Policy, error) {
 	page, perPage := int32(0), int32(cataloguePerPage)
 	req := &model.KeystoneListPermissionsRequest{Page: &page, PerPage: &perPage}
-	list, err := pages(s.cloud.cfg.MaxPages, cataloguePerPage, func(n int) ([]rules.Policy, error) {
+	list, err := pages(s.cloud.cfg.MaxPages, cataloguePerPage, func(n int) (got listPage[rules.Policy], err error) {
 		page = int32(n)
-		resp, err := s.v3.KeystoneListPermissions(req)
+		call := s.v3.KeystoneListPermissionsInvoker(req)
+		resp, err := call.Invoke()
 		if err != nil {
-			return nil, err
+			return got, err
 		}
-		rows := make([]rules.Policy, len(*resp.Roles))
+		got.requestID, got.more = call.Exchange.ApiReference.RequestId, resp.Links != nil && resp.Links.Next != ""
+		got.rows = make([]rules.Policy, len(*resp.Roles))
 		for i := range *resp.Roles {
-			if rows[i] = policyOf(&(*resp.Roles)[i]); rows[i].Origin != rules.System {
-				return nil, lie(rules.ReasonRejected, "policy %q is of account %q", shorten(rows[i].ID),
-					shorten(deref((*resp.Roles)[i].DomainId)))
+			r := &(*resp.Roles)[i]
+			p, f := policyOf(r)
+			if f == nil && p.Origin != rules.System {
+				f = lie(rules.ReasonRejected, "policy %q is of account %q", shorten(p.ID), shorten(deref(r.DomainId)))
 			}
+			if f != nil {
+				return got, f
+			}
+			got.rows[i] = p
 		}
-		return rows, nil
+		return got, nil
 	}, func(p rules.Policy) string { return p.ID }, func([]rules.Policy) bool { return false })
 	if err == nil && len(list) == 0 {
 		err = lie(rules.ReasonIncomplete, "it is empty")
@@ -353,7 +396,6 @@ func (s *sweep) readCatalogue() (map[string]rules.Policy, error) {
 	for _, p := range list {
 		policies[p.ID] = p
 	}
-	s.wire.log.Info("catalogue of policies read", "account", s.account.Name, "policies", len(policies))
 	return policies, nil
 }
 

@@ -308,6 +308,10 @@ func TestRowsThatCannotBeTrue(t *testing.T) {
 		{"v5 endless marker", "attached", rules.ReasonRejected, edit(func(string) string {
 			return `{"attached_policies":[],"page_info":{"current_count":0,"next_marker":"again"}}`
 		})},
+		{"v5 policy attached twice", "attached", rules.ReasonRejected, edit(func(b string) string {
+			row := b[strings.Index(b, "[")+1 : strings.Index(b, "]")]
+			return strings.Replace(strings.Replace(b, row, row+","+row, 1), `"current_count":1`, `"current_count":2`, 1)
+		})},
 		{"v5 policy again", "attached", rules.ReasonRejected, replace(`"current_count":1`, `"current_count":1,"next_marker":"mark0"`)},
 		{"policy of the catalogue with an owner", "catalogue", rules.ReasonRejected, replace(`"domain_id":null`, `"domain_id":"`+id+`"`)},
 		{"policy of the catalogue without id", "catalogue", rules.ReasonIncomplete, replace(`"id":"`+id32(5)+`"`, `"id":""`)},
@@ -334,6 +338,15 @@ func TestRowsThatCannotBeTrue(t *testing.T) {
 			u := unknown(t, c, 0, lie.reason)
 			if strings.Contains(log.String()+u.Error()+u.Remedy, "canary") {
 				t.Errorf("a secret came out: %v", u)
+			}
+			if strings.Contains(u.Detail, "not sent") {
+				t.Errorf("it was found only when it was used: %v", u)
+			}
+			if n := asked(f.log(), lie.on); lie.name == "fewer counted than shown" && n != 1 {
+				t.Errorf("it took %d requests to find out", n)
+			}
+			if strings.HasSuffix(lie.name, "attached twice") && !strings.Contains(u.Detail, "attached twice") {
+				t.Errorf("%v", u)
 			}
 			if strings.Contains(u.Detail, "byte of") {
 				t.Errorf("the decoder quotes the answer: %v", u)

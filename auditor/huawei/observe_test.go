@@ -266,6 +266,31 @@ func TestEmptyPlaneThatTheBaselineFillsHasTwoWitnesses(t *testing.T) {
 	}
 }
 
+func TestEmptyPlaneThatTheBaselineDoesNotFillHasOneWitness(t *testing.T) {
+	f := newFake(t, 1)
+	f.accounts[accountID(0)].grants["inherited"] = nil
+	b := baseline()
+	b.Required = b.Required[:1]
+	c, _ := open(t, f.config())
+	if _, trail, err := c.Observe(t.Context(), account(0), b); err != nil || trail.Requests != 6 {
+		t.Errorf("%v, %d requests", err, trail.Requests)
+	}
+}
+
+func TestAgencyWithoutGrantsReadsTheCatalogueForTheOthers(t *testing.T) {
+	f := newFake(t, 1)
+	f.accounts[accountID(0)].grants = nil
+	c, _ := open(t, f.config())
+	mustObserve(t, c, 0)
+	if ids, err := c.PolicyIDs(t.Context(), []string{"IAM ReadOnlyAccess"}); err != nil || len(ids["IAM ReadOnlyAccess"]) != 1 {
+		t.Errorf("%v, %v", ids, err)
+	}
+	// It does not matter to the account itself.
+	c, _ = open(t, f.config())
+	f.lie("catalogue", say(403, "{}"))
+	mustObserve(t, c, 0)
+}
+
 func TestAbsentAgencyHasTwoWitnesses(t *testing.T) {
 	f := newFake(t, 1)
 	id := accountID(0)
@@ -341,7 +366,9 @@ func TestPlanesThatASiteLacks(t *testing.T) {
 		f := newFake(t, 1)
 		f.lie(always, missing(f))
 		c, _ := open(t, f.config())
-		wantUnknown(t, c, 0, rules.ReasonRejected)
+		if u := unknown(t, c, 0, rules.ReasonRejected); !strings.Contains(u.Detail, "404 APIGW.0101") {
+			t.Errorf("%s: %v", always, u)
+		}
 	}
 	// The list of answers that mean it is closed.
 	for name, answer := range map[string]func(w http.ResponseWriter){
