@@ -479,6 +479,31 @@ func TestShapesOnTheWire(t *testing.T) {
 	}
 }
 
+func TestGrantsOfAProjectAreThatProjects(t *testing.T) {
+	c := newCloud(t)
+	drift(t, c, simcloud.Drift{Kind: simcloud.DriftGrant, Account: "alpha", Agency: coc,
+		Grant: &simcloud.Grant{Policy: "Server Administrator", Scope: "project", In: region}})
+	main := c.Organization().Accounts[0].Projects[0].ID
+	for id, want := range map[string]string{subID: "Tenant Guest", main: "Server Administrator"} {
+		var body struct {
+			Roles []struct {
+				Name string `json:"display_name"`
+			}
+		}
+		r := get(adminKey, "/v3.0/OS-AGENCY/projects/"+id+"/agencies/"+cocID+"/roles").send(t, c)
+		if err := json.Unmarshal([]byte(r.body), &body); err != nil || len(body.Roles) != 1 || body.Roles[0].Name != want {
+			t.Errorf("%d %s, %v, want %s alone", r.status, r.body, err, want)
+		}
+		for name, role := range map[string]string{want: "204", "IAM ReadOnlyAccess": "404"} {
+			q := request{method: "HEAD", key: adminKey,
+				target: "/v3.0/OS-AGENCY/projects/" + id + "/agencies/" + cocID + "/roles/" + policyID(t, c, name)}
+			if got := fmt.Sprint(q.send(t, c).status); got != role {
+				t.Errorf("HEAD %s in %s: %s, want %s", name, id, got, role)
+			}
+		}
+	}
+}
+
 func TestAgenciesAreCreatedAndChangedAsAsked(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	type agency struct {

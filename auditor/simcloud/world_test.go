@@ -69,7 +69,8 @@ func organization() *simcloud.Organization {
 				Projects:           []simcloud.Project{{ID: subID, Name: region + "_sub"}},
 				EnterpriseProjects: []simcloud.Project{{ID: payrollID, Name: "payroll"}},
 				Users: []simcloud.User{
-					{Name: "admin", Keys: []simcloud.Key{adminKey}, Actions: []string{"*:*:*"}},
+					{Name: "admin", Keys: []simcloud.Key{adminKey}, Actions: []string{"*:*:*"},
+						Policies: []string{"IAMReadOnlyPolicy"}}, // which role assignments do not show
 					{Name: "reader", Keys: []simcloud.Key{readKey}, Policies: []string{"IAM ReadOnlyAccess"}},
 					{Name: "nobody", Keys: []simcloud.Key{nobodyKey}},
 				},
