@@ -32,6 +32,8 @@ type fault struct {
 	// keystone says that the answer was an error of IAM itself rather than of a gateway before it.
 	keystone  bool
 	requestID string
+	// page is which page of a list it is about; zero for what is no list.
+	page int
 }
 
 func (f *fault) Error() string { return string(f.reason) + ": " + f.detail }

@@ -186,7 +186,7 @@ func TestCatalogueThatSomeCannotRead(t *testing.T) {
 	mustObserve(t, c, 1)
 	mustObserve(t, c, 0) // now it knows the names from another
 	mustObserve(t, c, 2)
-	if sent := f.log(); asked(sent, "catalogue") != 5 {
+	if sent := f.log(); asked(sent, "catalogue") != 9 {
 		t.Errorf("sent %q", sent)
 	}
 }

@@ -63,7 +63,9 @@ type sweep struct {
 	cloud   *Cloud
 	account rules.Account
 	by      holder
-	wire    *wire
+	// via is the agency by which the account was entered; empty with the account's own keys.
+	via  string
+	wire *wire
 	clients
 }
 
@@ -74,7 +76,7 @@ func (c *Cloud) sweep(
 	w, done := c.newWire(ctx, p.keys, c.log.With("account_id", account.ID))
 	defer done()
 	defer func() { trail.Requests += int(w.sent.Load()) }()
-	s := &sweep{cloud: c, account: account, wire: w, by: ownKeys}
+	s := &sweep{cloud: c, account: account, wire: w, by: ownKeys, via: d.access.Agency}
 	if d.access.Agency != "" {
 		s.by = assumedKeys
 	}
@@ -99,12 +101,23 @@ func (s *sweep) observe(b rules.Baseline) (rules.Observation, error) {
 	i := slices.IndexFunc(o.Listed, named)
 	switch {
 	case i < 0:
+		// A list shows nothing to a key of another account, so absence is believed of this account's alone.
+		if err := s.ownKey(); err != nil {
+			return o, err
+		}
 		var ids []string
 		o.UnfilteredAsked = true
 		if o.Unfiltered, ids, err = s.agencies(""); err != nil {
 			return o, err
 		}
 		o.ListRequestIDs = append(o.ListRequestIDs, ids...)
+		if s.via != "" && !slices.ContainsFunc(o.Unfiltered, func(a rules.Agency) bool { return a.Name == s.via }) {
+			f := lie(rules.ReasonIncomplete, "the list lacks the agency %q, by which the account was entered", s.via)
+			if len(ids) > 0 {
+				f.requestID = ids[0]
+			}
+			return o, s.fail(opAgencies, "listing the agencies", f)
+		}
 		s.offerCatalogue()
 		return o, nil
 	case slices.ContainsFunc(o.Listed[i+1:], named):
@@ -117,6 +130,30 @@ func (s *sweep) observe(b rules.Baseline) (rules.Observation, error) {
 		return o, err
 	}
 	return o, nil
+}
+
+// ownKey makes sure that the key is the account's. Asking needs no permission (facts 4).
+func (s *sweep) ownKey() error {
+	const doing = "asking whose the account's key is"
+	call := s.v3.KeystoneListAuthDomainsInvoker(&model.KeystoneListAuthDomainsRequest{})
+	resp, err := call.Invoke()
+	if err != nil {
+		return s.fail(opDomains, doing, err)
+	}
+	var ids []string
+	for _, d := range *resp.Domains {
+		ids = append(ids, shorten(d.Id))
+	}
+	if len(ids) == 1 && ids[0] == s.account.ID {
+		return nil
+	}
+	return &rules.Unknown{
+		Reason: rules.ReasonUnauthenticated,
+		Detail: fmt.Sprintf("%s: the key must belong to account %s, and the cloud says that it belongs to %s",
+			doing, s.account.ID, listed(ids)),
+		RequestID: cleanID(call.Exchange.ApiReference.RequestId),
+		Remedy:    "configure a key of the account; what another account's key shows is no evidence about this one",
+	}
 }
 
 // fail says in words what a request of this sweep was for and what came of it.
@@ -139,23 +176,24 @@ func (s *sweep) agencies(name string) (agencies []rules.Agency, requestIDs []str
 	if name != "" {
 		doing, req.Name = fmt.Sprintf("looking for the agency %q", name), &name
 	}
-	agencies, err = pages(s.cloud.cfg.MaxPages, agenciesPerPage, func(page int) ([]rules.Agency, error) {
+	agencies, err = pages(s.cloud.cfg.MaxPages, agenciesPerPage, func(page int) (got listPage[rules.Agency], err error) {
 		*req.Page = int32(page)
 		call := s.v3.ListAgenciesInvoker(req)
 		resp, err := call.Invoke()
 		if err != nil {
-			return nil, err
+			return got, err
 		}
-		requestIDs = appendID(requestIDs, call.Exchange.ApiReference.RequestId)
-		rows := make([]rules.Agency, 0, len(*resp.Agencies))
+		got.requestID = call.Exchange.ApiReference.RequestId
+		requestIDs = appendID(requestIDs, got.requestID)
+		got.rows = make([]rules.Agency, 0, len(*resp.Agencies))
 		for i := range *resp.Agencies {
 			a, err := s.agency(&(*resp.Agencies)[i], name)
 			if err != nil {
-				return nil, err
+				return got, err
 			}
-			rows = append(rows, a)
+			got.rows = append(got.rows, a)
 		}
-		return rows, nil
+		return got, nil
 	}, func(a rules.Agency) string { return a.ID }, func(rows []rules.Agency) bool {
 		// Names are unique in an account, so a short page with the one that was asked for is the last.
 		return name != "" && len(rows) < agenciesPerPage &&
@@ -176,11 +214,13 @@ func (s *sweep) agency(r *model.AgencyListResult, name string) (rules.Agency, er
 	if a.AccountID != s.account.ID {
 		return a, lie(rules.ReasonRejected, "the list shows the agency %q of account %q", shorten(a.Name), shorten(a.AccountID))
 	}
-	if name == "" || a.Name != name {
+	switch {
+	case !isID(a.ID):
+		return a, lie(rules.ReasonRejected, "the list shows the agency %q with the id %q", shorten(a.Name), shorten(a.ID))
+	case a.Name == "":
+		return a, lie(rules.ReasonRejected, "the list shows the agency %s without a name", a.ID)
+	case name == "" || a.Name != name:
 		return a, nil
-	}
-	if !isID(a.ID) {
-		return a, lie(rules.ReasonRejected, "the id of the agency is %q", shorten(a.ID))
 	}
 	a.CreatedAt, _ = parseTime(r.CreateTime) // zero says that it is not known
 	if r.ExpireTime != "" {
@@ -189,34 +229,56 @@ func (s *sweep) agency(r *model.AgencyListResult, name string) (rules.Agency, er
 			// It must not read as "never".
 			return a, lie(rules.ReasonRejected, "the end of the agency's validity: %v", err)
 		}
+	} else if r.Duration != "" && r.Duration != "FOREVER" { // facts 1.6
+		return a, lie(rules.ReasonDisagree, "the agency is valid for %q hours and has no end", shorten(r.Duration))
 	}
 	return a, nil
+}
+
+// listPage is one page of a list that has page numbers.
+type listPage[T any] struct {
+	rows      []T
+	requestID string
+	// more says that the page itself names a next one.
+	more bool
 }
 
 // pages reads a list that has page numbers and no count. It ends with an empty page, or where enough says so of a page;
 // a cloud may cut pages short, so that a short one alone proves nothing. A short page that comes again as the next one
 // ends the list as well: so answer servers that know no page numbers, or that are asked for more pages than there are.
 func pages[T any](
-	limit, perPage int, fetch func(page int) ([]T, error), id func(T) string, enough func(rows []T) bool,
+	limit, perPage int, fetch func(page int) (listPage[T], error), id func(T) string, enough func(rows []T) bool,
 ) ([]T, error) {
 	var all, last []T
 	seen := make(map[string]struct{})
 	for page := 1; page <= limit; page++ {
-		rows, err := fetch(page)
+		got, err := fetch(page)
+		reject := func(reason rules.Reason, format string, args ...any) error {
+			f := lie(reason, format, args...)
+			f.requestID = cleanID(got.requestID)
+			return onPage(page, f)
+		}
 		if err != nil {
+			if f, ok := errors.AsType[*fault](err); ok && f.requestID == "" {
+				f.requestID = cleanID(got.requestID)
+			}
 			return nil, onPage(page, err)
 		}
+		rows := got.rows
 		if len(rows) == 0 || (len(rows) < perPage &&
 			slices.EqualFunc(rows, last, func(a, b T) bool { return id(a) == id(b) })) {
+			if got.more {
+				return nil, reject(rules.ReasonRejected, "the list ends on a page that names a next one")
+			}
 			return all, nil
 		}
 		for _, r := range rows {
 			key := id(r)
 			if key == "" {
-				return nil, onPage(page, lie(rules.ReasonIncomplete, "the list shows a row without an id"))
+				return nil, reject(rules.ReasonIncomplete, "the list shows a row without an id")
 			}
 			if _, ok := seen[key]; ok {
-				return nil, onPage(page, lie(rules.ReasonRejected, "the list shows %q twice", shorten(key)))
+				return nil, reject(rules.ReasonRejected, "the list shows %q twice", shorten(key))
 			}
 			seen[key] = struct{}{}
 		}
@@ -228,10 +290,12 @@ func pages[T any](
 	return nil, lie(rules.ReasonBudget, "the list does not end after %d pages", limit)
 }
 
-// onPage adds the page to a fault, unless it is the first.
+// onPage adds the page to a fault, and says so unless it is the first.
 func onPage(page int, err error) error {
-	if f, ok := errors.AsType[*fault](err); ok && page > 1 {
-		f.detail = fmt.Sprintf("page %d: %s", page, f.detail)
+	if f, ok := errors.AsType[*fault](err); ok {
+		if f.page = page; page > 1 {
+			f.detail = fmt.Sprintf("page %d: %s", page, f.detail)
+		}
 	}
 	return err
 }

@@ -38,61 +38,68 @@ type operation struct {
 	shared bool
 }
 
-// member is what an answer's object must contain: a name and the first byte of its value, where 0 stands for a number.
+// member is what an answer's object must contain: a name, and the first bytes that its value may have, where 0 stands
+// for a number and n for null. inner are the members of the value, or of each of its rows when it is an array.
 type member struct {
 	name  string
-	kind  byte
+	kinds string
 	inner []member
 }
+
+// owner is what tells a system-defined policy, where it is null, from a custom one (facts 3.3). To the SDK a member that
+// is missing is null as well.
+var owner = []member{{name: "domain_id", kinds: `n"`}}
 
 // operations are all of them. Paths: facts 1.1, 2.1, 2.3, 2.5, 3.1, 3.2, 4, 6.1 and 8.
 var operations = [opCount]operation{
 	opAgencies: {
 		name: "ListAgencies", method: "GET", path: "/v3.0/OS-AGENCY/agencies", status: 200,
-		envelope: []member{{name: "agencies", kind: '['}}, action: "iam:agencies:listAgencies",
+		// Without its end an agency would be valid for ever (facts 1.1).
+		envelope: []member{{name: "agencies", kinds: "[", inner: []member{{name: "expire_time", kinds: `n"`}}}},
+		action:   "iam:agencies:listAgencies",
 	},
 	opAssignments: {
 		name: "ShowDomainRoleAssignments", method: "GET", path: "/v3.0/OS-PERMISSION/role-assignments", status: 200,
-		envelope: []member{{name: "total_num", kind: '0'}, {name: "role_assignments", kind: '['}},
+		envelope: []member{{name: "total_num", kinds: "0"}, {name: "role_assignments", kinds: "["}},
 		action:   "iam:permissions:listRoleAssignments",
 	},
 	opAttached: {
 		name: "ListAttachedAgencyPoliciesV5", method: "GET", path: "/v5/agencies/{}/attached-policies", status: 200,
 		envelope: []member{
-			{name: "attached_policies", kind: '['},
-			{name: "page_info", kind: '{', inner: []member{{name: "current_count", kind: '0'}}},
+			{name: "attached_policies", kinds: "["},
+			{name: "page_info", kinds: "{", inner: []member{{name: "current_count", kinds: "0"}}},
 		},
 		action: "iam:agencies:listAttachedPoliciesV5",
 	},
 	opGlobalRoles: {
 		name: "ListDomainPermissionsForAgency", method: "GET", status: 200,
 		path:     "/v3.0/OS-AGENCY/domains/{}/agencies/{}/roles",
-		envelope: []member{{name: "roles", kind: '['}}, action: "iam:permissions:listRolesForAgencyOnDomain",
+		envelope: []member{{name: "roles", kinds: "["}}, action: "iam:permissions:listRolesForAgencyOnDomain",
 	},
 	opInheritedRoles: {
 		name: "ListAllProjectsPermissionsForAgency", method: "GET", status: 200,
 		path:     "/v3.0/OS-INHERIT/domains/{}/agencies/{}/roles/inherited_to_projects",
-		envelope: []member{{name: "roles", kind: '['}}, action: "iam:permissions:listRolesForAgency",
+		envelope: []member{{name: "roles", kinds: "["}}, action: "iam:permissions:listRolesForAgency",
 	},
 	opCatalogue: {
 		name: "KeystoneListPermissions", method: "GET", path: "/v3/roles", status: 200,
-		envelope: []member{{name: "roles", kind: '['}}, action: "iam:roles:listRoles", shared: true,
+		envelope: []member{{name: "roles", kinds: "[", inner: owner}}, action: "iam:roles:listRoles", shared: true,
 	},
 	opPolicy: {
 		name: "KeystoneShowPermission", method: "GET", path: "/v3/roles/{}", status: 200,
-		envelope: []member{{name: "role", kind: '{'}}, action: "iam:roles:getRole",
+		envelope: []member{{name: "role", kinds: "{", inner: owner}}, action: "iam:roles:getRole",
 	},
 	opProjects: {
 		name: "KeystoneListProjects", method: "GET", path: "/v3/projects", status: 200,
-		envelope: []member{{name: "projects", kind: '['}},
+		envelope: []member{{name: "projects", kinds: "["}},
 	},
 	opDomains: {
 		name: "KeystoneListAuthDomains", method: "GET", path: "/v3/auth/domains", status: 200,
-		envelope: []member{{name: "domains", kind: '['}}, shared: true,
+		envelope: []member{{name: "domains", kinds: "["}},
 	},
 	opAssume: {
 		name: "CreateTemporaryAccessKeyByAgency", method: "POST", path: "/v3.0/OS-CREDENTIAL/securitytokens", status: 201,
-		envelope: []member{{name: "credential", kind: '{'}}, action: "iam:agencies:assume", secret: true, shared: true,
+		envelope: []member{{name: "credential", kinds: "{"}}, action: "iam:agencies:assume", secret: true, shared: true,
 	},
 }
 

@@ -45,9 +45,13 @@ func planeReaders() []plane {
 }
 
 // absent says whether a refusal means that the site or the account does not have the plane. The list is closed: an API
-// that is not published (facts 10.1), for the two planes that a site may lack.
+// that is not published (facts 10.1), for the two planes that a site may lack, and as the answer to the first page.
+//
+// That a gateway says so of the enterprise projects is inferred, and in the same sweep it serves the same path for the
+// other scopes. It is therefore believed, of either plane, only when it says so a second time.
 func (p *plane) absent(f *fault) bool {
-	return f.status == 404 && f.code == "APIGW.0101" && (p.kind == rules.EnterpriseProject || p.kind == rules.Identity)
+	return f.status == 404 && f.code == "APIGW.0101" && f.page <= 1 &&
+		(p.kind == rules.EnterpriseProject || p.kind == rules.Identity)
 }
 
 // planes reads all five at once, and then the second witness of those in needed that are empty.
@@ -56,20 +60,25 @@ func (s *sweep) planes(agencyID string, needed []rules.ScopeKind) ([]rules.Plane
 	planes := make([]rules.Plane, len(readers))
 	errs := s.cloud.parallel(len(readers), func(i int) error {
 		p := &readers[i]
-		var err error
-		planes[i], err = p.read(s, p, agencyID)
-		if err == nil {
-			return nil
-		}
 		o := opAssignments
 		if p.kind == rules.Identity {
 			o = opAttached
 		}
-		if f := asFault(o, err); p.absent(f) {
-			planes[i] = rules.Plane{Kind: p.kind, State: rules.PlaneAbsent, RequestIDs: appendID(nil, f.requestID)}
-			return nil
+		var refusals []string
+		for again := false; ; again = true {
+			var err error
+			if planes[i], err = p.read(s, p, agencyID); err == nil {
+				return nil
+			}
+			f := asFault(o, err)
+			if !p.absent(f) {
+				return s.fail(o, p.doing, err)
+			}
+			if refusals = appendID(refusals, f.requestID); again {
+				planes[i] = rules.Plane{Kind: p.kind, State: rules.PlaneAbsent, RequestIDs: refusals}
+				return nil
+			}
 		}
-		return s.fail(o, p.doing, err)
 	})
 	if u := worst(errs); u != nil {
 		return nil, u
@@ -211,7 +220,12 @@ func (s *sweep) grant(r *model.RoleAssignmentBody, p *plane, agencyID string) (g
 			g.Scope.Name = "default" // facts 0
 		}
 	}
-	if inherited := p.inherited != nil && *p.inherited; r.IsInherited != nil && *r.IsInherited != inherited {
+	inherited := p.inherited != nil && *p.inherited
+	switch {
+	case r.IsInherited == nil && p.inherited != nil:
+		// A site that did not know the parameter would show the same rows on both planes (facts 2.5).
+		return g, "does not say whether it is inherited"
+	case r.IsInherited != nil && *r.IsInherited != inherited:
 		return g, "is inherited where it must not be, or is not where it must be"
 	}
 	return g, ""

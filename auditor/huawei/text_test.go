@@ -174,7 +174,7 @@ func TestAddresses(t *testing.T) {
 }
 
 var envelopes = []member{
-	{name: "rows", kind: '['}, {name: "info", kind: '{', inner: []member{{name: "count", kind: '0'}}},
+	{name: "rows", kinds: "["}, {name: "info", kinds: "{", inner: []member{{name: "count", kinds: "0"}}},
 }
 
 func TestEnvelope(t *testing.T) {
