@@ -107,7 +107,7 @@ func TestRisks(t *testing.T) {
 		"Security Administrator": rules.RiskCritical, "Tenant Administrator": rules.RiskCritical,
 		"FullAccess": rules.RiskCritical, "Agent Operator": rules.RiskCritical,
 		"Server Administrator": rules.RiskHigh, "OBS Administrator": rules.RiskHigh, "ECS FullAccess": rules.RiskHigh,
-		"COCFullAccess": rules.RiskHigh, "COC FullAccessPolicy": rules.RiskMedium,
+		"COCFullAccess": rules.RiskHigh, "COC FullAccessPolicy": rules.RiskHigh, "FullAccessPolicy": rules.RiskCritical,
 		"ECS ReadOnlyAccess": rules.RiskLow, "COC ReadOnlyPolicy": rules.RiskLow, "OBS ReadOnly": rules.RiskLow,
 		"OBS Buckets Viewer": rules.RiskLow, "Tenant Guest": rules.RiskLow,
 		"Tenant Guests": rules.RiskMedium, "DCS UserAccess": rules.RiskMedium, "tenant administrator": rules.RiskMedium, "": rules.RiskMedium,
