@@ -107,6 +107,7 @@ func (c *checker) checkRequired(f *written) {
 			c.harmless(here, name)
 			owner, taken := owners[name]
 			switch {
+			case name == "":
 			case slices.Contains(r.Accepts[:j], name):
 				c.doc.Add(here, fmt.Sprintf("%q is listed twice", name), "delete one of the two")
 			case name == r.Policy:
