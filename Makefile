@@ -25,8 +25,12 @@ build: ## build bin/agencyaudit, static and stripped
 test: ## run every test; needs nothing but Go, under three minutes on two cores from a cold cache
 	go test ./...
 
+# Left out under the race detector: ten thousand accounts, for their time; and a thousand timers that end at one instant of
+# a synctest bubble, which crash the detector's own runtime about once in twelve runs (Go 1.26.8).
+NO_RACE := ^(TestTheOracleAgreesOnTenThousandAccounts|TestCatalogueOfTheDenied)$$
+
 race: ## run the tests under the race detector, the long ones shortened, the longest left out
-	CGO_ENABLED=1 go test -race -short -skip '^TestTheOracleAgreesOnTenThousandAccounts$$' ./...
+	CGO_ENABLED=1 go test -race -short -skip '$(NO_RACE)' ./...
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
