@@ -100,6 +100,49 @@ func TestTheSchemaRefusesWhatItDoesNotDescribe(t *testing.T) {
 	}
 }
 
+// Readers are told to ignore fields that they do not know, so the published schema must let them pass, in every object.
+// The same fields must fail against the closed schema, each of them: else a field could be added without the schema.
+func TestThePublishedSchemaIsOpenAndTheTestsIsClosed(t *testing.T) {
+	for name, run := range documents(t) {
+		var d any
+		if err := json.Unmarshal(jsonOf(t, run), &d); err != nil {
+			t.Fatal(err)
+		}
+		added := colour(d)
+		changed, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range validateWith(t, publishedSchema(t), changed).faults {
+			t.Errorf("%s against the published schema: %s", name, f)
+		}
+		if refused := len(validate(t, changed).faults); refused != added || added == 0 {
+			t.Errorf("%s: the closed schema refuses %d of %d added fields", name, refused, added)
+		}
+	}
+}
+
+// colour adds a field to every object of a document, and says to how many. The one object whose names are data, not
+// fields, is left as it is.
+func colour(at any) int {
+	n := 0
+	switch at := at.(type) {
+	case []any:
+		for _, below := range at {
+			n += colour(below)
+		}
+	case map[string]any:
+		for name, below := range at {
+			if name != "unknown_reasons" {
+				n += colour(below)
+			}
+		}
+		at["colour"] = "red"
+		n++
+	}
+	return n
+}
+
 // Every rule, state and reason of the program must be a value of the schema, which lists them.
 func TestTheSchemaListsWhatTheRulesHave(t *testing.T) {
 	s := readSchema(t)["$defs"].(map[string]any)
