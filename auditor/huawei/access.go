@@ -79,12 +79,14 @@ func (c *Cloud) worn(p pass) bool {
 }
 
 // assume makes temporary keys for the account (facts 6.1).
-func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string) (pass, *rules.Unknown) {
-	if u := c.confirm(ctx); u != nil {
-		refusal := *u
-		refusal.Detail = "the account was not entered: " + u.Detail
-		return pass{}, &refusal
+func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string) (p pass, u *rules.Unknown) {
+	settle, refusal := c.admit(ctx)
+	if refusal != nil {
+		u := *refusal
+		u.Detail = "the account was not entered: " + u.Detail
+		return pass{}, &u
 	}
+	defer func() { settle(u) }()
 	w, done := c.newWire(ctx, c.main.keys, c.log.With("account_id", account.ID))
 	defer done()
 	fail := func(f *fault) *rules.Unknown {
@@ -92,16 +94,12 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 			// An agency that does not exist is answered with 403 or with 404: nothing documented says which (facts 6.1).
 			f.reason = rules.ReasonDenied
 		}
-		u := &rules.Unknown{
+		return &rules.Unknown{
 			Reason:    f.reason,
 			Detail:    fmt.Sprintf("assuming the agency %q: %s", agency, f.detail),
 			RequestID: f.requestID,
 			Remedy:    c.remedy(opAssume, f, mainKeys),
 		}
-		if f.reason == rules.ReasonUnauthenticated {
-			c.doubt(ctx)
-		}
-		return u
 	}
 	sdk, err := w.dial(c.main.AccountID)
 	if err != nil {
@@ -127,7 +125,7 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 		return pass{}, fail(f)
 	}
 	cr := resp.Credential
-	p := pass{keys: Keys{
+	p = pass{keys: Keys{
 		AccessKey: NewSecret(cr.Access), SecretKey: NewSecret(cr.Secret), SecurityToken: NewSecret(cr.Securitytoken),
 	}}
 	if p.keys.check() != nil || p.keys.SecurityToken.IsZero() {

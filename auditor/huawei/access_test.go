@@ -133,6 +133,22 @@ func TestKeysThatEndInTheMiddle(t *testing.T) {
 	}
 }
 
+// TestKeysThatNeverLastAreReplacedOnce: a cloud that issues keys with hardly any time left, and refuses them.
+func TestKeysThatNeverLastAreReplacedOnce(t *testing.T) {
+	f := newFake(t, 1)
+	c, _ := open(t, f.assuming())
+	f.lie("assume", edit(func(b string) string {
+		at := strings.Index(b, `"expires_at":"`) + len(`"expires_at":"`)
+		soon := time.Now().Add(time.Minute).UTC().Format("2006-01-02T15:04:05.000000Z")
+		return b[:at] + soon + b[at+len(soon):]
+	}))
+	f.lie("agencies", say(401, `{"error_code":"APIGW.0301","error_msg":"token expires"}`))
+	wantUnknown(t, c, 0, rules.ReasonUnauthenticated)
+	if sent := f.log(); asked(sent, "assume") != 2 || asked(sent, "agencies") != 2 {
+		t.Errorf("sent %q", sent)
+	}
+}
+
 func TestRefusedKeyIsNotTriedAgain(t *testing.T) {
 	f := newFake(t, 1)
 	c, _ := open(t, f.config())

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,6 +79,7 @@ func (c *Cloud) Verify(ctx context.Context) (err error) {
 	if u := c.verify(ctx); u != nil {
 		return u
 	}
+	c.main.begin()
 	return nil
 }
 
@@ -103,11 +105,28 @@ type identity struct {
 	// asked says that refusal is an answer; refusal is nil while the identity is the configured one.
 	asked   bool
 	refusal *rules.Unknown
+	// trial holds a token while nobody assumes with a key that has not proved good for it.
+	trial chan struct{}
+	mu    sync.Mutex
+	// proven says that an assumption was answered, and not with 401, since the run began and since the last 401.
+	proven bool
+	// doubted says that an assumption was answered with 401 since it was last asked whose the key is.
+	doubted bool
+	// refused counts the 401s since the run began, and last is what came of the last of them.
+	refused int
+	last    *rules.Unknown
+	// epoch counts runs and 401s, so that an answer to an earlier request proves nothing.
+	epoch int
 }
 
+// maxRefused is how many assumptions of one run may be answered with 401. The cloud locks a key after more than five
+// refused signatures in a row (facts 10.1).
+const maxRefused = 3
+
 func newIdentity(id Identity) *identity {
-	m := &identity{Identity: id, keys: id.Keys, turn: make(chan struct{}, 1)}
+	m := &identity{Identity: id, keys: id.Keys, turn: make(chan struct{}, 1), trial: make(chan struct{}, 1)}
 	m.turn <- struct{}{}
+	m.trial <- struct{}{}
 	return m
 }
 
@@ -129,7 +148,7 @@ func (c *Cloud) confirm(ctx context.Context) *rules.Unknown {
 		return c.cutShort(ctx, "waiting for the main identity to be checked")
 	}
 	defer c.main.unlock()
-	if c.main.asked {
+	if c.main.asked && (c.main.refusal != nil || !c.main.inDoubt()) {
 		return c.main.refusal
 	}
 	u := c.verify(ctx)
@@ -139,21 +158,86 @@ func (c *Cloud) confirm(ctx context.Context) *rules.Unknown {
 	return u
 }
 
-// doubt has the main identity checked again before it is used again. It is called after a refused key: a check tells
-// whether that was about the identity, which then stays out, or about the one account that was to be entered.
-func (c *Cloud) doubt(ctx context.Context) {
-	if c.main.lock(ctx) != nil {
-		return
+// admit lets an assumption begin, or says why none may. The caller calls settle with what came of it.
+//
+// As long as no assumption was answered, and after one that was answered with 401, only one at a time is under way, and
+// the identity is checked before the next: the check tells whether the 401 was about the identity, which then stays out,
+// or about the one account that was to be entered. After maxRefused of them no more are sent until a Verify succeeds.
+func (c *Cloud) admit(ctx context.Context) (settle func(*rules.Unknown), u *rules.Unknown) {
+	m := c.main
+	select {
+	case <-m.trial:
+	case <-ctx.Done():
+		return nil, c.cutShort(ctx, "waiting for another account to be entered")
 	}
-	if c.main.refusal == nil {
-		c.main.asked = false
+	leave := func() { m.trial <- struct{}{} }
+	if u = c.confirm(ctx); u == nil {
+		u = m.exhausted()
 	}
-	c.main.unlock()
+	if u != nil {
+		leave()
+		return nil, u
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	epoch := m.epoch
+	if m.proven {
+		leave()
+		leave = func() {}
+	}
+	return func(u *rules.Unknown) {
+		m.settle(epoch, u)
+		leave()
+	}, nil
+}
+
+// settle takes note of what came of an assumption that began in an epoch; u is nil when it succeeded.
+func (m *identity) settle(epoch int, u *rules.Unknown) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case u != nil && u.Reason == rules.ReasonUnauthenticated:
+		m.proven, m.doubted, m.last = false, true, u
+		m.refused++
+		m.epoch++
+	case epoch == m.epoch:
+		m.proven = true
+	}
+}
+
+// begin takes note that a run begins with an identity that was just confirmed.
+func (m *identity) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.proven, m.refused, m.last = false, 0, nil
+	m.epoch++
+}
+
+// exhausted says why no assumption is tried any more in this run; nil while some may be.
+func (m *identity) exhausted() *rules.Unknown {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refused < maxRefused {
+		return nil
+	}
+	u := *m.last
+	u.Detail = fmt.Sprintf("%d accounts of this run were refused with 401, and the cloud locks a key after more than five; "+
+		"the last: %s", m.refused, u.Detail)
+	return &u
+}
+
+func (m *identity) inDoubt() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.doubted
 }
 
 // verify asks whose key it is and remembers the answer. The caller holds the turn.
 func (c *Cloud) verify(ctx context.Context) *rules.Unknown {
 	c.main.asked = false // and so it stays, should asking panic
+	c.main.mu.Lock()
+	c.main.doubted = false
+	c.main.mu.Unlock()
 	u := c.whose(ctx)
 	c.main.asked, c.main.refusal = true, u
 	return u

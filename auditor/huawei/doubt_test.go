@@ -1,6 +1,7 @@
 package huawei_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -272,4 +273,101 @@ func observeMany(t *testing.T, c *huawei.Cloud, n int, check func(error)) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestRefusedAssumptionsEnd: a key that is refused too often is locked, for whoever else uses it too.
+func TestRefusedAssumptionsEnd(t *testing.T) {
+	const n = 100
+	f := newFake(t, n)
+	c, _ := open(t, f.assuming())
+	var underWay, crowd atomic.Int32
+	refuse := func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		if underWay.Add(1) > 1 {
+			crowd.Add(1)
+		}
+		defer underWay.Add(-1)
+		say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)(w, r, truth)
+	}
+	for range 2 { // in each run anew
+		if err := c.Verify(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.log()
+		f.lie("assume", refuse)
+		var mu sync.Mutex
+		details := map[string]int{}
+		observeMany(t, c, n, func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			u, _ := errors.AsType[*rules.Unknown](err)
+			if u == nil || u.Reason != rules.ReasonUnauthenticated || u.Remedy == "" {
+				t.Errorf("%v", err)
+				return
+			}
+			details[u.Detail]++
+		})
+		if sent := f.log(); asked(sent, "assume") != 3 || asked(sent, "domains") != 3 || len(sent) != 6 || crowd.Load() > 0 {
+			t.Errorf("%d at once; sent %q", crowd.Load()+1, sent)
+		}
+		if len(details) != 2 { // that of the three, and that of all others
+			t.Errorf("%v", details)
+		}
+		// Nothing but a new run has it tried again.
+		f.lie("assume", nil)
+		if wantUnknown(t, c, 0, rules.ReasonUnauthenticated); len(f.log()) != 0 {
+			t.Error("tried again")
+		}
+	}
+	if err := c.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	observeMany(t, c, n, func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRevokedMainKeyIsNotTriedAgain: the check after the first 401 is refused as well, which is the end.
+func TestRevokedMainKeyIsNotTriedAgain(t *testing.T) {
+	f := newFake(t, 100)
+	c, _ := open(t, f.assuming())
+	refused := say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)
+	f.lie("assume", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		f.lie("domains", refused)
+		refused(w, r, truth)
+	})
+	observeMany(t, c, 100, func(err error) {
+		if err == nil {
+			t.Error("entered")
+		}
+	})
+	if sent := f.log(); asked(sent, "assume") != 1 || asked(sent, "domains") != 2 || len(sent) != 3 {
+		t.Errorf("sent %q", sent)
+	}
+}
+
+// TestOneAssumptionIsUnderWayUntilOneIsAnswered: then they are made at once.
+func TestOneAssumptionIsUnderWayUntilOneIsAnswered(t *testing.T) {
+	const n = 16
+	f := newFake(t, n)
+	c, _ := open(t, f.assuming())
+	all := make(chan struct{})
+	var arrived atomic.Int32
+	f.lie("assume", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		// The first is answered; the others wait for each other.
+		switch arrived.Add(1) {
+		case 1:
+		case n:
+			close(all)
+		default:
+			<-all
+		}
+		truth(w, r)
+	})
+	observeMany(t, c, n, func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -192,6 +192,27 @@ func TestEveryPlaneIsReadAndEveryPolicyNamed(t *testing.T) {
 	}
 }
 
+// TestTimesEncloseEveryRequest lets an hour pass within the first request and another within the last.
+func TestTimesEncloseEveryRequest(t *testing.T) {
+	f := newFake(t, 1)
+	f.accounts[accountID(0)].grants["project"] = []fakeGrant{{id32(roleGuest), "p1"}}
+	cfg := f.config()
+	var clk clock
+	cfg.Now = clk.now
+	c, _ := open(t, cfg)
+	for _, step := range []string{"agencies", "projects"} {
+		f.lie(step, func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+			clk.advance(time.Hour)
+			truth(w, r)
+		})
+	}
+	before := clk.now()
+	ev := mustObserve(t, c, 0)
+	if ev.StartedAt().Before(before) || ev.EndedAt().Sub(ev.StartedAt()) < 2*time.Hour || ev.EndedAt().After(clk.now()) {
+		t.Errorf("from %v to %v", ev.StartedAt(), ev.EndedAt())
+	}
+}
+
 func TestPolicyThatNobodyCanNameIsUnresolved(t *testing.T) {
 	f := newFake(t, 1)
 	a := f.accounts[accountID(0)]

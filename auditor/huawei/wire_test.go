@@ -42,6 +42,9 @@ func TestPanicIsUnknown(t *testing.T) {
 		c.Close()
 	}
 	c, _ := open(t, cfg)
+	if err := c.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var network http.RoundTripper
 	c.WrapTransport(func(next http.RoundTripper) http.RoundTripper {
 		network = next
