@@ -231,29 +231,38 @@ func TestARunThatIsInterruptedIsNotWhole(t *testing.T) {
 	}
 }
 
+// shared is a buffer that one goroutine writes and another reads.
+type shared struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // until is a writer that calls done when what was written contains n times the text.
 type until struct {
-	mu   sync.Mutex
-	b    bytes.Buffer
+	shared
 	text string
 	n    int
 	done func()
 }
 
 func (u *until) Write(p []byte) (int, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.b.Write(p)
-	if strings.Count(u.b.String(), u.text) >= u.n {
+	n, err := u.shared.Write(p)
+	if strings.Count(u.String(), u.text) >= u.n {
 		u.done()
 	}
-	return len(p), nil
-}
-
-func (u *until) String() string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.b.String()
+	return n, err
 }
 
 // The demo goes on until it is interrupted, shows that things drift and are repaired, and ends in order, leaving nothing
@@ -363,14 +372,14 @@ func TestADrillUndoesWhatItDid(t *testing.T) {
 
 func TestProgressComesAfterASecondAndMakesRoomForLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b bytes.Buffer
+		var b shared
 		s, m := newScreen(&b), &meter{}
 		ctx, cancel := context.WithCancel(t.Context())
 		var g sync.WaitGroup
 		g.Go(func() { m.show(ctx, s) })
 		m.set(1, 4)
 		pass(progressAfter - 1)
-		if b.Len() > 0 {
+		if b.String() != "" {
 			t.Errorf("there is progress before a second: %q", b.String())
 		}
 		pass(2)
@@ -402,14 +411,14 @@ func TestProgressComesAfterASecondAndMakesRoomForLogs(t *testing.T) {
 
 func TestAShortRunShowsNoProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b bytes.Buffer
+		var b shared
 		ctx, cancel := context.WithCancel(t.Context())
 		var g sync.WaitGroup
 		g.Go(func() { (&meter{}).show(ctx, newScreen(&b)) })
 		pass(progressAfter / 2)
 		cancel()
 		g.Wait()
-		if b.Len() > 0 {
+		if b.String() != "" {
 			t.Errorf("it shows %q", b.String())
 		}
 	})
