@@ -345,7 +345,8 @@ func hasEvidence(s *auditor.Sweep) bool {
 func formFinding(b rules.Baseline, r rules.Report, f rules.Finding) findingForm {
 	form := findingForm{
 		ID: rules.FindingID(r, f), Rule: f.Rule, Severity: string(f.Severity),
-		Policy: orNull(f.Policy), PolicyID: orNull(f.PolicyID), Scope: orNull(string(f.Scope)), Risk: orNull(string(f.Risk)), Cohort: orNull(f.Cohort), Message: f.Message,
+		Policy: orNull(f.Policy), PolicyID: orNull(f.PolicyID), Scope: orNull(string(f.Scope)), Risk: orNull(string(f.Risk)),
+		Cohort: orNull(f.Cohort), Message: f.Message,
 		Consequences: list(f.Consequences), Grants: forms(f.Grants, formGrant),
 		Remedies: forms(rules.Remedies(b, f), func(m rules.Remedy) remedyForm { return remedyForm{m.Where, list(m.Steps)} }),
 		Page:     orNull(pageOf(f.Rule)),

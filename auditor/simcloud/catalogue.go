@@ -60,7 +60,7 @@ func systemPolicies(s Switches) []Policy {
 		add(r.policy())
 	}
 	for _, v := range vendorServices {
-		for _, k := range strings.Fields(v.kinds) {
+		for k := range strings.FieldsSeq(v.kinds) {
 			add(v.policy(kindWord(k)))
 		}
 	}
@@ -217,7 +217,7 @@ func (r baseRole) policy() Policy {
 			if prefix == "iam" {
 				continue // these two roles reach every service but identity management (facts 3.4)
 			}
-			for _, operation := range strings.Fields(r.every) {
+			for operation := range strings.FieldsSeq(r.every) {
 				p.Allow = append(p.Allow, prefix+":"+operation)
 			}
 		}
