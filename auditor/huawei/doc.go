@@ -21,6 +21,5 @@
 // shared catalogue of system-defined policies does not have, and for the names of projects that hold grants. Role ids
 // become names through that catalogue, which one account reads for all, twice in a row.
 //
-// The sections cited as "facts N.N" are those of the collection of facts about Huawei Cloud's IAM that the project is
-// built on.
+// The sections cited as "facts N.N" are those of docs/huawei-iam.md, which says of each fact how well it is known.
 package huawei

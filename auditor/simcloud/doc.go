@@ -5,6 +5,6 @@
 // An Organization says what there is and how the cloud behaves; New makes a Cloud of it. The Cloud answers the
 // cloud's requests (ServeHTTP) and, on a port of its own, the requests of whoever steers the simulation (Control).
 // Signatures are verified and permissions are enforced; wherever the vendor's documentation leaves open what the cloud
-// does, one of Switches decides. "Facts N.N" in comments are sections of huawei-iam-facts, the collection of what is
+// does, one of Switches decides. "Facts N.N" in comments are sections of docs/huawei-iam.md, which holds what is
 // known of the real cloud; what is not known there is called our inference.
 package simcloud

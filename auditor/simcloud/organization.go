@@ -164,7 +164,7 @@ type Failure struct {
 	Times int `yaml:"times" json:"times"`
 }
 
-// Switches are the ambiguities of the documentation (huawei-iam-facts.md 13), each with its first value as default.
+// Switches are the ambiguities of the documentation (facts 14), each with its first value as default.
 // docs/simcloud.md says what each value does.
 type Switches struct {
 	// RepeatGrant is the answer to a grant that exists: 204, 409.

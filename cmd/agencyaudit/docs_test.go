@@ -23,7 +23,11 @@ var (
 	headingPattern = regexp.MustCompile(`(?m)^#+ +(.+?) *$`)
 	fencePattern   = regexp.MustCompile("(?ms)^```.*?^```$")
 	anchorDropped  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
-	examplePattern = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```\n+```text\n(.*?)^```$")
+	// A citation may go on in the next line of a comment, and name several sections.
+	citationPattern = regexp.MustCompile(`\b[Ff]acts[\s/]+(\d+(?:\.\d+)?(?:(?:,|\s+(?://\s*)?and\b)[\s/]*\d+(?:\.\d+)?)*)`)
+	sectionPattern  = regexp.MustCompile(`\d+(?:\.\d+)?`)
+	numberedPattern = regexp.MustCompile(`(?m)^#+ +(\d+(?:\.\d+)?) `)
+	examplePattern  = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```\n+```text\n(.*?)^```$")
 )
 
 // TestDocsLinks follows every link of every page that leads into the repository, headings included.
@@ -213,8 +217,72 @@ func (e example) outcome(t *testing.T, b rules.Baseline) string {
 	return strings.Join(lines, "\n")
 }
 
+// TestDocsFacts looks up every section that a comment or a page cites as "facts N.N" on the page of facts.
+func TestDocsFacts(t *testing.T) {
+	const page = root + "/docs/huawei-iam.md"
+	var sections []string
+	for _, m := range numberedPattern.FindAllStringSubmatch(fencePattern.ReplaceAllString(read(t, page), ""), -1) {
+		if slices.Contains(sections, m[1]) {
+			t.Errorf("%s has the section %s twice", page, m[1])
+		}
+		sections = append(sections, m[1])
+	}
+	cited := 0
+	for _, file := range append(files(t, ".go"), pages(t)...) {
+		if filepath.Base(file) == "docs_test.go" {
+			continue // it shows how sections are cited
+		}
+		for _, section := range citations(read(t, file)) {
+			cited++
+			if !slices.Contains(sections, section) {
+				t.Errorf("%s cites facts %s, and %s has no such section", file, section, page)
+			}
+		}
+	}
+	if cited < 100 {
+		t.Errorf("only %d citations were found", cited)
+	}
+}
+
+// The forms in which comments cite, so that none of them escapes TestDocsFacts.
+func TestDocsFactsKnowsHowTheyAreCited(t *testing.T) {
+	for text, want := range map[string][]string{
+		"as it does (facts 1.1).":                                  {"1.1"},
+		"it is Facts 10: no more":                                  {"10"},
+		"sites (facts 1, 5.4).":                                    {"1", "5.4"},
+		"the bodies of facts 1.3 and 1.4.":                         {"1.3", "1.4"},
+		"Paths: facts 1.1, 2.1, 3 and 8. It is":                    {"1.1", "2.1", "3", "8"},
+		"each (facts\n// 1.1). Without":                            {"1.1"},
+		"are\n\t// known (facts\n\t// 2.1,\n\t// 2.3 and\n\t// 8)": {"2.1", "2.3", "8"},
+		"facts that the vendor leaves open; artefacts 3":           nil,
+	} {
+		if got := citations(text); !slices.Equal(got, want) {
+			t.Errorf("%q cites %q, want %q", text, got, want)
+		}
+	}
+}
+
+// citations are the sections of the page of facts that a text cites.
+func citations(text string) []string {
+	var all []string
+	for _, m := range citationPattern.FindAllStringSubmatch(text, -1) {
+		all = append(all, sectionPattern.FindAllString(m[1], -1)...)
+	}
+	return all
+}
+
 // pages are all Markdown files of the repository.
 func pages(t *testing.T) []string {
+	t.Helper()
+	found := files(t, ".md")
+	if len(found) < len(rules.Rules()) {
+		t.Fatalf("only %d pages were found", len(found))
+	}
+	return found
+}
+
+// files are all files of the repository whose names end so.
+func files(t *testing.T, ext string) []string {
 	t.Helper()
 	var found []string
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -223,16 +291,13 @@ func pages(t *testing.T) []string {
 			return err
 		case d.IsDir() && name != root && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
-		case filepath.Ext(name) == ".md":
+		case filepath.Ext(name) == ext:
 			found = append(found, name)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if len(found) < len(rules.Rules()) {
-		t.Fatalf("only %d pages were found", len(found))
 	}
 	return found
 }
