@@ -65,7 +65,7 @@ type AccessConfig struct {
 	AKEnv string `yaml:"ak_env"`
 	SKEnv string `yaml:"sk_env"`
 	// AKFile and SKFile name the files with the two, instead of AKEnv and SKEnv. Nobody but the files' owner may be able to
-	// read them.
+	// read them; if that is root, a group may.
 	AKFile string `yaml:"ak_file"`
 	SKFile string `yaml:"sk_file"`
 	// Agency is the name of the agency to assume. Via iam only. It is an agency made for the auditor, never one that a

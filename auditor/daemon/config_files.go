@@ -20,10 +20,10 @@ var errNotRegular = errors.New("it is not a regular file")
 
 // readAll reads a regular file of bounded size.
 func readAll(open func(string) (fs.File, error), path string) ([]byte, error) {
-	return read(open, path, strictyaml.MaxBytes+1, func(fs.FileMode) error { return nil })
+	return read(open, path, strictyaml.MaxBytes+1, func(fs.FileInfo) error { return nil })
 }
 
-func read(open func(string) (fs.File, error), path string, most int64, check func(fs.FileMode) error) ([]byte, error) {
+func read(open func(string) (fs.File, error), path string, most int64, check func(fs.FileInfo) error) ([]byte, error) {
 	f, err := open(path)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func read(open func(string) (fs.File, error), path string, most int64, check fun
 	case !info.Mode().IsRegular():
 		return nil, errNotRegular
 	}
-	if err := check(info.Mode()); err != nil {
+	if err := check(info); err != nil {
 		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(f, most))
@@ -73,10 +73,15 @@ func (c *configCheck) secretFile(at, name string) huawei.Secret {
 
 var errReadable = errors.New("others than its owner can read it")
 
-// private refuses a file that others than its owner can read. Windows knows no such bits.
-func private(mode fs.FileMode) error {
-	if runtime.GOOS != "windows" && mode.Perm()&0o077 != 0 {
-		return fmt.Errorf("%w (mode %04o)", errReadable, mode.Perm())
+// private refuses a file that others than its owner can read. Root may let a group read it, and no more: that is how
+// Kubernetes hands a secret to a program that does not run as root. Windows knows no such bits.
+func private(info fs.FileInfo) error {
+	forbidden := fs.FileMode(0o077)
+	if ownedByRoot(info) {
+		forbidden = 0o037
+	}
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&forbidden != 0 {
+		return fmt.Errorf("%w (mode %04o)", errReadable, mode)
 	}
 	return nil
 }

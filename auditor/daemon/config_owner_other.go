@@ -1,0 +1,8 @@
+//go:build !unix
+
+package daemon
+
+import "io/fs"
+
+// ownedByRoot says whether the file belongs to the superuser, which this system does not know.
+func ownedByRoot(fs.FileInfo) bool { return false }
