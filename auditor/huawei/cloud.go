@@ -171,11 +171,15 @@ func (c *Cloud) admit(ctx context.Context) (settle func(*rules.Unknown), u *rule
 		return nil, c.cutShort(ctx, "waiting for another account to be entered")
 	}
 	leave := func() { m.trial <- struct{}{} }
+	defer func() {
+		if settle == nil { // refused, or in a panic: nobody else will give the token back
+			leave()
+		}
+	}()
 	if u = c.confirm(ctx); u == nil {
 		u = m.exhausted()
 	}
 	if u != nil {
-		leave()
 		return nil, u
 	}
 	m.mu.Lock()
