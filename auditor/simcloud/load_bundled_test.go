@@ -104,7 +104,7 @@ func TestEveryBundledAccountHasAnExpectation(t *testing.T) {
 		}
 		absent := slices.ContainsFunc(e.Findings, func(f expectedFinding) bool { return f.Rule == "agency/absent" })
 		policies := 0
-		if judged && !absent {
+		if judged && !absent || e.Reason == "incomplete" { // an agency whose trust cannot be judged has its grants judged
 			policies = 4
 		}
 		if len(e.Coverage) != policies {
