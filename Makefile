@@ -74,7 +74,7 @@ reproducible:
 readme-check:
 	@.ci/readme
 
-bench: build ## compare `audit` with bare clients at BENCH_N accounts; takes about ten minutes
+bench: build ## compare `audit` with bare clients at BENCH_N accounts; takes about five minutes
 	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N)
 
 bench-check: build
