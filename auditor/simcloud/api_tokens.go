@@ -18,10 +18,19 @@ type session struct {
 	// agency is the id, since its rights are those that it has when they are used.
 	agency     string
 	agencyName string
+	// caller is the account that the session was made from.
+	caller *account
 	// name is the session user's, or the caller's where none was given.
 	name string
 	// allows is what the session policy lets through; everything without one.
 	allows operationSet
+}
+
+// alive says whether the session's agency is still there, valid, and trusts the account that the session was made from,
+// and that account is active. That a session ends with these is our inference.
+func (s *session) alive(target *account, now time.Time) bool {
+	g := findAgency(target.truth(), s.agency)
+	return g != nil && !g.expired(now) && g.trust.ID == s.caller.id && !s.caller.suspended.Load()
 }
 
 // sessions are the temporary keys that were issued.
@@ -163,7 +172,7 @@ func (x *call) assume() answer {
 		session: &session{
 			token:   base64.StdEncoding.EncodeToString([]byte(randomText(384))),
 			expires: x.now.Add(time.Duration(seconds) * time.Second),
-			agency:  g.id, agencyName: g.name, name: name, allows: allows,
+			agency:  g.id, agencyName: g.name, caller: x.account, name: name, allows: allows,
 		},
 	}
 	x.c.sessions.issue(k, x.now)

@@ -159,7 +159,7 @@ func (x *call) checkToken(key *accessKey) string {
 	switch {
 	case len(tokens) != 1 || subtle.ConstantTimeCompare([]byte(tokens[0]), []byte(key.session.token)) != 1:
 		return badToken
-	case !x.now.Before(key.session.expires):
+	case !x.now.Before(key.session.expires), !key.session.alive(key.account, x.now):
 		return tokenExpired
 	}
 	return ""

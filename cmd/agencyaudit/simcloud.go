@@ -44,7 +44,15 @@ usage or organization file.`,
   agencyaudit simcloud --organization our-org.yaml --tls --ca-out sim-ca.pem --config-out sim.yaml
   curl -s 127.0.0.1:9880/counters`,
 		Args: exactly(0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.serveSimulation(cmd, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch generates := cmd.Flags().Changed("generate"); {
+			case generates && o.generate < 1:
+				return misuse("name at least one account", "--generate %d makes no organization", o.generate)
+			case !generates && cmd.Flags().Changed("seed"):
+				return misuse("add --generate N", "--seed is for generated organizations")
+			}
+			return a.serveSimulation(cmd, o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.organization, "organization", "", "take the organization from this `file` instead of the bundled one")
@@ -65,8 +73,6 @@ func (o simulationFlags) source() (*simcloud.Organization, string, error) {
 	switch {
 	case o.steady && o.generate <= 0:
 		return nil, "", misuse("add --generate N", "--steady is for generated organizations")
-	case o.generate < 0:
-		return nil, "", misuse("name at least one account", "--generate %d makes no organization", o.generate)
 	case o.caOut != "" && !o.tls:
 		return nil, "", misuse("add --tls", "--ca-out has a certificate only with --tls")
 	case o.tls && o.configOut != "" && o.caOut == "":

@@ -129,5 +129,9 @@ func requests(counters []simcloud.Counter) int {
 
 // described names an organization for people.
 func described(org *simcloud.Organization, from string) string {
-	return fmt.Sprintf("%d accounts (%s)", len(org.Accounts), strings.TrimSpace(from))
+	noun := "accounts"
+	if len(org.Accounts) == 1 {
+		noun = "account"
+	}
+	return fmt.Sprintf("%d %s (%s)", len(org.Accounts), noun, strings.TrimSpace(from))
 }
