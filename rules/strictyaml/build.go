@@ -306,6 +306,9 @@ func (b *builder) braces() *node {
 	b.take()
 	for b.peek() != token.MappingEndType && b.more(out.at) {
 		b.skipMarks()
+		if !b.more(out.at) {
+			break
+		}
 		if !b.keyAhead() {
 			b.stop(b.here(), "a key without a colon stands in braces", "write {key: value}, or [a, b] for a list")
 			break
