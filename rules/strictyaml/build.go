@@ -19,12 +19,19 @@ type builder struct {
 }
 
 // build returns the document's value; nil, after recording the fault, if the lexemes are not YAML.
-func (d *Document) build(lexemes []lexeme) *node {
+func (d *Document) build(lexemes []lexeme) (root *node) {
 	b := &builder{lexemes: lexemes}
+	defer func() {
+		// A hole in the builder must cost a file, never the program that was asked to read it.
+		if recover() != nil {
+			d.refuse(place{1, 1}, "cannot be read as YAML", "write it in a simpler form")
+			root = nil
+		}
+	}()
 	if b.peek() == token.DocumentHeaderType {
 		b.take()
 	}
-	root := b.value(place{}, false)
+	root = b.value(place{}, false)
 	if b.peek() != token.UnknownType {
 		b.misfit()
 	}
