@@ -67,9 +67,6 @@ func (c *configCheck) err(decoding error) error {
 }
 
 func (c *configCheck) check() {
-	if !c.doc.Readable() {
-		return
-	}
 	c.checkBaselines()
 	c.checkSeverities()
 	c.checkAccounts()
@@ -312,7 +309,7 @@ func (c *configCheck) checkCredentials() {
 		c.useless(at, "source: environment", "ak_file", "sk_file")
 		main.Keys.AccessKey = c.secretEnv(at+".source", envAccessKey)
 		main.Keys.SecretKey = c.secretEnv(at+".source", envSecretKey)
-		if token, set := c.lookupEnv(envSecurityToken); set && token != "" {
+		if token, _ := c.lookupEnv(envSecurityToken); token != "" {
 			main.Keys.SecurityToken = c.secretEnv(at+".source", envSecurityToken)
 		}
 	case sourceFile:

@@ -59,7 +59,7 @@ func (c *configCheck) checkCloud() {
 		host, err := checkEndpoint(cloud.Endpoints.IAM)
 		if err != nil {
 			c.doc.Add("cloud.endpoints.iam", err.Error(), "write https://host or https://host:port")
-		} else if ok && host != s.domain && !strings.HasSuffix(host, "."+s.domain) {
+		} else if ok && !strings.HasSuffix(host, "."+s.domain) {
 			c.doc.Add("cloud.endpoints.iam", fmt.Sprintf("%s is not a host of the site %s, and would be sent signed requests", host, cloud.Site),
 				"leave it out, or write site: custom if you mean it")
 		}
@@ -79,7 +79,7 @@ func (c *configCheck) checkCloud() {
 func checkEndpoint(address string) (string, error) {
 	u, err := url.Parse(address)
 	switch {
-	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Opaque != "", u.Hostname() == "":
+	case err != nil, u.Scheme != "https" && u.Scheme != "http":
 		return "", errors.New("is not an address of the form https://host")
 	case u.User != nil:
 		return "", errors.New("holds a user or a password, which would go out with every request")

@@ -178,7 +178,7 @@ accounts:
   static:
     - {name: prod, id: d0000000000000000000000000000001, require_agency: true, access: {via: keys, ak_env: PROD_AK, sk_env: PROD_SK}}
     - {name: "Ünit 2", id: d0000000000000000000000000000002, access: {via: keys, ak_file: secrets/ak, sk_file: ./secrets/sk}}
-    - {name: dev, id: d0000000000000000000000000000003, access: {via: iam, agency: AgencyAuditReader}}
+    - {name: d0000000000000000000000000000003, id: d0000000000000000000000000000003, access: {via: iam, agency: AgencyAuditReader}}
 credentials: {source: environment, account_id: d0000000000000000000000000000009}
 cloud: {site: custom, region: eu-west-101, endpoints: {iam: "https://iam.internal:8443"}, ca_file: ca.pem}
 limits: {concurrency: 3, run_timeout: 1h, account_timeout: 2m, request_timeout: 1s, body_bytes: 65536}
@@ -209,7 +209,7 @@ severities: {grant/wider: warning, grant/excess: critical}
 	}
 	want := []rules.Account{
 		{ID: "d0000000000000000000000000000001", Name: "prod", RequireAgency: true},
-		{ID: "d0000000000000000000000000000002", Name: "Ünit 2"}, {ID: "d0000000000000000000000000000003", Name: "dev"},
+		{ID: "d0000000000000000000000000000002", Name: "Ünit 2"}, {ID: "d0000000000000000000000000000003", Name: "d0000000000000000000000000000003"},
 	}
 	if got := cfg.Inventory(); !slices.Equal(got, want) {
 		t.Errorf("inventory %+v", got)
@@ -299,6 +299,7 @@ func TestEndpoints(t *testing.T) {
 		"https://[fe80::1]", "https://[fe80::1%25eth0]", "https://[::ffff:169.254.169.254]", "https://[::ffff:a9fe:a9fe]", "https://0.0.0.0",
 		"https://[::]", "https://224.0.0.1", "https://[ff02::1]", "https://2852039166", "https://0xa9fea9fe", "https://169.254.43518",
 		"https://0251.0376.0251.0376", "https://169.254.0xa9fe", "https://127.1", "https://1.2.3.4.5", "https://256.0.0.1", "https://1_0.0.0.1",
+		"https://192.168.0.08", "https://99999999999999999999",
 		" https://iam.example.com", "https://iam.example.com ", "https://iam example.com", "https://iam.example.com\n", "https://[::1",
 	} {
 		if host, err := checkEndpoint(address); err == nil {
@@ -311,7 +312,7 @@ func TestEndpoints(t *testing.T) {
 
 func TestVendorSitesKeepToTheirDomain(t *testing.T) {
 	for _, host := range []string{
-		"iam.example.com", "myhuaweicloud.com.example.com", "evilmyhuaweicloud.com", "iam.myhuaweicloud.eu", "127.0.0.1", "myhuaweicloud.co",
+		"iam.example.com", "myhuaweicloud.com.example.com", "evilmyhuaweicloud.com", "myhuaweicloud.com", "iam.myhuaweicloud.eu", "127.0.0.1", "myhuaweicloud.co",
 	} {
 		_, err := parse(t, strings.Replace(minimal, "region: ap-southeast-3", "endpoints: {iam: 'https://"+host+"'}", 1))
 		if err == nil || !strings.Contains(err.Error(), "is not a host of the site intl") {
@@ -462,6 +463,29 @@ func TestLoadConfig(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), problem) || !strings.Contains(err.Error(), "agencyaudit.example.yaml") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// brokenFile opens and then says no more about itself.
+type brokenFile struct{ fs.File }
+
+func (brokenFile) Stat() (fs.FileInfo, error) { return nil, errors.New("the disk is gone") }
+func (brokenFile) Close() error               { return nil }
+
+func TestFilesThatCannotBeRead(t *testing.T) {
+	text := strings.Replace(minimal, "ak_env: PROD_AK, sk_env: PROD_SK", "ak_file: forbidden, sk_file: broken", 1)
+	_, err := ParseConfig("etc/a.yaml", []byte(text), func(path string) (fs.File, error) {
+		if path == filepath.Join("etc", "broken") {
+			return brokenFile{}, nil
+		}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}
+	}, lookup(environment))
+	want := `etc/a.yaml:3:87: accounts.static[0].access.ak_file: the file "etc/forbidden" cannot be used: permission denied; ` +
+		"make the user that runs the program the owner of the file\n" +
+		`etc/a.yaml:3:107: accounts.static[0].access.sk_file: the file "etc/broken" cannot be used: the disk is gone; ` +
+		"create the file, or name another one"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 }
 
