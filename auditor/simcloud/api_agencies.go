@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -140,21 +141,24 @@ type agencyOptions struct {
 	Duration        json.RawMessage `json:"duration"`
 }
 
-// decode reads a JSON body of one value. Members that are not known are ignored.
+// decode reads a JSON body of one value. Members that are not known are ignored. The refusals have fixed texts: what the
+// decoder says names types of this program, of which a cloud knows nothing.
 func (x *call) decode(v any) *answer {
 	if kind := x.r.Header.Get("Content-Type"); !strings.Contains(kind, "json") {
 		a := x.badRequest("Expecting to find valid JSON in the request body: the content type is %q", kind)
 		return &a
 	}
 	d := json.NewDecoder(bytes.NewReader(x.body))
-	err := d.Decode(v)
-	if err == nil {
-		if _, end := d.Token(); !errors.Is(end, io.EOF) {
-			err = errors.New("there is more after it")
+	if err := d.Decode(v); err != nil {
+		why := "it cannot be read"
+		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			why = "a member is of the wrong type"
 		}
+		a := x.badRequest("Expecting to find valid JSON in the request body: %s", why)
+		return &a
 	}
-	if err != nil {
-		a := x.badRequest("Expecting to find valid JSON in the request body: %v", err)
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		a := x.badRequest("Expecting to find valid JSON in the request body: there is more after it")
 		return &a
 	}
 	return nil
@@ -262,7 +266,8 @@ func (x *call) write(do transition, entries func() []Write) *answer {
 	return &r.answer
 }
 
-// createAgency is facts 1.3. The answer has no trust_domain_name.
+// createAgency is facts 1.3. The answer has no trust_domain_name. Which characters a name may not have is our inference:
+// a slash would end it in a urn or a path, and a control character in a line of text.
 func (x *call) createAgency() answer {
 	o, a := x.options()
 	if a != nil {
@@ -271,6 +276,8 @@ func (x *call) createAgency() answer {
 	switch {
 	case o.Name == nil || *o.Name == "" || utf8.RuneCountInString(*o.Name) > 64:
 		return x.badRequest("Invalid input: name is required and has at most 64 characters")
+	case strings.Contains(*o.Name, "/") || strings.ContainsFunc(*o.Name, unicode.IsControl):
+		return x.badRequest("Invalid input: name must have no slash and no control character")
 	case o.DomainID == nil:
 		return x.badRequest("Invalid input: domain_id is required")
 	}

@@ -291,13 +291,16 @@ func TestParametersAreChecked(t *testing.T) {
 		"projects, enabled maybe":      {get(adminKey, "/v3/projects?enabled=2"), "true or false"},
 		"projects, domain maybe":       {get(adminKey, "/v3/projects?is_domain=2"), "true or false"},
 
-		"create, no JSON":     {post(agencies, `{"agency":`), "valid JSON"},
+		"create, no JSON":     {post(agencies, `{"agency":`), "valid JSON in the request body: it cannot be read"},
 		"create, two values":  {post(agencies, `{} {}`), "there is more after it"},
 		"create, nothing":     {post(agencies, ``), "valid JSON"},
-		"create, other type":  {post(agencies, `{"agency":{"name":1}}`), "valid JSON"},
+		"create, other type":  {post(agencies, `{"agency":{"name":1}}`), "body: a member is of the wrong type"},
 		"create, no agency":   {post(agencies, `{}`), "agency"},
 		"create, no name":     {create(`,"trust_domain_name":"beta"`), "name is required"},
 		"create, long name":   {create(`,"trust_domain_name":"beta","name":"` + strings.Repeat("n", 65) + `"`), "64"},
+		"create, slash":       {create(`,"trust_domain_name":"beta","name":"a/b"`), "no slash"},
+		"create, control":     {create(`,"trust_domain_name":"beta","name":"b c\u0000"`), "no control character"},
+		"create, C1 control":  {create(`,"trust_domain_name":"beta","name":"b\u0085"`), "no control character"},
 		"create, no account":  {post(agencies, `{"agency":{"name":"n","trust_domain_name":"beta"}}`), "domain_id"},
 		"create, no trust":    {create(`,"name":"n"`), "trust_domain_id or trust_domain_name"},
 		"create, description": {create(named + `,"description":"a<b"`), "description"},
@@ -314,7 +317,8 @@ func TestParametersAreChecked(t *testing.T) {
 		"update, empty trust":  {update(`{"trust_domain_id":""}`), "trust_domain_id or"},
 		"update, duration":     {update(`{"duration":"-3"}`), "duration"},
 		"form instead of JSON": {formBody(), "content type"},
-		"tokens, no JSON":      {post(tokens, `x`), "valid JSON"},
+		"tokens, no JSON":      {post(tokens, `x`), "body: it cannot be read"},
+		"tokens, other type":   {post(tokens, `{"auth":[]}`), "body: a member is of the wrong type"},
 		"tokens, nothing":      {post(tokens, `{"auth":{"identity":{}}}`), "assume_role"},
 		"tokens, other method": {post(tokens, strings.Replace(assumeBody("a", "b", ""), `["ass`, `["x","ass`, 1)),
 			"methods"},
@@ -337,7 +341,15 @@ func TestParametersAreChecked(t *testing.T) {
 		"enterprise projects, no role": {request{method: "DELETE", target: inEP, key: adminKey,
 			body: enterpriseBody(1, "0", "")}, "are required"},
 	} {
-		t.Run(name, func(t *testing.T) { tt.q.send(t, c).wantKeystone(t, 400, tt.text) })
+		t.Run(name, func(t *testing.T) {
+			r := tt.q.send(t, c)
+			r.wantKeystone(t, 400, tt.text)
+			for _, inner := range []string{"json:", "Go ", "invalid character"} {
+				if strings.Contains(r.body, inner) {
+					t.Errorf("the answer shows how the simulation is made: %s", r.body)
+				}
+			}
+		})
 	}
 	for name, tt := range map[string]struct {
 		q          request
