@@ -14,7 +14,13 @@ type place struct {
 	in     string
 }
 
-// inDomain reads the path of the global-service and all-resources scopes, whose first part is the account.
+// onDomain reads the path of the global-service scope.
+func (x *call) onDomain() (place, *answer) { return x.inDomain(global) }
+
+// onAll reads the path of the all-resources scope.
+func (x *call) onAll() (place, *answer) { return x.inDomain(allResources) }
+
+// inDomain reads the path of these two scopes, whose first part is the account.
 func (x *call) inDomain(s scope) (place, *answer) {
 	if a := x.own(x.params[0]); a != nil {
 		return place{}, a
@@ -22,9 +28,9 @@ func (x *call) inDomain(s scope) (place, *answer) {
 	return x.place(s, ""), nil
 }
 
-// inProject reads the path of the project scope. MOS carries no grants of agencies (facts 4), and a project of another
+// onProject reads the path of the project scope. MOS carries no grants of agencies (facts 4), and a project of another
 // account is not found: how the real cloud refuses the two is our inference.
-func (x *call) inProject() (place, *answer) {
+func (x *call) onProject() (place, *answer) {
 	id := x.params[0]
 	if id == "MOS" || !x.account.hasProject(id) {
 		a := x.keystone(http.StatusNotFound, "Could not find project: %s", id)
@@ -41,72 +47,15 @@ func (x *call) place(s scope, in string) place {
 	return p
 }
 
-// at runs a handler with the place, unless the place was refused.
-func at(p place, refused *answer, handle func(place) answer) answer {
-	if refused != nil {
-		return *refused
+// on makes a handler of what reads the place and what is done there, unless the place is refused.
+func on(where func(*call) (place, *answer), do func(*call, place) answer) func(*call) answer {
+	return func(x *call) answer {
+		p, refused := where(x)
+		if refused != nil {
+			return *refused
+		}
+		return do(x, p)
 	}
-	return handle(p)
-}
-
-func (x *call) listOnDomain() answer {
-	p, a := x.inDomain(global)
-	return at(p, a, x.list)
-}
-
-func (x *call) checkOnDomain() answer {
-	p, a := x.inDomain(global)
-	return at(p, a, x.check)
-}
-
-func (x *call) grantOnDomain() answer {
-	p, a := x.inDomain(global)
-	return at(p, a, x.grant)
-}
-
-func (x *call) revokeOnDomain() answer {
-	p, a := x.inDomain(global)
-	return at(p, a, x.revoke)
-}
-
-func (x *call) listOnProject() answer {
-	p, a := x.inProject()
-	return at(p, a, x.list)
-}
-
-func (x *call) checkOnProject() answer {
-	p, a := x.inProject()
-	return at(p, a, x.check)
-}
-
-func (x *call) grantOnProject() answer {
-	p, a := x.inProject()
-	return at(p, a, x.grant)
-}
-
-func (x *call) revokeOnProject() answer {
-	p, a := x.inProject()
-	return at(p, a, x.revoke)
-}
-
-func (x *call) listInherited() answer {
-	p, a := x.inDomain(allResources)
-	return at(p, a, x.list)
-}
-
-func (x *call) checkInherited() answer {
-	p, a := x.inDomain(allResources)
-	return at(p, a, x.check)
-}
-
-func (x *call) grantInherited() answer {
-	p, a := x.inDomain(allResources)
-	return at(p, a, x.grant)
-}
-
-func (x *call) revokeInherited() answer {
-	p, a := x.inDomain(allResources)
-	return at(p, a, x.revoke)
 }
 
 // list shows the agency's policies at the place: whole ones for a domain or a project (facts 2.1), and nothing but id,
