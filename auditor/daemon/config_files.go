@@ -89,7 +89,7 @@ func private(info fs.FileInfo) error {
 // secretEnv reads the secret in the environment variable that is named at a place of the configuration.
 func (c *configCheck) secretEnv(at, name string) huawei.Secret {
 	value, set := c.lookupEnv(name)
-	if !set || value == "" {
+	if value == "" {
 		state := "is not set"
 		if set {
 			state = "is empty"

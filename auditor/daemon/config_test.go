@@ -501,6 +501,7 @@ func TestTooLongFilesAreNotReadWhole(t *testing.T) {
 func TestKeysInPlaceOfNamesAreNotShown(t *testing.T) {
 	for name, want := range map[string]string{
 		"PROD_SK": `"PROD_SK"`, "secrets/prod.sk": `"secrets/prod.sk"`, "MY_TEAM_2_PRODUCTION_SK": `"MY_TEAM_2_PRODUCTION_SK"`,
+		"PRODUCTIONSECRETKEY":                          `"PRODUCTIONSECRETKEY"`,
 		"aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5hJ7k":     "that is named here",
 		"etc/aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5hJ7k": "that is named here",
 		"HPUAABCDEF1234567890":                         "that is named here",
