@@ -231,6 +231,22 @@ func TestTheSnapshotIsDeepAndMakesTheSameCloudAgain(t *testing.T) {
 	}
 }
 
+// Projects that every account has may be listed in the file: they keep their odd ids, and are there once.
+func TestProjectsThatEveryAccountHas(t *testing.T) {
+	c := newCloud(t, func(o *simcloud.Organization) {
+		o.Accounts[1].Projects = []simcloud.Project{{Name: "MOS"}, {Name: region}}
+		o.Accounts[1].EnterpriseProjects = []simcloud.Project{{Name: "default"}}
+	})
+	listed, unlisted := c.Organization().Accounts[1], newCloud(t).Organization().Accounts[1]
+	if want := []simcloud.Project{{ID: "MOS", Name: "MOS"}, unlisted.Projects[0]}; !slices.Equal(listed.Projects, want) {
+		t.Errorf("projects %v, want %v", listed.Projects, want)
+	}
+	want := []simcloud.Project{{ID: "0", Name: "default"}}
+	if !slices.Equal(listed.EnterpriseProjects, want) || !slices.Equal(unlisted.EnterpriseProjects, want) {
+		t.Errorf("enterprise projects %v and %v, want %v", listed.EnterpriseProjects, unlisted.EnterpriseProjects, want)
+	}
+}
+
 // ExpiresIn counts by the clock that the cloud is made with.
 func TestExpiresInCountsByTheCloudsClock(t *testing.T) {
 	k := newClock()
