@@ -12,36 +12,36 @@ import (
 // error is the writer's.
 func Baseline(w io.Writer, b rules.Baseline, o Options) error {
 	p := &page{o: o}
-	p.paint("", bold, Escape(b.Name)+": "+Escape(b.Title))
-	p.say("source    ", fmt.Sprintf("%s (%s)", Escape(b.Source), Escape(b.SourceDate)))
-	p.say("digest    ", "sha256 "+Escape(b.Digest))
-	p.say("agency    ", Escape(b.Agency))
+	p.paint("", bold, rules.Escape(b.Name)+": "+rules.Escape(b.Title))
+	p.say("source    ", fmt.Sprintf("%s (%s)", rules.Escape(b.Source), rules.Escape(b.SourceDate)))
+	p.say("digest    ", "sha256 "+rules.Escape(b.Digest))
+	p.say("agency    ", rules.Escape(b.Agency))
 	p.say("trusts    ", trustWords(b.Trust))
 	p.say("validity  ", fmt.Sprintf("unlimited; a warning from %s days before the end", decimal(b.WarnBeforeExpiry.Hours()/24)))
 	p.gap()
 	rows := make([][]cell, len(b.Required))
 	for i, r := range b.Required {
-		names := []string{Escape(r.Policy)}
+		names := []string{rules.Escape(r.Policy)}
 		for _, a := range r.Accepts {
-			names = append(names, "or "+Escape(a))
+			names = append(names, "or "+rules.Escape(a))
 		}
 		var uses []string
 		for _, s := range r.Scenarios {
-			use := Escape(s.Use)
+			use := rules.Escape(s.Use)
 			if s.Module != "" {
-				use = Escape(s.Module) + ": " + use
+				use = rules.Escape(s.Module) + ": " + use
 			}
 			if len(r.Scenarios) > 1 {
 				use = "- " + use
 			}
 			uses = append(uses, use)
 		}
-		label := Escape(r.ScopeLabel)
+		label := rules.Escape(r.ScopeLabel)
 		if label == "" {
 			label = r.Scope.Label()
 		}
 		rows[i] = []cell{
-			{strings.Join(names, "\n"), ""}, {Escape(r.Description), ""}, {label, ""}, {strings.Join(uses, "\n"), ""},
+			{strings.Join(names, "\n"), ""}, {rules.Escape(r.Description), ""}, {label, ""}, {strings.Join(uses, "\n"), ""},
 		}
 	}
 	p.grid(0, []column{{"PERMISSION", 29}, {"DESCRIPTION", 22}, {"PROJECT [REGION]", 19}, {"APPLICATION SCENARIO", 0}}, rows)
@@ -49,8 +49,8 @@ func Baseline(w io.Writer, b rules.Baseline, o Options) error {
 		if i == 0 {
 			p.gap()
 		}
-		p.say("cohort "+Escape(c.Name)+": ", fmt.Sprintf("agency made before %s, only %s missing. %s",
-			c.CreatedBefore.UTC().Format("2006-01-02"), Escape(c.Missing), Escape(c.Says)))
+		p.say("cohort "+rules.Escape(c.Name)+": ", fmt.Sprintf("agency made before %s, only %s missing. %s",
+			c.CreatedBefore.UTC().Format("2006-01-02"), rules.Escape(c.Missing), rules.Escape(c.Says)))
 	}
 	_, err := io.WriteString(w, p.b.String())
 	return err
@@ -65,8 +65,8 @@ func Baselines(w io.Writer, list []rules.Baseline, o Options) error {
 	rows := make([][]cell, len(list))
 	for i, b := range list {
 		rows[i] = []cell{
-			{Escape(b.Name), ""}, {Escape(b.Agency), ""}, {fmt.Sprint(len(b.Required)), ""},
-			{fmt.Sprintf("%s (%s)", Escape(b.Source), Escape(b.SourceDate)), ""}, {Escape(b.Digest[:min(12, len(b.Digest))]), ""},
+			{rules.Escape(b.Name), ""}, {rules.Escape(b.Agency), ""}, {fmt.Sprint(len(b.Required)), ""},
+			{fmt.Sprintf("%s (%s)", rules.Escape(b.Source), rules.Escape(b.SourceDate)), ""}, {rules.Escape(b.Digest[:min(12, len(b.Digest))]), ""},
 		}
 	}
 	p.grid(0, []column{{"NAME", 20}, {"AGENCY", 28}, {"GRANTS", 6}, {"SOURCE", 0}, {"DIGEST", 12}}, rows)

@@ -15,7 +15,7 @@ import (
 // the writer's.
 func Changes(w io.Writer, before, after *auditor.Run, title string, o Options) error {
 	p := &page{o: o}
-	p.paint(after.StartedAt.UTC().Format("15:04:05")+"  ", bold, Escape(title))
+	p.paint(after.StartedAt.UTC().Format("15:04:05")+"  ", bold, rules.Escape(title))
 	type key struct{ account, baseline string }
 	of := func(r *rules.Report) key { return key{r.Account.ID, r.Baseline} }
 	old := make(map[key]*rules.Report, len(before.Sweeps))
@@ -27,7 +27,7 @@ func Changes(w io.Writer, before, after *auditor.Run, title string, o Options) e
 		if len(what) == 0 {
 			what = [][]cell{{{}}}
 		}
-		first := []cell{{cmp.Or(elide(r.Account.Name, maxName), Escape(r.Account.ID)), ""}, {from + " → " + to, color}}
+		first := []cell{{cmp.Or(elide(r.Account.Name, maxName), rules.Escape(r.Account.ID)), ""}, {from + " → " + to, color}}
 		for _, line := range what {
 			rows = append(rows, append(first, line...))
 			first = make([]cell, len(first))

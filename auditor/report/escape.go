@@ -3,121 +3,26 @@ package report
 import (
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/agencyaudit/agencyaudit/rules"
 )
-
-// maxMarks is how many combining marks in a row are shown as they are: enough for any script, too few to climb over the
-// lines above.
-const maxMarks = 3
-
-// Escape makes everything in s visible that a terminal would act on, hide or reorder: control characters and escape
-// sequences, bidirectional controls, zero-width and other invisible characters, unusual spaces, spaces at either end or in
-// a row, stray combining marks, and bytes that are not UTF-8. They are written as Go writes them in a string, and so is
-// the backslash; different strings never look the same for want of escaping. (Letters that look alike still do: that is
-// what ids are for.)
-func Escape(s string) string {
-	if plain(s) {
-		return s
-	}
-	var b strings.Builder
-	b.Grow(len(s) + 16)
-	marks := maxMarks // as if marks had gone before: one at the start has nothing to sit on
-	latin, wordEnd := false, 0
-	for i := 0; i < len(s); {
-		if i >= wordEnd {
-			word, _, _ := strings.Cut(s[i:], " ")
-			latin, wordEnd = strings.ContainsFunc(word, isASCIILetter), i+len(word)+1
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case r == '\\':
-			b.WriteString(`\\`)
-		case r == ' ' && (i == 0 || i == len(s)-1 || s[i-1] == ' '):
-			b.WriteString(`\x20`)
-		case unicode.IsMark(r) && marks >= maxMarks, latin && imitates(r), acts(r):
-			writeEscaped(&b, r)
-		default:
-			b.WriteString(s[i : i+size])
-		}
-		switch {
-		case unicode.IsMark(r):
-			marks++
-		case unicode.IsLetter(r) || unicode.IsNumber(r):
-			marks = 0
-		default:
-			marks = maxMarks
-		}
-		i += size
-	}
-	return b.String()
-}
-
-// plain says whether s is printable ASCII without a backslash and with single spaces inside only: nearly every name.
-func plain(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ' || c >= 0x7f || c == '\\':
-			return false
-		case c == ' ' && (i == 0 || i == len(s)-1 || s[i-1] == ' '):
-			return false
-		}
-	}
-	return true
-}
-
-// acts says whether a character is not seen for what it is.
-func acts(r rune) bool {
-	const brailleBlank = '\u2800'
-	return !unicode.IsPrint(r) || r == brailleBlank || unicode.Is(unicode.Me, r) ||
-		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
-}
-
-func isASCIILetter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
-
-// imitates says whether a letter is of a script many of whose letters look like Latin ones, or a Latin letter in another
-// dress: full-width, mathematical.
-func imitates(r rune) bool {
-	const fullWidthA, fullWidthZ, mathFirst, mathLast = '\uff21', '\uff5a', '\U0001d400', '\U0001d7ff'
-	return r >= 0x80 && (unicode.In(r, unicode.Cyrillic, unicode.Greek, unicode.Armenian, unicode.Cherokee, unicode.Coptic,
-		unicode.Lisu) ||
-		fullWidthA <= r && r <= fullWidthZ || mathFirst <= r && r <= mathLast)
-}
-
-func writeEscaped(b *strings.Builder, r rune) {
-	switch {
-	case r == '\n':
-		b.WriteString(`\n`)
-	case r == '\r':
-		b.WriteString(`\r`)
-	case r == '\t':
-		b.WriteString(`\t`)
-	case r < 0x80:
-		fmt.Fprintf(b, `\x%02x`, r)
-	case r < 0x10000:
-		fmt.Fprintf(b, `\u%04x`, r)
-	default:
-		fmt.Fprintf(b, `\U%08x`, r)
-	}
-}
 
 // elide escapes s and shortens it in the middle when it is longer than anything that the cloud's rules allow, saying how
 // much there is. Ids and ordinary names are far below the limit.
 func elide(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
-		return Escape(s)
+		return rules.Escape(s)
 	}
 	runes := []rune(s)
 	tail := limit / 4
 	start, end := string(runes[:limit-tail]), string(runes[len(runes)-tail:])
-	return Escape(start) + fmt.Sprintf("…[%d bytes in all]…", len(s)) + Escape(end)
+	return rules.Escape(start) + fmt.Sprintf("…[%d bytes in all]…", len(s)) + rules.Escape(end)
 }
 
-// wrap breaks text that Escape has made harmless into lines of at most width columns, between words where it can and
+// wrap breaks text that rules.Escape has made harmless into lines of at most width columns, between words where it can and
 // inside of them where it must. Nothing is left out.
 func wrap(s string, width int) []string {
 	var lines []string

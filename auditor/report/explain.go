@@ -36,21 +36,21 @@ func (p *page) title(s string) {
 
 func (p *page) verdict(s *auditor.Sweep) {
 	r := &s.Report
-	name := cmp.Or(Escape(r.Account.Name), "account without a name")
-	p.paint("", bold, fmt.Sprintf("%s (account id %s)", name, Escape(r.Account.ID)))
+	name := cmp.Or(rules.Escape(r.Account.Name), "account without a name")
+	p.paint("", bold, fmt.Sprintf("%s (account id %s)", name, rules.Escape(r.Account.ID)))
 	p.paint("", stateColor(r.State), strings.ToUpper(stateWords(r.State))+p.meaning(r))
 }
 
 // meaning says in a sentence what the state rests on.
 func (p *page) meaning(r *rules.Report) string {
-	against := fmt.Sprintf("against the baseline %s", Escape(r.Baseline))
+	against := fmt.Sprintf("against the baseline %s", rules.Escape(r.Baseline))
 	switch r.State {
 	case rules.StateUnknown:
 		return " " + against + ": it can be called neither compliant nor drifted."
 	case rules.StateDrifted:
 		return fmt.Sprintf(" %s: %s.", against, severities(r.Findings))
 	case rules.StateNotEnabled:
-		return fmt.Sprintf(": the account has no agency %s, and none is required here.", Escape(r.AgencyName))
+		return fmt.Sprintf(": the account has no agency %s, and none is required here.", rules.Escape(r.AgencyName))
 	case rules.StateWaived:
 		return fmt.Sprintf(" %s: every difference was accepted.", against)
 	}
@@ -84,12 +84,12 @@ func (p *page) unknown(r *rules.Report) {
 	}
 	p.title("Why it is unknown")
 	p.say("  reason      ", fmt.Sprintf("%s: %s", u.Reason, reasonWords(u.Reason)))
-	p.say("  what        ", Escape(u.Detail))
+	p.say("  what        ", rules.Escape(u.Detail))
 	if u.Remedy != "" {
-		p.say("  what to do  ", Escape(u.Remedy))
+		p.say("  what to do  ", rules.Escape(u.Remedy))
 	}
 	if u.RequestID != "" {
-		p.say("  request id  ", Escape(u.RequestID)+" (the cloud's support can look it up)")
+		p.say("  request id  ", rules.Escape(u.RequestID)+" (the cloud's support can look it up)")
 	}
 	p.gap()
 	p.say("  ", "It does not mean that the account is compliant, and not that it has drifted: what could not be read may hold "+
@@ -142,10 +142,10 @@ func (p *page) agency(b rules.Baseline, r *rules.Report, restricted bool) {
 		return
 	}
 	p.title("Agency")
-	p.say("  name     ", Escape(a.Name))
-	p.say("  id       ", Escape(a.ID))
-	trusted := cmp.Or(Escape(a.Trust.Name), "an account that the cloud did not name")
-	p.say("  trusts   ", fmt.Sprintf("%s (id %s); the baseline asks for %s", trusted, Escape(a.Trust.ID), trustWords(b.Trust)))
+	p.say("  name     ", rules.Escape(a.Name))
+	p.say("  id       ", rules.Escape(a.ID))
+	trusted := cmp.Or(rules.Escape(a.Trust.Name), "an account that the cloud did not name")
+	p.say("  trusts   ", fmt.Sprintf("%s (id %s); the baseline asks for %s", trusted, rules.Escape(a.Trust.ID), trustWords(b.Trust)))
 	if b.Trust.ID == "" && restricted {
 		p.say("           ", notCompared)
 	}
@@ -162,9 +162,9 @@ func (p *page) agency(b rules.Baseline, r *rules.Report, restricted bool) {
 
 func trustWords(t rules.Trust) string {
 	if t.ID == "" {
-		return Escape(t.Name) + ", without a pinned id"
+		return rules.Escape(t.Name) + ", without a pinned id"
 	}
-	return fmt.Sprintf("%s (id %s)", Escape(t.Name), Escape(t.ID))
+	return fmt.Sprintf("%s (id %s)", rules.Escape(t.Name), rules.Escape(t.ID))
 }
 
 func (p *page) coverage(b rules.Baseline, r *rules.Report) {
@@ -185,7 +185,7 @@ func (p *page) coverage(b rules.Baseline, r *rules.Report) {
 			color = red
 		}
 		rows[i] = []cell{
-			{Escape(c.Policy), ""}, {string(c.Coverage), color}, {Escape(label), ""}, {grantList(c.By, c.Policy), ""},
+			{rules.Escape(c.Policy), ""}, {string(c.Coverage), color}, {rules.Escape(label), ""}, {grantList(c.By, c.Policy), ""},
 		}
 	}
 	p.grid(2, []column{{"POLICY", 32}, {"COVERAGE", 8}, {"REQUIRED AT", 28}, {"HELD AT", 0}}, rows)
@@ -198,9 +198,9 @@ func grantList(grants []rules.Grant, name string) string {
 	}
 	words := make([]string, len(grants))
 	for i, g := range grants {
-		words[i] = Escape(g.Scope.String())
+		words[i] = rules.Escape(g.Scope.String())
 		if g.Policy.Name != name {
-			words[i] = Escape(g.Policy.Name) + " at " + words[i]
+			words[i] = rules.Escape(g.Policy.Name) + " at " + words[i]
 		}
 	}
 	return strings.Join(words, ", ")
@@ -225,16 +225,16 @@ func (p *page) finding(b rules.Baseline, r *rules.Report, i int, f rules.Finding
 		head += fmt.Sprintf(", risk %s", f.Risk)
 	}
 	if f.Cohort != "" {
-		head += ", known cohort " + Escape(f.Cohort)
+		head += ", known cohort " + rules.Escape(f.Cohort)
 	}
 	p.paint("", severityColor(f.Severity), head)
-	p.say("  ", Escape(f.Message))
+	p.say("  ", rules.Escape(f.Message))
 	for _, c := range f.Consequences {
-		p.say("  - ", Escape(c))
+		p.say("  - ", rules.Escape(c))
 	}
 	for _, g := range f.Grants {
-		name := cmp.Or(Escape(g.Policy.Name), "without a name")
-		p.say("  held: ", fmt.Sprintf("%s policy %s (id %s) at %s", g.Policy.Origin, name, Escape(g.Policy.ID), Escape(scopeOf(g.Scope))))
+		name := cmp.Or(rules.Escape(g.Policy.Name), "without a name")
+		p.say("  held: ", fmt.Sprintf("%s policy %s (id %s) at %s", g.Policy.Origin, name, rules.Escape(g.Policy.ID), rules.Escape(scopeOf(g.Scope))))
 	}
 	for n, way := range rules.Remedies(b, f) {
 		lead := "To put it right"
@@ -242,22 +242,22 @@ func (p *page) finding(b rules.Baseline, r *rules.Report, i int, f rules.Finding
 			lead = "Or"
 		}
 		p.gap()
-		p.say("  ", lead+" ("+Escape(way.Where)+"):")
+		p.say("  ", lead+" ("+rules.Escape(way.Where)+"):")
 		for k, step := range way.Steps {
-			p.say(fmt.Sprintf("  %2d. ", k+1), Escape(step))
+			p.say(fmt.Sprintf("  %2d. ", k+1), rules.Escape(step))
 		}
 	}
 	p.gap()
-	p.say("  ", "More: "+cmp.Or(pageOf(f.Rule), "no page")+". Finding id: "+Escape(rules.FindingID(*r, f)))
+	p.say("  ", "More: "+cmp.Or(pageOf(f.Rule), "no page")+". Finding id: "+rules.Escape(rules.FindingID(*r, f)))
 }
 
 func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
 	p.title("Evidence")
-	p.say("  ", fmt.Sprintf("Run %s by agencyaudit %s. Read at %s, in %s, with %s.", Escape(run.ID), Escape(run.Program),
+	p.say("  ", fmt.Sprintf("Run %s by agencyaudit %s. Read at %s, in %s, with %s.", rules.Escape(run.ID), rules.Escape(run.Program),
 		instant(s.StartedAt), seconds(s.EndedAt.Sub(s.StartedAt)), plural(s.Trail.Requests, "request")))
 	b := baselineOf(run, s.Report.Baseline)
 	p.say("  ", fmt.Sprintf("Baseline %s: %s (%s), sha256 %s.",
-		Escape(b.Name), Escape(b.Source), Escape(b.SourceDate), Escape(b.Digest)))
+		rules.Escape(b.Name), rules.Escape(b.Source), rules.Escape(b.SourceDate), rules.Escape(b.Digest)))
 	if !hasEvidence(s) {
 		p.say("  ", "There is no evidence: the reading did not end in one. What came back until then is not shown, since half an "+
 			"answer proves nothing.")
@@ -298,13 +298,13 @@ func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
 	var grants [][]cell
 	for _, plane := range s.Planes {
 		for _, g := range plane.Grants {
-			id := Escape(g.Policy.ID)
+			id := rules.Escape(g.Policy.ID)
 			if g.Scope.ID != "" {
-				id += "\n" + Escape(g.Scope.ID)
+				id += "\n" + rules.Escape(g.Scope.ID)
 			}
 			grants = append(grants, []cell{
-				{cmp.Or(Escape(g.Policy.Name), "–"), ""}, {string(g.Policy.Origin), ""}, {id, ""},
-				{Escape(cmp.Or(g.Scope.Name, scopeWords(g.Scope.Kind))), ""},
+				{cmp.Or(rules.Escape(g.Policy.Name), "–"), ""}, {string(g.Policy.Origin), ""}, {id, ""},
+				{rules.Escape(cmp.Or(g.Scope.Name, scopeWords(g.Scope.Kind))), ""},
 			})
 		}
 	}
@@ -318,7 +318,7 @@ func ids(list []string) string {
 	}
 	out := make([]string, len(list))
 	for i, id := range list {
-		out[i] = Escape(id)
+		out[i] = rules.Escape(id)
 	}
 	return strings.Join(out, " ")
 }

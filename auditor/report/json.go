@@ -254,7 +254,7 @@ func visible(b []byte) []byte {
 			continue
 		}
 		r, size := utf8.DecodeRune(b[i:])
-		if acts(r) {
+		if rules.Acts(r) {
 			out = append(out, b[done:i]...)
 			if r < 0x10000 {
 				out = fmt.Appendf(out, `\u%04x`, r)

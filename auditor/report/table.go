@@ -156,10 +156,10 @@ func (p *page) head(run *auditor.Run) {
 	n := accounts(run)
 	took := seconds(run.EndedAt.Sub(run.StartedAt))
 	p.say("", fmt.Sprintf("Run %s of %s at %s, in %s, by agencyaudit %s",
-		Escape(run.ID), plural(n, "account"), instant(run.StartedAt), took, Escape(run.Program)))
+		rules.Escape(run.ID), plural(n, "account"), instant(run.StartedAt), took, rules.Escape(run.Program)))
 	for _, b := range run.Baselines {
-		p.say("", fmt.Sprintf("Baseline %s: agency %s, %s (%s, %s)", Escape(b.Name), Escape(b.Agency),
-			plural(len(b.Required), "required grant"), Escape(b.Source), Escape(b.SourceDate)))
+		p.say("", fmt.Sprintf("Baseline %s: agency %s, %s (%s, %s)", rules.Escape(b.Name), rules.Escape(b.Agency),
+			plural(len(b.Required), "required grant"), rules.Escape(b.Source), rules.Escape(b.SourceDate)))
 	}
 	p.gap()
 	used := 0
@@ -228,13 +228,13 @@ func (p *page) sweeps(run *auditor.Run) {
 	var rows [][]cell
 	for _, s := range shown {
 		r := &s.Report
-		name := cmp.Or(elide(r.Account.Name, maxName), Escape(r.Account.ID))
+		name := cmp.Or(elide(r.Account.Name, maxName), rules.Escape(r.Account.ID))
 		if shared[name] {
-			name += "\n" + Escape(r.Account.ID)
+			name += "\n" + rules.Escape(r.Account.ID)
 		}
 		first := []cell{{name, ""}, {stateWords(r.State), stateColor(r.State)}}
 		if several {
-			first = slices.Insert(first, 1, cell{Escape(r.Baseline), ""})
+			first = slices.Insert(first, 1, cell{rules.Escape(r.Baseline), ""})
 		}
 		for i, w := range p.what(r) {
 			if i > 0 {
@@ -267,9 +267,9 @@ func (p *page) unjudged(shown []*auditor.Sweep) {
 			p.gap()
 			p.paint("", bold, "WHY UNKNOWN, AND WHAT TO DO")
 		}
-		said := cmp.Or(elide(s.Report.Account.Name, maxName), Escape(s.Report.Account.ID)) + ": " + elide(u.Detail, maxSentence)
+		said := cmp.Or(elide(s.Report.Account.Name, maxName), rules.Escape(s.Report.Account.ID)) + ": " + elide(u.Detail, maxSentence)
 		if u.RequestID != "" {
-			said += " (request id " + Escape(u.RequestID) + ")"
+			said += " (request id " + rules.Escape(u.RequestID) + ")"
 		}
 		p.say("- ", said)
 		if u.Remedy != "" {
@@ -304,13 +304,13 @@ func (p *page) what(r *rules.Report) [][]cell {
 	for _, f := range found {
 		said := elide(short(f), maxSentence)
 		if times[short(f)] > 1 {
-			said += ", policy id " + Escape(f.PolicyID) // several policies may bear one name
+			said += ", policy id " + rules.Escape(f.PolicyID) // several policies may bear one name
 		}
 		out = append(out, []cell{{string(f.Severity), severityColor(f.Severity)}, {said, ""}})
 	}
 	switch {
 	case r.State == rules.StateNotEnabled:
-		out = append(out, []cell{{}, {"no agency " + Escape(r.AgencyName) + ", and none is required here", dim}})
+		out = append(out, []cell{{}, {"no agency " + rules.Escape(r.AgencyName) + ", and none is required here", dim}})
 	case r.State == rules.StateCompliant && len(r.Findings) == 0:
 		out = append(out, []cell{{}, {"as the baseline asks", dim}})
 	}
@@ -397,7 +397,7 @@ func argument(a rules.Account) string {
 		return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 	}
 	if a.Name == "" || a.Name[0] == '-' || strings.ContainsFunc(a.Name, func(r rune) bool { return !harmless(r) }) {
-		return Escape(a.ID)
+		return rules.Escape(a.ID)
 	}
 	return a.Name
 }

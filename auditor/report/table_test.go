@@ -132,7 +132,7 @@ func TestTheOverviewLeavesOutNothing(t *testing.T) {
 	for _, s := range run.Sweeps {
 		r := s.Report
 		quiet := r.State == rules.StateCompliant || r.State == rules.StateNotEnabled
-		first := strings.Fields(report.Escape(r.Account.Name))[0]
+		first := strings.Fields(rules.Escape(r.Account.Name))[0]
 		if shown := strings.Contains(out, "\n"+first); shown == quiet {
 			t.Errorf("account %q, which is %s: shown is %v", r.Account.Name, r.State, shown)
 		}

@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string, c console) (code int) {
 	switch {
 	case f.faults:
 		for line := range strings.SplitSeq(strings.TrimRight(f.err.Error(), "\n"), "\n") {
-			fmt.Fprintln(a.err, report.Escape(strings.TrimRight(line, " ")))
+			fmt.Fprintln(a.err, rules.Escape(strings.TrimRight(line, " ")))
 		}
 	case f.err != nil:
 		a.say(f.err.Error())
@@ -112,7 +112,7 @@ func run(ctx context.Context, args []string, c console) (code int) {
 }
 
 // say writes one line of the program's own, which is no log, to stderr.
-func (a *app) say(message string) { fmt.Fprintf(a.err, "agencyaudit: %s\n", report.Escape(message)) }
+func (a *app) say(message string) { fmt.Fprintf(a.err, "agencyaudit: %s\n", rules.Escape(message)) }
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{

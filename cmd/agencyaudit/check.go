@@ -46,14 +46,14 @@ func summary(file string, cfg *daemon.Config) string {
 			required++
 		}
 	}
-	fmt.Fprintf(&b, "OK: %s\n", report.Escape(file))
+	fmt.Fprintf(&b, "OK: %s\n", rules.Escape(file))
 	fmt.Fprintf(&b, "  accounts   %d; the agency is required in %d; entered by an agency %d, by keys of their own %d\n",
 		len(accounts), required, ways["iam"], ways["keys"])
 	for _, base := range cfg.LoadedBaselines() {
 		fmt.Fprintf(&b, "  baseline   %s: agency %s, %d required grants, sha256 %s\n",
-			report.Escape(base.Name), report.Escape(base.Agency), len(base.Required), base.Digest)
+			rules.Escape(base.Name), rules.Escape(base.Agency), len(base.Required), base.Digest)
 	}
-	fmt.Fprintf(&b, "  cloud      %s (site %s)\n", cfg.Reader().Endpoint, report.Escape(cfg.Cloud.Site))
+	fmt.Fprintf(&b, "  cloud      %s (site %s)\n", cfg.Reader().Endpoint, rules.Escape(cfg.Cloud.Site))
 	return b.String()
 }
 

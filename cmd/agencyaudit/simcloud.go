@@ -179,13 +179,13 @@ func (a *app) writeSimulationFiles(o simulationFlags, org *simcloud.Organization
 // greeting says where the simulated cloud is and how to audit it.
 func greeting(o simulationFlags, org *simcloud.Organization, from string, server *simcloud.Server) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Simulated cloud of %s. Everything in it is made up.\n", described(org, report.Escape(from)))
+	fmt.Fprintf(&b, "Simulated cloud of %s. Everything in it is made up.\n", described(org, rules.Escape(from)))
 	fmt.Fprintf(&b, "  cloud    %s\n", server.URL)
 	if server.ControlURL != "" {
 		fmt.Fprintf(&b, "  control  %s\n", server.ControlURL)
 	}
 	if o.caOut != "" {
-		fmt.Fprintf(&b, "  trust    %s\n", report.Escape(o.caOut))
+		fmt.Fprintf(&b, "  trust    %s\n", rules.Escape(o.caOut))
 	}
 	id, err := identityOf(org)
 	if err != nil {
