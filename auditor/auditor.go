@@ -76,3 +76,9 @@ type Sweep struct {
 	// RequestIDs are the cloud's ids of the answers that say which agencies exist.
 	RequestIDs []string `json:"request_ids,omitempty"`
 }
+
+// HasEvidence says whether the sweep ended in evidence: it was judged, or what it read stands beside the reason for which
+// it was not.
+func (s *Sweep) HasEvidence() bool {
+	return s.Report.State != rules.StateUnknown || len(s.Planes) > 0 || len(s.RequestIDs) > 0
+}

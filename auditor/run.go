@@ -31,9 +31,19 @@ type Auditor struct {
 	Concurrency int
 	// Restricted says that the inventory is of chosen accounts rather than of all.
 	Restricted bool
+	// Panicked is told where a bug in this program ended something, by one of the constants Place…, from many goroutines; nil tells nobody.
+	Panicked func(where string)
 	// RunTimeout bounds a whole run, AccountTimeout one sweep.
 	RunTimeout, AccountTimeout time.Duration
 }
+
+// The places where a panic is survived, which Auditor.Panicked is told.
+const (
+	PlaceIdentity  = "identity"
+	PlaceRead      = "read"
+	PlaceCatalogue = "catalogue"
+	PlaceJudge     = "judge"
+)
 
 // Run sweeps every account of the inventory once and returns what was found. An error means that there is no run at
 // all, since the accounts are not known. An account that cannot be read is never an error, but unknown in the Run; so are
@@ -49,7 +59,7 @@ func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*
 	ctx, cancel := context.WithTimeoutCause(ctx, a.RunTimeout,
 		fmt.Errorf("the run's time of %s is over: %w", a.RunTimeout, context.DeadlineExceeded))
 	defer cancel()
-	if err := guard(log, "check of the program's own identity", func() error { return a.Observer.Verify(ctx) }); err != nil {
+	if err := a.guard(log, PlaceIdentity, "check of the program's own identity", func() error { return a.Observer.Verify(ctx) }); err != nil {
 		// Every account entered through that identity says so itself; those with keys of their own are still read.
 		log.Warn("the program's own identity was not confirmed", "err", err)
 	}
@@ -108,7 +118,7 @@ func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rule
 
 // guard runs one part of a run. A panic of it is its error, a *rules.Unknown: a bug in this program may cost one part,
 // never the rest.
-func guard(log *slog.Logger, doing string, do func() error) (err error) {
+func (a *Auditor) guard(log *slog.Logger, where, doing string, do func() error) (err error) {
 	defer func() {
 		p := recover()
 		if p == nil {
@@ -116,6 +126,9 @@ func guard(log *slog.Logger, doing string, do func() error) (err error) {
 		}
 		// The value of a panic may hold anything, a credential too; its type and the stack's functions do not.
 		log.Error("panic", "while", doing, "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		if a.Panicked != nil {
+			a.Panicked(where)
+		}
 		err = &rules.Unknown{
 			Reason: rules.ReasonPanic, Detail: "a bug in this program ended the " + doing,
 			Remedy: "report it with the log's stack; the other accounts are not affected",
@@ -131,7 +144,7 @@ func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
 		fmt.Errorf("the account's time of %s is over: %w", a.AccountTimeout, context.DeadlineExceeded))
 	defer cancel()
 	j.sweep.StartedAt = a.Now().UTC()
-	err := guard(log, "reading", func() error {
+	err := a.guard(log, PlaceRead, "reading", func() error {
 		if ctx.Err() != nil {
 			return &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "not read: " + context.Cause(ctx).Error()}
 		}
@@ -159,7 +172,7 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 	for i := range a.Baselines {
 		b := &a.Baselines[i]
 		fleet := &rules.Fleet{}
-		err := guard(log, "reading of the catalogue", func() (err error) {
+		err := a.guard(log, PlaceCatalogue, "reading of the catalogue", func() (err error) {
 			fleet.PolicyIDs, err = a.Observer.PolicyIDs(ctx, policyNames(b))
 			return err
 		})
@@ -181,7 +194,7 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 	for i := range jobs {
 		j := &jobs[i]
 		if j.why == nil {
-			err := guard(log.With("account", j.account.Name, "account_id", j.account.ID), "judging", func() error {
+			err := a.guard(log.With("account", j.account.Name, "account_id", j.account.ID), PlaceJudge, "judging", func() error {
 				j.sweep.Report = rules.Evaluate(*j.baseline, j.evidence, *fleets[j.baseline], now)
 				j.sweep.Planes = j.evidence.Planes()
 				j.sweep.RequestIDs = j.evidence.RequestIDs()

@@ -325,7 +325,7 @@ func formSweep(b rules.Baseline, s *auditor.Sweep) sweepForm {
 	if a := r.Agency; a != nil {
 		form.Found = &agencyForm{a.ID, a.Name, formTrust(a.Trust), stampOrNull(a.CreatedAt), stampOrNull(a.ExpiresAt)}
 	}
-	if hasEvidence(s) {
+	if s.HasEvidence() {
 		form.Evidence = &evidenceForm{RequestIDs: list(s.RequestIDs), Planes: forms(s.Planes, func(p rules.Plane) planeForm {
 			return planeForm{
 				Kind: string(p.Kind), State: string(p.State), Total: p.Total, Grants: forms(p.Grants, formGrant),
@@ -334,12 +334,6 @@ func formSweep(b rules.Baseline, s *auditor.Sweep) sweepForm {
 		})}
 	}
 	return form
-}
-
-// hasEvidence says whether the sweep ended in evidence: it was judged, or what it read stands beside the reason for which
-// it was not.
-func hasEvidence(s *auditor.Sweep) bool {
-	return s.Report.State != rules.StateUnknown || len(s.Planes) > 0 || len(s.RequestIDs) > 0
 }
 
 func formFinding(b rules.Baseline, r rules.Report, f rules.Finding) findingForm {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/agencyaudit/agencyaudit/auditor/report"
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // simulationFlags are the flags of the command simcloud.

@@ -1,0 +1,292 @@
+package auditor
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// Subject is one agency of one account that runs are expected to judge.
+type Subject struct {
+	Account  rules.Account
+	Agency   string
+	Baseline string
+}
+
+// Subjects pairs every account with every baseline, in the order of Run.Sweeps.
+func Subjects(accounts []rules.Account, baselines []rules.Baseline) []Subject {
+	list := make([]Subject, 0, len(accounts)*len(baselines))
+	for _, a := range accounts {
+		for i := range baselines {
+			list = append(list, Subject{Account: a, Agency: baselines[i].Agency, Baseline: baselines[i].Name})
+		}
+	}
+	slices.SortFunc(list, func(a, b Subject) int {
+		return cmp.Or(
+			cmp.Compare(a.Account.Name, b.Account.Name), cmp.Compare(a.Account.ID, b.Account.ID),
+			cmp.Compare(a.Agency, b.Agency), cmp.Compare(a.Baseline, b.Baseline),
+		)
+	})
+	return list
+}
+
+// Snapshot is what is known of the fleet after the runs that were committed so far: the one value that metrics and pages
+// show. It is never changed after it was made, so that whoever holds one sees a fleet that does not move.
+//
+// Bad news sticks, good news expires: what evidence found wrong stays until other evidence refutes it, while an account
+// that cannot be read, or whose evidence is older than MaxAge, is unknown, whatever good was known of it.
+type Snapshot struct {
+	// MaxAge is how old evidence may be.
+	MaxAge time.Duration
+	// Run is the last committed run; nil before the first.
+	Run *Run
+	// CompletedAt is when the last run that was complete ended; zero before it.
+	CompletedAt time.Time
+	// Baselines are those that the subjects are judged by.
+	Baselines []rules.Baseline
+	// Standings has one entry for each expected subject, in the order of Subjects.
+	Standings []Standing
+}
+
+// Standing is what is known of one subject.
+type Standing struct {
+	Subject
+	// Last is what the last committed run saw; nil while there was none.
+	Last *Sweep
+	// Evidence is the last sweep that ended in evidence, which may be Last; nil when there was none.
+	Evidence *Sweep
+	// Required is the last word of evidence on each required grant, in the baseline's order. What no evidence has decided
+	// is left out; so is everything while the agency is not enabled. While the state is unknown, only the unsatisfied ones
+	// still count.
+	Required []rules.Covered
+	// Findings are what evidence found wrong and none has refuted since.
+	Findings []rules.Finding
+	// UnknownSince is when the first of the runs started that could not judge the subject, one after the other until now;
+	// zero when the last one could.
+	UnknownSince time.Time
+}
+
+// NewSnapshot is what is known before the first run: which subjects are expected, and nothing of any of them.
+func NewSnapshot(subjects []Subject, baselines []rules.Baseline, maxAge time.Duration) *Snapshot {
+	s := &Snapshot{MaxAge: maxAge, Baselines: baselines, Standings: make([]Standing, len(subjects))}
+	for i := range subjects {
+		s.Standings[i].Subject = subjects[i]
+	}
+	return s
+}
+
+// Expect is the snapshot after a change of configuration: subjects that are no longer expected are gone, new ones are
+// not read yet, and nothing else is forgotten. A subject whose baseline changed keeps no word on grants that the new
+// baseline does not require.
+func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge time.Duration) *Snapshot {
+	next := NewSnapshot(subjects, baselines, maxAge)
+	next.Run, next.CompletedAt = s.Run, s.CompletedAt
+	old := s.index()
+	digests := map[string]string{}
+	for i := range s.Baselines {
+		digests[s.Baselines[i].Name] = s.Baselines[i].Digest
+	}
+	required := map[string][]rules.Requirement{}
+	same := map[string]bool{}
+	for i := range baselines {
+		required[baselines[i].Name] = baselines[i].Required
+		same[baselines[i].Name] = digests[baselines[i].Name] == baselines[i].Digest
+	}
+	for i := range next.Standings {
+		st := &next.Standings[i]
+		was, known := old[st.key()]
+		if !known || was.Baseline != st.Baseline {
+			continue
+		}
+		subject := st.Subject
+		*st = *was
+		st.Subject = subject
+		if !same[st.Baseline] {
+			// What another baseline called right is not known to be right by this one.
+			st.Last = nil
+			st.Required = slices.DeleteFunc(slices.Clone(st.Required), func(c rules.Covered) bool {
+				return c.Coverage.Satisfied() || !slices.ContainsFunc(required[st.Baseline], func(r rules.Requirement) bool {
+					return r.Policy == c.Policy && r.Scope == c.Scope
+				})
+			})
+		}
+	}
+	return next
+}
+
+// Next is the snapshot after one more run. Subjects that the run did not sweep are unknown from then on; sweeps of
+// subjects that are not expected are left out.
+func (s *Snapshot) Next(run *Run) *Snapshot {
+	next := &Snapshot{MaxAge: s.MaxAge, Run: run, CompletedAt: s.CompletedAt, Baselines: s.Baselines}
+	if run.Complete {
+		next.CompletedAt = run.EndedAt
+	}
+	sweeps := make(map[key]*Sweep, len(run.Sweeps))
+	for i := range run.Sweeps {
+		r := &run.Sweeps[i].Report
+		sweeps[key{r.Account.ID, r.AgencyName}] = &run.Sweeps[i]
+	}
+	required := make(map[string][]rules.Requirement, len(s.Baselines))
+	for i := range s.Baselines {
+		required[s.Baselines[i].Name] = s.Baselines[i].Required
+	}
+	next.Standings = make([]Standing, len(s.Standings))
+	for i := range s.Standings {
+		st := &next.Standings[i]
+		*st = s.Standings[i]
+		sweep := sweeps[st.key()]
+		if sweep == nil || sweep.Report.Baseline != st.Baseline {
+			sweep = unswept(st.Subject, run)
+		}
+		st.take(sweep, required[st.Baseline])
+	}
+	return next
+}
+
+// unswept is the sweep of a subject that a run left out.
+func unswept(s Subject, run *Run) *Sweep {
+	return &Sweep{
+		StartedAt: run.StartedAt, EndedAt: run.EndedAt,
+		Report: rules.Report{
+			Account: s.Account, Baseline: s.Baseline, AgencyName: s.Agency, State: rules.StateUnknown, Findings: []rules.Finding{},
+			Unknown: &rules.Unknown{
+				Reason: rules.ReasonVanished, Detail: "the last run did not list the account",
+				Remedy: "take the account out of the configuration if it is gone for good",
+			},
+		},
+	}
+}
+
+// take adds what one more sweep says.
+func (st *Standing) take(sweep *Sweep, required []rules.Requirement) {
+	st.Last = sweep
+	r := &sweep.Report
+	switch {
+	case r.State != rules.StateUnknown:
+		st.UnknownSince = time.Time{}
+	case st.UnknownSince.IsZero():
+		st.UnknownSince = sweep.StartedAt
+	}
+	if !sweep.HasEvidence() {
+		return
+	}
+	st.Evidence = sweep
+	before, trust := st.Required, st.find(rules.RuleTrustMismatch)
+	st.Required, st.Findings = r.Required, r.Findings
+	if r.Agency == nil {
+		st.Required = nil
+		if r.Account.RequireAgency {
+			st.Required = none(required)
+		}
+		return
+	}
+	if r.State != rules.StateUnknown {
+		return
+	}
+	// Evidence that could not decide everything refutes nothing of what it could not decide.
+	st.Required = slices.Clone(r.Required)
+	for _, c := range before {
+		if !c.Coverage.Satisfied() && !slices.ContainsFunc(r.Required, func(is rules.Covered) bool {
+			return is.Policy == c.Policy && is.Scope == c.Scope
+		}) {
+			st.Required = append(st.Required, c)
+		}
+	}
+	if trust != nil && st.find(rules.RuleTrustMismatch) == nil {
+		st.Findings = append([]rules.Finding{*trust}, r.Findings...)
+	}
+}
+
+// none says of every requirement that nothing satisfies it.
+func none(required []rules.Requirement) []rules.Covered {
+	list := make([]rules.Covered, len(required))
+	for i, r := range required {
+		list[i] = rules.Covered{Policy: r.Policy, Scope: r.Scope, Coverage: rules.CoverageMissing}
+	}
+	return list
+}
+
+func (st *Standing) find(rule string) *rules.Finding {
+	for i := range st.Findings {
+		if st.Findings[i].Rule == rule {
+			return &st.Findings[i]
+		}
+	}
+	return nil
+}
+
+// ReadAt is when the reading began that the last evidence rests on; zero when there is none.
+func (st *Standing) ReadAt() time.Time {
+	if st.Evidence == nil {
+		return time.Time{}
+	}
+	return st.Evidence.StartedAt
+}
+
+// At is the subject's state at an instant, with the reason when that is unknown.
+func (st *Standing) At(now time.Time, maxAge time.Duration) (rules.State, *rules.Unknown) {
+	switch {
+	case st.Last == nil:
+		return rules.StateUnknown, &rules.Unknown{
+			Reason: rules.ReasonStale, Detail: "not read yet since the program started or its configuration changed",
+		}
+	case st.Last.Report.State == rules.StateUnknown:
+		return rules.StateUnknown, st.Last.Report.Unknown
+	case age(now, st.ReadAt()) >= maxAge:
+		return rules.StateUnknown, &rules.Unknown{
+			Reason: rules.ReasonStale, Detail: "the last evidence is older than max_age (" + maxAge.String() + ")",
+			Remedy: "see why no run was committed since: the page's last error, or the log",
+		}
+	}
+	return st.Last.Report.State, nil
+}
+
+// StaleAt is the next instant after now at which evidence of a subject that is not unknown yet gets too old; zero when
+// there is none.
+func (s *Snapshot) StaleAt(now time.Time) time.Time {
+	var first time.Time
+	for i := range s.Standings {
+		st := &s.Standings[i]
+		if state, _ := st.At(now, s.MaxAge); state == rules.StateUnknown {
+			continue
+		}
+		at := now.Add(s.MaxAge - age(now, st.ReadAt()))
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	return first
+}
+
+// Count counts the standings by their state at an instant; every state is a key, and the sum is len(Standings).
+func (s *Snapshot) Count(now time.Time) map[rules.State]int {
+	counts := make(map[rules.State]int, len(rules.States()))
+	for _, state := range rules.States() {
+		counts[state] = 0
+	}
+	for i := range s.Standings {
+		state, _ := s.Standings[i].At(now, s.MaxAge)
+		counts[state]++
+	}
+	return counts
+}
+
+// age is the time since an instant by the clock that says more: the wall clock, which goes on while the machine is
+// suspended, or the monotonic one, which is never set back.
+func age(now, then time.Time) time.Duration {
+	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
+}
+
+type key struct{ account, agency string }
+
+func (s Subject) key() key { return key{s.Account.ID, s.Agency} }
+
+func (s *Snapshot) index() map[key]*Standing {
+	m := make(map[key]*Standing, len(s.Standings))
+	for i := range s.Standings {
+		m[s.Standings[i].key()] = &s.Standings[i]
+	}
+	return m
+}
