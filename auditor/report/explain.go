@@ -258,7 +258,7 @@ func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
 	b := baselineOf(run, s.Report.Baseline)
 	p.say("  ", fmt.Sprintf("Baseline %s: %s (%s), sha256 %s.",
 		rules.Escape(b.Name), rules.Escape(b.Source), rules.Escape(b.SourceDate), rules.Escape(b.Digest)))
-	if !hasEvidence(s) {
+	if !s.HasEvidence() {
 		p.say("  ", "There is no evidence: the reading did not end in one. What came back until then is not shown, since half an "+
 			"answer proves nothing.")
 		return
