@@ -86,7 +86,10 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 		u.Detail = "the account was not entered: " + u.Detail
 		return pass{}, &u
 	}
-	defer func() { settle(u) }()
+	defer func() {
+		settle(u)
+		c.cfg.Meter.Refreshed("iam", u == nil)
+	}()
 	w, done := c.newWire(ctx, c.main.keys, c.log.With("account_id", account.ID))
 	defer done()
 	fail := func(f *fault) *rules.Unknown {

@@ -84,6 +84,8 @@ type Config struct {
 	// CatalogueAge is when the catalogue of system-defined policies is read anew.
 	CatalogueAge time.Duration
 
+	// Meter is told what requests came to; nil tells nobody.
+	Meter Meter
 	// Now is the clock; nil is the real one. It is called from many goroutines.
 	Now func() time.Time
 }
@@ -110,6 +112,9 @@ func (c Config) withDefaults() (Config, *site, error) {
 	orDefault(&c.UserAgent, "agencyaudit") // without any, the SDK writes a file into the home folder (facts 5.5)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Meter == nil {
+		c.Meter = noMeter{}
 	}
 
 	s, err := c.site()

@@ -130,9 +130,19 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !operations[o].shared {
 		w.sent.Add(1)
 	}
+	started := time.Now()
 	resp, body, err := w.exchange(req.WithContext(ctx))
+	code := 0
+	if err == nil {
+		code = resp.StatusCode
+		w.cloud.skew(resp)
+	}
+	w.cloud.cfg.Meter.Request(service, operations[o].name, code, time.Since(started))
 	debug := w.log.Enabled(ctx, slog.LevelDebug)
 	if err != nil {
+		if errors.Is(err, errTooLarge) {
+			w.cloud.cfg.Meter.Rejected(rejectedTooLarge)
+		}
 		f := disconnected(w.ctx, err, w.keys)
 		if debug {
 			w.log.LogAttrs(ctx, slog.LevelDebug, "no answer", slog.String("operation", operations[o].name), slog.Any("err", f))
@@ -171,22 +181,27 @@ func (w *wire) exchange(req *http.Request) (*http.Response, []byte, error) {
 func (w *wire) judge(o op, resp *http.Response, body []byte) *fault {
 	want := &operations[o]
 	if resp.StatusCode != want.status {
-		return refused(resp, body, w.keys)
+		f := refused(resp, body, w.keys)
+		if f.reason == rules.ReasonRejected {
+			w.cloud.cfg.Meter.Rejected(rejectedStatus)
+		}
+		return f
 	}
-	reject := func(what string) *fault {
+	reject := func(why, what string) *fault {
+		w.cloud.cfg.Meter.Rejected(why)
 		return &fault{
 			reason: rules.ReasonRejected, detail: fmt.Sprintf("the cloud answered %d with %s", resp.StatusCode, what),
 			status: resp.StatusCode, requestID: cleanID(resp.Header.Get("X-Request-Id")),
 		}
 	}
 	if kind := resp.Header.Get("Content-Type"); len(body) > 0 && !isJSON(kind) {
-		return reject(fmt.Sprintf("content of the type %q instead of JSON", shorten(w.keys.scrub(kind))))
+		return reject(rejectedContentType, fmt.Sprintf("content of the type %q instead of JSON", shorten(w.keys.scrub(kind))))
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return reject("compressed content, which was not asked for")
+		return reject(rejectedEncoding, "compressed content, which was not asked for")
 	}
 	if err := checkEnvelope(body, want.envelope); err != nil {
-		return reject(err.Error())
+		return reject(rejectedEnvelope, err.Error())
 	}
 	return nil
 }
