@@ -1,0 +1,241 @@
+package auditor_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+const maxAge = time.Hour
+
+// base requires two grants.
+func base() rules.Baseline {
+	return rules.Baseline{Name: "coc", Agency: "A", Digest: "1", Required: []rules.Requirement{
+		{Policy: "P", Scope: rules.Global}, {Policy: "Q", Scope: rules.AllResources},
+	}}
+}
+
+var acct = rules.Account{ID: "1", Name: "one"}
+
+func start() *auditor.Snapshot {
+	b := []rules.Baseline{base()}
+	return auditor.NewSnapshot(auditor.Subjects([]rules.Account{acct}, b), b, maxAge)
+}
+
+// sweep is one pass over the account that ends in evidence; with a reason, in evidence that could not be judged whole.
+func sweep(at time.Time, state rules.State, why rules.Reason, p, q rules.Coverage, findings ...rules.Finding) auditor.Sweep {
+	r := rules.Report{
+		Account: acct, Baseline: "coc", AgencyName: "A", Agency: &rules.Agency{ID: "g"}, State: state, Findings: findings,
+	}
+	if why != "" {
+		r.Unknown = &rules.Unknown{Reason: why}
+	}
+	for i, c := range []rules.Coverage{p, q} {
+		if c != "" {
+			r.Required = append(r.Required, rules.Covered{Policy: base().Required[i].Policy, Scope: base().Required[i].Scope, Coverage: c})
+		}
+	}
+	return auditor.Sweep{StartedAt: at, EndedAt: at.Add(time.Second), Report: r, RequestIDs: []string{"r"}}
+}
+
+// dark is a pass over the account that read nothing.
+func dark(at time.Time, why rules.Reason) auditor.Sweep {
+	return auditor.Sweep{StartedAt: at, EndedAt: at, Report: rules.Report{
+		Account: acct, Baseline: "coc", AgencyName: "A", State: rules.StateUnknown, Unknown: &rules.Unknown{Reason: why},
+	}}
+}
+
+func runOf(sweeps ...auditor.Sweep) *auditor.Run {
+	r := &auditor.Run{Complete: true, Sweeps: sweeps, Baselines: []rules.Baseline{base()}}
+	for i := range sweeps {
+		r.EndedAt = sweeps[i].EndedAt
+		if u := sweeps[i].Report.Unknown; u != nil && u.Reason != rules.ReasonUnresolvable {
+			r.Complete = false
+		}
+	}
+	return r
+}
+
+// words are what the one standing says of the two grants, and of its findings.
+func words(st *auditor.Standing) string {
+	s := ""
+	for _, c := range st.Required {
+		s += c.Policy + "=" + string(c.Coverage) + " "
+	}
+	for _, f := range st.Findings {
+		s += f.Rule + " "
+	}
+	return s
+}
+
+func TestBadNewsSticksAndGoodNewsExpires(t *testing.T) {
+	const exact, missing, wider = rules.CoverageExact, rules.CoverageMissing, rules.CoverageWider
+	trust, excess := rules.Finding{Rule: rules.RuleTrustMismatch}, rules.Finding{Rule: rules.RuleExcess}
+	at := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+	for name, c := range map[string]struct {
+		runs  []*auditor.Run
+		state rules.State
+		why   rules.Reason
+		says  string
+	}{
+		"nothing was read": {nil, rules.StateUnknown, rules.ReasonStale, ""},
+		"compliant":        {[]*auditor.Run{runOf(sweep(at(0), rules.StateCompliant, "", exact, wider))}, rules.StateCompliant, "", "P=exact Q=wider "},
+		"drift and then nothing read": {
+			[]*auditor.Run{
+				runOf(sweep(at(0), rules.StateDrifted, "", missing, exact, trust, excess)), runOf(dark(at(1), rules.ReasonTimeout)),
+			},
+			rules.StateUnknown, rules.ReasonTimeout, "P=missing Q=exact trust/mismatch grant/excess ",
+		},
+		"repaired": {
+			[]*auditor.Run{
+				runOf(sweep(at(0), rules.StateDrifted, "", missing, exact, trust, excess)), runOf(sweep(at(1), rules.StateCompliant, "", exact, exact)),
+			},
+			rules.StateCompliant, "", "P=exact Q=exact ",
+		},
+		"evidence that cannot decide one grant keeps what was wrong of it, and drops what it refutes": {
+			[]*auditor.Run{
+				runOf(sweep(at(0), rules.StateDrifted, "", missing, missing, excess)),
+				runOf(sweep(at(1), rules.StateUnknown, rules.ReasonUnresolvable, "", exact)),
+			},
+			rules.StateUnknown, rules.ReasonUnresolvable, "Q=exact P=missing ",
+		},
+		"evidence that cannot decide the trust keeps the mismatch": {
+			[]*auditor.Run{
+				runOf(sweep(at(0), rules.StateDrifted, "", exact, exact, trust)),
+				runOf(sweep(at(1), rules.StateUnknown, rules.ReasonIncomplete, exact, exact, excess)),
+			},
+			rules.StateUnknown, rules.ReasonIncomplete, "P=exact Q=exact trust/mismatch grant/excess ",
+		},
+		"a run that left the account out": {
+			[]*auditor.Run{runOf(sweep(at(0), rules.StateDrifted, "", missing, exact)), runOf()},
+			rules.StateUnknown, rules.ReasonVanished, "P=missing Q=exact ",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start()
+			for _, r := range c.runs {
+				s = s.Next(r)
+			}
+			st := &s.Standings[0]
+			state, why := st.At(at(10), maxAge)
+			if state != c.state || (why == nil) != (c.why == "") || why != nil && why.Reason != c.why {
+				t.Errorf("state %s (%v), want %s (%s)", state, why, c.state, c.why)
+			}
+			if got := words(st); got != c.says {
+				t.Errorf("it says %q, want %q", got, c.says)
+			}
+			sum := 0
+			for _, n := range s.Count(at(10)) {
+				sum += n
+			}
+			if sum != len(s.Standings) {
+				t.Errorf("the states sum to %d, of %d", sum, len(s.Standings))
+			}
+		})
+	}
+}
+
+// Where the agency must be and is not, nothing of it is there; where it need not be, nothing is said.
+func TestAbsentAgencies(t *testing.T) {
+	for require, want := range map[bool]string{true: "P=missing Q=missing agency/absent ", false: ""} {
+		a := acct
+		a.RequireAgency = require
+		state, findings := rules.StateNotEnabled, []rules.Finding(nil)
+		if require {
+			state, findings = rules.StateDrifted, []rules.Finding{{Rule: rules.RuleAbsent}}
+		}
+		gone := auditor.Sweep{StartedAt: noon, RequestIDs: []string{"r"}, Report: rules.Report{
+			Account: a, Baseline: "coc", AgencyName: "A", State: state, Findings: findings,
+		}}
+		s := start().Next(runOf(sweep(noon, rules.StateCompliant, "", "exact", "exact"))).Next(runOf(gone))
+		if got := words(&s.Standings[0]); got != want {
+			t.Errorf("required %t: it says %q, want %q", require, got, want)
+		}
+	}
+}
+
+func TestEvidenceThatIsTooOldIsUnknown(t *testing.T) {
+	s := start().Next(runOf(sweep(noon, rules.StateCompliant, "", "exact", "exact")))
+	at := s.StaleAt(noon)
+	if !at.Equal(noon.Add(maxAge)) {
+		t.Fatalf("stale at %s", at)
+	}
+	st := &s.Standings[0]
+	if state, _ := st.At(at.Add(-time.Nanosecond), maxAge); state != rules.StateCompliant {
+		t.Errorf("just before: %s", state)
+	}
+	if state, why := st.At(at, maxAge); state != rules.StateUnknown || why.Reason != rules.ReasonStale {
+		t.Errorf("at that instant: %s", state)
+	}
+	if next := s.StaleAt(at); !next.IsZero() {
+		t.Errorf("the next one is stale at %s, and there is none", next)
+	}
+	// What is unknown stays so for its own reason.
+	dim := s.Next(runOf(dark(noon, rules.ReasonDenied)))
+	if _, why := dim.Standings[0].At(at, maxAge); why.Reason != rules.ReasonDenied {
+		t.Errorf("reason %s", why.Reason)
+	}
+}
+
+// A clock that is set back makes nothing younger.
+func TestAClockThatIsSetBackMakesNothingYounger(t *testing.T) {
+	now := time.Now()
+	s := start().Next(runOf(sweep(now, rules.StateCompliant, "", "exact", "exact")))
+	// Two hours later by the monotonic clock. Its wall clock cannot be set back here; that a reading without it counts is
+	// the other half: a suspended machine, whose monotonic clock stood still.
+	if state, _ := s.Standings[0].At(now.Add(2*time.Hour), maxAge); state != rules.StateUnknown {
+		t.Errorf("after two hours of both clocks: %s", state)
+	}
+	if state, _ := s.Standings[0].At(now.Round(0).Add(2*time.Hour), maxAge); state != rules.StateUnknown {
+		t.Errorf("after two hours of the wall clock: %s", state)
+	}
+}
+
+func TestUnknownSinceTheFirstOfTheRunsThatCouldNotJudge(t *testing.T) {
+	s := start().Next(runOf(dark(noon, rules.ReasonTimeout))).Next(runOf(dark(noon.Add(time.Minute), rules.ReasonDenied)))
+	if !s.Standings[0].UnknownSince.Equal(noon) {
+		t.Errorf("unknown since %s", s.Standings[0].UnknownSince)
+	}
+	if s = s.Next(runOf(sweep(noon.Add(2*time.Minute), rules.StateCompliant, "", "exact", "exact"))); !s.Standings[0].UnknownSince.IsZero() {
+		t.Errorf("unknown since %s, and it is compliant", s.Standings[0].UnknownSince)
+	}
+	if !s.CompletedAt.Equal(s.Run.EndedAt) {
+		t.Errorf("completed at %s", s.CompletedAt)
+	}
+	if again := s.Next(runOf(dark(noon.Add(3*time.Minute), rules.ReasonDenied))); !again.CompletedAt.Equal(s.CompletedAt) {
+		t.Error("a run that was not complete moved the time of the last complete one")
+	}
+}
+
+func TestAChangeOfConfiguration(t *testing.T) {
+	other := rules.Account{ID: "2", Name: "two"}
+	b := []rules.Baseline{base()}
+	s := start().Next(runOf(sweep(noon, rules.StateDrifted, "", "missing", "exact", rules.Finding{Rule: rules.RuleExcess})))
+
+	grown := s.Expect(auditor.Subjects([]rules.Account{acct, other}, b), b, maxAge)
+	if state, _ := grown.Standings[0].At(noon, maxAge); state != rules.StateDrifted || words(&grown.Standings[0]) != "P=missing Q=exact grant/excess " {
+		t.Errorf("the account that stayed: %s, %q", state, words(&grown.Standings[0]))
+	}
+	if state, why := grown.Standings[1].At(noon, maxAge); state != rules.StateUnknown || why.Reason != rules.ReasonStale {
+		t.Errorf("the new account: %s", state)
+	}
+	if gone := s.Expect(auditor.Subjects([]rules.Account{other}, b), b, maxAge); len(gone.Standings) != 1 || words(&gone.Standings[0]) != "" {
+		t.Error("the account that left is still there")
+	}
+
+	// By another baseline nothing is known to be right, and what it does not require is not missing.
+	strict := base()
+	strict.Digest, strict.Required = "2", append(strict.Required[:1:1], rules.Requirement{Policy: "R", Scope: rules.Global})
+	judged := s.Expect(auditor.Subjects([]rules.Account{acct}, []rules.Baseline{strict}), []rules.Baseline{strict}, maxAge)
+	if state, _ := judged.Standings[0].At(noon, maxAge); state != rules.StateUnknown || words(&judged.Standings[0]) != "P=missing grant/excess " {
+		t.Errorf("by another baseline: %s, %q", state, words(&judged.Standings[0]))
+	}
+	// The snapshot that was is as it was.
+	if words(&s.Standings[0]) != "P=missing Q=exact grant/excess " {
+		t.Errorf("the old snapshot says %q", words(&s.Standings[0]))
+	}
+}
