@@ -32,10 +32,24 @@ func Table(w io.Writer, run *auditor.Run, o Options) error {
 	return err
 }
 
+// Live writes a run as one picture of a sequence: the counts, and a row or more for each of the chosen accounts, whatever
+// its state, in the order of their names, so that a row does not jump about. Nothing is explained. Its error is the
+// writer's.
+func Live(w io.Writer, run *auditor.Run, chosen func(rules.Account) bool, o Options) error {
+	o.Verbose = true
+	p := &page{o: o, chosen: chosen}
+	p.head(run)
+	p.sweeps(run)
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
 // page is text in the making.
 type page struct {
 	o Options
 	b strings.Builder
+	// chosen are the accounts of a live picture; nil elsewhere.
+	chosen func(rules.Account) bool
 }
 
 // say writes one paragraph, wrapped, its first line behind first and the others behind as many spaces.
@@ -186,6 +200,9 @@ func (p *page) head(run *auditor.Run) {
 
 // shown says whether the overview has rows for a sweep, and findings which of its findings.
 func (p *page) shown(s *auditor.Sweep) bool {
+	if p.chosen != nil {
+		return p.chosen(s.Report.Account)
+	}
 	return p.o.Verbose || s.Report.State != rules.StateCompliant && s.Report.State != rules.StateNotEnabled
 }
 
@@ -214,6 +231,9 @@ func (p *page) sweeps(run *auditor.Run) {
 		return
 	}
 	slices.SortStableFunc(shown, func(a, b *auditor.Sweep) int {
+		if p.chosen != nil {
+			return 0
+		}
 		return cmp.Or(
 			cmp.Compare(slices.Index(rules.States(), a.Report.State), slices.Index(rules.States(), b.Report.State)),
 			cmp.Compare(worst(&a.Report), worst(&b.Report)),
@@ -245,7 +265,9 @@ func (p *page) sweeps(run *auditor.Run) {
 	}
 	p.gap()
 	p.grid(0, columns, rows)
-	p.unjudged(shown)
+	if p.chosen == nil {
+		p.unjudged(shown)
+	}
 }
 
 // mostUnjudged is how many accounts the overview says in full why they are unknown, unless it is verbose. A cloud that is
