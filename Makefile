@@ -14,7 +14,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X mai
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race fuzz cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
-	bench bench-check ci clean
+	prometheus-check page page-check bench bench-check ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,15 @@ reproducible:
 readme-check:
 	@.ci/readme
 
+prometheus-check: ## have promtool and a real Prometheus scrape the daemon; installs them where apt-get can
+	@.ci/prometheus
+
+page: ## take the pictures of the pages that the documentation shows, in headless Chromium
+	@.ci/page update
+
+page-check: ## look at the pages in headless Chromium; installs it where apt-get can
+	@.ci/page
+
 bench: build ## compare `audit` with bare clients at BENCH_N accounts; takes about five minutes
 	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N)
 
@@ -81,7 +90,8 @@ bench-check: build
 	go run ./cmd/bench -audit $(BIN) -n 100
 
 ci: ## everything that CI checks, `make test` first
-	@.ci/jobs test fmt-check vet lint tidy-check docs-check leaks-check race fuzz reproducible readme-check bench-check
+	@.ci/jobs test fmt-check vet lint tidy-check docs-check leaks-check race fuzz reproducible readme-check \
+		prometheus-check page-check bench-check
 
 clean: ## remove what the targets above made
 	rm -rf bin $(CACHE)
