@@ -81,12 +81,12 @@ func differences(was, is *rules.Report) [][]cell {
 	}
 	for _, f := range is.Findings {
 		if !had[rules.FindingID(*is, f)] {
-			out = append(out, []cell{{fmt.Sprintf("+ %s %s", f.Severity, elide(short(f), maxSentence)), severityColor(f.Severity)}})
+			out = append(out, []cell{{fmt.Sprintf("+ %s %s", f.Severity, elide(f.Short(), maxSentence)), severityColor(f.Severity)}})
 		}
 	}
 	for _, f := range was.Findings {
 		if is.Unknown == nil && !has[rules.FindingID(*was, f)] {
-			out = append(out, []cell{{"- " + elide(short(f), maxSentence), green}})
+			out = append(out, []cell{{"- " + elide(f.Short(), maxSentence), green}})
 		}
 	}
 	return out

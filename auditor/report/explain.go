@@ -83,7 +83,7 @@ func (p *page) unknown(r *rules.Report) {
 		return
 	}
 	p.title("Why it is unknown")
-	p.say("  reason      ", fmt.Sprintf("%s: %s", u.Reason, reasonWords(u.Reason)))
+	p.say("  reason      ", fmt.Sprintf("%s: %s", u.Reason, u.Reason.Words()))
 	p.say("  what        ", rules.Escape(u.Detail))
 	if u.Remedy != "" {
 		p.say("  what to do  ", rules.Escape(u.Remedy))
@@ -97,43 +97,6 @@ func (p *page) unknown(r *rules.Report) {
 	if len(r.Findings) > 0 {
 		p.say("  ", "What was read all the same stands below. It is true, but it is not the whole.")
 	}
-}
-
-// reasonWords says in words what a reason means.
-func reasonWords(r rules.Reason) string {
-	switch r {
-	case rules.ReasonUnreachable:
-		return "no connection to the cloud, or it broke"
-	case rules.ReasonTimeout:
-		return "no whole answer came in time"
-	case rules.ReasonTLS:
-		return "the server could not prove that it is the cloud"
-	case rules.ReasonThrottled:
-		return "the cloud asks for fewer requests"
-	case rules.ReasonUnauthenticated:
-		return "the cloud refused the key"
-	case rules.ReasonDenied:
-		return "the key may not read this, or the account may not be entered"
-	case rules.ReasonRejected:
-		return "the answer was not one that may be believed"
-	case rules.ReasonIncomplete:
-		return "something of the answer is missing"
-	case rules.ReasonDisagree:
-		return "two witnesses contradict each other"
-	case rules.ReasonAmbiguous:
-		return "more than one agency bears the name"
-	case rules.ReasonVanished:
-		return "the account left the inventory"
-	case rules.ReasonStale:
-		return "the last evidence is too old"
-	case rules.ReasonUnresolvable:
-		return "a policy of the baseline does not exist on this site"
-	case rules.ReasonPanic:
-		return "a bug in this program"
-	case rules.ReasonBudget:
-		return "the account cost more requests or bytes than one account may"
-	}
-	return "not one of the known reasons"
 }
 
 func (p *page) agency(b rules.Baseline, r *rules.Report, restricted bool) {
@@ -208,7 +171,7 @@ func grantList(grants []rules.Grant, name string) string {
 
 // scopeOf names one scope in full: a project by its name and its id.
 func scopeOf(s rules.Scope) string {
-	words := scopeWords(s.Kind)
+	words := s.Kind.Words()
 	switch {
 	case s.Name != "" && s.Name != s.ID:
 		return fmt.Sprintf("%s %s (id %s)", words, s.Name, s.ID)
@@ -304,7 +267,7 @@ func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
 			}
 			grants = append(grants, []cell{
 				{cmp.Or(rules.Escape(g.Policy.Name), "–"), ""}, {string(g.Policy.Origin), ""}, {id, ""},
-				{rules.Escape(cmp.Or(g.Scope.Name, scopeWords(g.Scope.Kind))), ""},
+				{rules.Escape(cmp.Or(g.Scope.Name, g.Scope.Kind.Words())), ""},
 			})
 		}
 	}

@@ -86,64 +86,6 @@ func severityColor(s rules.Severity) string {
 // stateWords names a state for people.
 func stateWords(s rules.State) string { return strings.ReplaceAll(string(s), "_", " ") }
 
-// scopeWords names a kind of scope inside a sentence.
-func scopeWords(k rules.ScopeKind) string {
-	switch k {
-	case rules.Global:
-		return "global service"
-	case rules.AllResources:
-		return "all resources"
-	case rules.Project:
-		return "project"
-	case rules.EnterpriseProject:
-		return "enterprise project"
-	case rules.Identity:
-		return "identity policy, v5"
-	}
-	return string(k)
-}
-
-// heldAt names the scopes at which a finding's grants hold; many projects are counted.
-func heldAt(grants []rules.Grant) string {
-	if len(grants) == 0 {
-		return ""
-	}
-	kind := grants[0].Scope.Kind
-	if kind != rules.Project && kind != rules.EnterpriseProject {
-		return scopeWords(kind)
-	}
-	if len(grants) == 1 {
-		return scopeWords(kind) + " " + cmp.Or(grants[0].Scope.Name, grants[0].Scope.ID)
-	}
-	return plural(len(grants), scopeWords(kind))
-}
-
-// short says in a few words what a finding is about, as a line of the overview.
-func short(f rules.Finding) string {
-	policy := cmp.Or(f.Policy, "policy with the id "+f.PolicyID)
-	var s string
-	switch f.Rule {
-	case rules.RuleMissing:
-		s = fmt.Sprintf("missing %s (%s)", policy, scopeWords(f.Scope))
-	case rules.RuleNarrower:
-		s = fmt.Sprintf("narrower %s (%s instead of %s)", policy, heldAt(f.Grants), scopeWords(f.Scope))
-	case rules.RuleWider:
-		s = fmt.Sprintf("wider %s (%s)", policy, heldAt(f.Grants))
-	case rules.RuleExcess:
-		s = fmt.Sprintf("excess %s (%s)", policy, heldAt(f.Grants))
-	case rules.RuleRedundant:
-		s = fmt.Sprintf("redundant %s (%s)", policy, heldAt(f.Grants))
-	case rules.RuleImpostor:
-		s = fmt.Sprintf("impostor: custom policy named %s (%s)", policy, heldAt(f.Grants))
-	default:
-		s = strings.TrimSuffix(f.Message, ".")
-	}
-	if f.Cohort != "" {
-		s += " · " + f.Cohort
-	}
-	return s
-}
-
 // plural counts things: "1 account", "2 accounts".
 func plural(n int, noun string) string {
 	if n == 1 {

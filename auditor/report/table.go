@@ -321,11 +321,11 @@ func (p *page) what(r *rules.Report) [][]cell {
 	found := p.findings(r)
 	times := map[string]int{}
 	for _, f := range found {
-		times[short(f)]++
+		times[f.Short()]++
 	}
 	for _, f := range found {
-		said := elide(short(f), maxSentence)
-		if times[short(f)] > 1 {
+		said := elide(f.Short(), maxSentence)
+		if times[f.Short()] > 1 {
 			said += ", policy id " + rules.Escape(f.PolicyID) // several policies may bear one name
 		}
 		out = append(out, []cell{{string(f.Severity), severityColor(f.Severity)}, {said, ""}})
