@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/schedule"
 	"github.com/agencyaudit/agencyaudit/rules"
 	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
 )
@@ -27,14 +30,51 @@ type Config struct {
 	Credentials CredentialsConfig `yaml:"credentials"`
 	// Cloud says which cloud is asked.
 	Cloud CloudConfig `yaml:"cloud"`
+	// Schedule says when the daemon makes its runs. The first one is made at its start.
+	Schedule ScheduleConfig `yaml:"schedule"`
+	// MaxAge is how old evidence may be: an account whose last evidence is older is unknown, even if no run ever ends again.
+	// It must be longer than the longest pause between two runs, with the time that a run may take. Default: 1h.
+	MaxAge time.Duration `yaml:"max_age"`
+	// Listen says where the daemon serves its metrics and pages.
+	Listen ListenConfig `yaml:"listen"`
 	// Limits bound what a run may take.
 	Limits LimitsConfig `yaml:"limits"`
 	// Severities replaces the severity of rules, by rule id: critical, high, warning or info. With info a rule still
 	// reports, but no longer makes an account drifted. Default: the severity on each rule's page.
 	Severities map[string]rules.Severity `yaml:"severities"`
 
+	file      string
+	sources   sources
+	digest    string
 	baselines []rules.Baseline
 	reader    huawei.Config
+}
+
+// ScheduleConfig says when the daemon makes its runs. How long one may take is said by limits.run_timeout.
+type ScheduleConfig struct {
+	// Cron is when: five fields (minute, hour, day of month, month, day of week), or @hourly, @daily, @weekly, @monthly,
+	// @yearly, or @every with a duration of whole seconds. Always in UTC. Default: "*/15 * * * *".
+	Cron string `yaml:"cron"`
+	// Jitter is the most by which a scheduled run is put off, at random, so that many programs do not ask the cloud at one
+	// instant. It must be shorter than the shortest pause between two runs. Default: 30s.
+	Jitter time.Duration `yaml:"jitter"`
+	// Drain is how long a run that is under way may go on after the program was told to end. Default: 20s.
+	Drain time.Duration `yaml:"drain"`
+}
+
+// ListenConfig says where the daemon serves its metrics and pages, and to whom.
+type ListenConfig struct {
+	// Address is host:port; without a host it is every address of the machine. Whoever can reach it sees where the accounts
+	// are weak, so that anything but a loopback address wants WebConfig. Default: 127.0.0.1:9878.
+	Address string `yaml:"address"`
+	// WebConfig is a file with certificates and users in the form of every Prometheus exporter (exporter-toolkit). It is
+	// read anew for each connection.
+	WebConfig string `yaml:"web_config"`
+	// Hosts are names under which the server may be asked. On a loopback address localhost and loopback addresses always
+	// are; on any other address every name is, unless this says which.
+	Hosts []string `yaml:"hosts"`
+	// PprofSocket is the path of a socket for profiles of the program, which only its owner can use. Default: none.
+	PprofSocket string `yaml:"pprof_socket"`
 }
 
 // AccountsConfig says which accounts are audited.
@@ -126,6 +166,9 @@ func defaultConfig() *Config {
 	return &Config{
 		Baselines: []string{"coc"},
 		Cloud:     CloudConfig{Site: "intl"},
+		Schedule:  ScheduleConfig{Cron: "*/15 * * * *", Jitter: 30 * time.Second, Drain: 20 * time.Second},
+		MaxAge:    time.Hour,
+		Listen:    ListenConfig{Address: "127.0.0.1:9878"},
 		Limits: LimitsConfig{
 			Concurrency: 64, RunTimeout: 10 * time.Minute, AccountTimeout: time.Minute, RequestTimeout: 20 * time.Second,
 			BodyBytes: 4 << 20,
@@ -136,14 +179,25 @@ func defaultConfig() *Config {
 // LoadConfig reads a configuration file with everything that it names: baselines, certificates and secrets. The error
 // has every fault of all of them, one per line, each with its place and its remedy; it never holds a secret.
 func LoadConfig(file string) (*Config, error) {
-	data, err := readAll(openFile, file)
+	cfg, _, err := loadConfig(file)
+	return cfg, err
+}
+
+// loadConfig also returns the files that were read, or tried, whatever came of it.
+func loadConfig(file string) (*Config, sources, error) {
+	r := &recorder{open: openFile, seen: sources{}}
+	data, err := readAll(r.openFile, file)
 	if err != nil {
-		return nil, strictyaml.Faults{{
+		return nil, r.seen, strictyaml.Faults{{
 			File: file, Problem: "the configuration cannot be read: " + reason(err),
 			Remedy: "name another file with --config, or begin with a copy of deploy/agencyaudit.example.yaml",
 		}}
 	}
-	return ParseConfig(file, data, openFile, os.LookupEnv)
+	cfg, err := ParseConfig(file, data, r.openFile, os.LookupEnv)
+	if err == nil {
+		cfg.sources = r.seen
+	}
+	return cfg, r.seen, err
 }
 
 // ParseConfig does what LoadConfig does, for the text of a configuration. file is its path, to which the files that it
@@ -153,6 +207,7 @@ func ParseConfig(
 ) (*Config, error) {
 	cfg := defaultConfig()
 	doc, err := strictyaml.Decode(file, data, cfg)
+	cfg.file, cfg.digest = file, fmt.Sprintf("%x", sha256.Sum256(data))
 	c := configCheck{cfg: cfg, doc: doc, file: file, open: open, lookupEnv: lookupEnv}
 	c.check()
 	if faults := c.err(err); faults != nil {
@@ -171,6 +226,14 @@ func (c *Config) Inventory() []rules.Account {
 		accounts[i] = rules.Account{ID: a.ID, Name: a.Name, RequireAgency: a.RequireAgency}
 	}
 	return accounts
+}
+
+// Digest is the SHA-256 of the configuration file in lower-case hexadecimal. The files that it names are not part of it.
+func (c *Config) Digest() string { return c.digest }
+
+// Plan returns when runs are made, and how long one may take.
+func (c *Config) Plan() schedule.Plan {
+	return schedule.Plan{Cron: c.Schedule.Cron, Jitter: c.Schedule.Jitter, Timeout: c.Limits.RunTimeout}
 }
 
 // Reader returns how the cloud is to be read, secrets included. The user agent is the caller's to set.

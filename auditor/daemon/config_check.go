@@ -73,6 +73,8 @@ func (c *configCheck) check() {
 	c.checkCredentials()
 	c.checkCloud()
 	c.checkLimits()
+	c.checkSchedule()
+	c.checkListen()
 	c.checkCA()
 }
 

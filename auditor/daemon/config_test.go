@@ -181,6 +181,7 @@ accounts:
     - {name: d0000000000000000000000000000003, id: d0000000000000000000000000000003, access: {via: iam, agency: AgencyAuditReader}}
 credentials: {source: environment, account_id: d0000000000000000000000000000009}
 cloud: {site: custom, region: eu-west-101, endpoints: {iam: "https://iam.internal:8443"}, ca_file: ca.pem}
+max_age: 2h
 limits: {concurrency: 3, run_timeout: 1h, account_timeout: 2m, request_timeout: 1s, body_bytes: 65536}
 severities: {grant/wider: warning, grant/excess: critical}
 `)
@@ -332,13 +333,15 @@ func TestExample(t *testing.T) {
 		write(t, filepath.Join(dir, "secrets", name), name, 0o600)
 	}
 	write(t, filepath.Join(dir, "ca.pem"), certificate(t), 0o644)
+	write(t, filepath.Join(dir, "web.yml"), "{}", 0o644)
 	file := filepath.Join(dir, "agencyaudit.yaml")
 
 	cfg, err := ParseConfig(file, data, openFile, lookup(environment))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Limits != defaultConfig().Limits || cfg.Cloud.Site != defaultConfig().Cloud.Site || !slices.Equal(cfg.Baselines, defaultConfig().Baselines) {
+	if cfg.Limits != defaultConfig().Limits || cfg.Schedule != defaultConfig().Schedule || cfg.MaxAge != defaultConfig().MaxAge ||
+		cfg.Listen.Address != defaultConfig().Listen.Address || cfg.Cloud.Site != defaultConfig().Cloud.Site || !slices.Equal(cfg.Baselines, defaultConfig().Baselines) {
 		t.Error("the example calls something a default that is none")
 	}
 	accept(t, cfg)

@@ -1,5 +1,5 @@
 // Package daemon wires the program together: from a configuration it makes the reader of the cloud and the auditor, and
-// has them make runs.
+// has them make runs, once or again and again, and shows what is known as metrics and pages.
 package daemon
 
 import (
@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/metrics"
+	"github.com/agencyaudit/agencyaudit/auditor/schedule"
 )
 
 // Options are what New needs. Config is required.
@@ -18,22 +22,44 @@ type Options struct {
 	Config *Config
 	// Logger is where the program says what it does; nil discards that.
 	Logger *slog.Logger
-	// Version is the program's version, which runs carry and the cloud sees as the user agent.
-	Version string
+	// Version is the program's version, which runs carry and the cloud sees as the user agent; Revision is the commit that
+	// it was built from, empty when it is not known.
+	Version, Revision string
 	// Progress is told how far a run is; nil tells nobody. It is called from many goroutines, one call at a time.
 	Progress auditor.Progress
 	// Now is the clock; nil is the real one.
 	Now func() time.Time
+
+	// Watch says that Run reloads when a file that the configuration was read from changes.
+	Watch bool
+	// Simulated says that the cloud is a simulation, which the pages then say too.
+	Simulated bool
+	// Committed is told of every run of Run once metrics and pages show it; nil tells nobody. The next run waits for it.
+	Committed func(run *auditor.Run)
+	// Listening is told where Run serves, as the start of an address such as http://127.0.0.1:9878; nil tells nobody.
+	Listening func(url string)
 }
 
 // Daemon is the program at work. It is read-only: nothing in it can change anything in the cloud.
 type Daemon struct {
-	options  Options
-	cloud    *huawei.Cloud
-	accounts static
+	options Options
+	metrics *metrics.Metrics
+	// scheduler and the rest are set by Run.
+	scheduler *schedule.Scheduler
+	snapshot  atomic.Pointer[auditor.Snapshot]
+	progress  atomic.Pointer[progress]
+
+	mu      sync.Mutex // guards what follows
+	engine  *engine
+	pending *engine // takes the engine's place as soon as no run is under way; nil if there is none
+	running bool
+	// runError and reloadError say why the last run, and the last reload, came to nothing; empty if they did not.
+	runError, reloadError string
+	// read are the files of the configuration in force or, when it was refused, of the one that was tried last.
+	read sources
 }
 
-// New wires a Daemon. It sends nothing. The caller closes it.
+// New wires a Daemon. It sends nothing and opens nothing. The caller closes it.
 func New(o Options) (*Daemon, error) {
 	if o.Config == nil {
 		return nil, errors.New("daemon: there is no configuration")
@@ -44,53 +70,36 @@ func New(o Options) (*Daemon, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	reader := o.Config.Reader()
-	reader.UserAgent = userAgent(o.Version)
-	reader.Now = o.Now
-	cloud, err := huawei.New(reader, o.Logger)
-	if err != nil {
-		return nil, fmt.Errorf("make the reader of the cloud: %w", err)
+	service, operations := huawei.Operations()
+	known := make([]metrics.Operation, len(operations))
+	for i, name := range operations {
+		known[i] = metrics.Operation{Service: service, Name: name}
 	}
-	return &Daemon{options: o, cloud: cloud, accounts: o.Config.Inventory()}, nil
+	m, err := metrics.New(metrics.Options{
+		Version: o.Version, Revision: o.Revision, Operations: known, Now: o.Now, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the metrics: %w", err)
+	}
+	d := &Daemon{options: o, metrics: m, read: o.Config.sources}
+	if d.engine, err = d.newEngine(o.Config); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Once makes one run over the accounts with these names or ids, or over all of them when there are none. trigger says
 // what the run was made for. The error is an *UnknownAccountError when the configuration does not list one of them; an
 // account that cannot be read is no error, but unknown in the run.
 func (d *Daemon) Once(ctx context.Context, trigger string, accounts []string) (*auditor.Run, error) {
-	inventory, err := d.accounts.only(accounts)
-	if err != nil {
-		return nil, err
-	}
-	limits := d.options.Config.Limits
-	a := &auditor.Auditor{
-		Inventory: inventory, Observer: d.cloud, Baselines: d.options.Config.LoadedBaselines(), Logger: d.options.Logger,
-		Now: d.options.Now, Program: d.options.Version, Concurrency: limits.Concurrency,
-		Restricted: len(accounts) > 0,
-		RunTimeout: limits.RunTimeout, AccountTimeout: limits.AccountTimeout,
-	}
-	return a.Run(ctx, trigger, d.options.Progress)
+	return d.current().run(ctx, trigger, accounts, d.options.Progress)
 }
 
 // Close gives up the connections to the cloud. No run may be under way.
-func (d *Daemon) Close() { d.cloud.Close() }
+func (d *Daemon) Close() { d.current().cloud.Close() }
 
-// userAgent makes a User-Agent product of the version, without the characters that may not stand in one.
-func userAgent(version string) string {
-	clean := []byte("agencyaudit")
-	for i, c := range []byte(version) {
-		if i == 0 {
-			clean = append(clean, '/')
-		}
-		if i == 64 {
-			break
-		}
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == '+', c == '-':
-			clean = append(clean, c)
-		default:
-			clean = append(clean, '-')
-		}
-	}
-	return string(clean)
+func (d *Daemon) current() *engine {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.engine
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"strings"
 
@@ -32,6 +33,8 @@ type console struct {
 	// width is how many columns the terminal behind out has.
 	width     func() (int, error)
 	lookupEnv func(name string) (string, bool)
+	// notifyHangup has SIGHUP delivered rather than end the process, until the function it returns is called. Nil leaves it.
+	notifyHangup func() (<-chan os.Signal, func())
 }
 
 // app is the program while it runs one command.
@@ -129,6 +132,7 @@ configuration.`,
 		Example: `  agencyaudit demo --once                 # see it work; needs no account and no key
   agencyaudit check                       # is the configuration right?
   agencyaudit audit                       # read all accounts once
+  agencyaudit run                         # the daemon: audit on schedule, serve metrics and pages
   agencyaudit explain prod-eu             # everything about one account`,
 		Args:              a.noCommand,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -149,7 +153,7 @@ configuration.`,
 		"log in this `format`: text, json; auto is text on a terminal and json elsewhere")
 	root.AddCommand(
 		a.auditCommand(), a.baselineCommand(), a.checkCommand(), a.completionCommand(), a.demoCommand(), a.explainCommand(),
-		a.simcloudCommand(), a.versionCommand(),
+		a.runCommand(), a.simcloudCommand(), a.versionCommand(),
 	)
 	return root
 }

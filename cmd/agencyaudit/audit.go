@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,14 +32,23 @@ Exit codes: 0 no account has drifted, 1 at least one has, 2 at least one could n
 over 1), 3 the command line or the configuration is wrong, and nothing was read.`,
 		Example: `  agencyaudit audit
   agencyaudit audit --account prod-eu --account prod-us
-  agencyaudit audit -o json --out report.json`,
+  agencyaudit audit -o json --out report.json
+  agencyaudit audit -o prom --out /var/lib/node_exporter/agencyaudit.prom`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format == "prom" && len(accounts) > 0 {
+				return misuse("leave --account out, or use -o table or -o json",
+					"-o prom is about all accounts: series of the others would vanish, and their alerts with them")
+			}
 			cfg, err := a.load()
 			if err != nil {
 				return err
 			}
-			out, err := a.openResult(file)
+			mode := newFileMode
+			if format == "prom" {
+				mode = metricsFileMode
+			}
+			out, err := a.openResult(file, mode)
 			if err != nil {
 				return err
 			}
@@ -53,8 +63,11 @@ over 1), 3 the command line or the configuration is wrong, and nothing was read.
 				o.Color, o.Width = false, report.DefaultWidth
 			}
 			if err := out.write(func(w io.Writer) error {
-				if format == "json" {
+				switch format {
+				case "json":
 					return report.JSON(w, run)
+				case "prom":
+					return daemon.WriteMetrics(w, cfg, run, time.Now())
 				}
 				return report.Table(w, run, o)
 			}); err != nil {
@@ -63,7 +76,7 @@ over 1), 3 the command line or the configuration is wrong, and nothing was read.
 			return verdict(run)
 		},
 	}
-	outputFlag(cmd, &format, "table", "json")
+	outputFlag(cmd, &format, "table", "json", "prom")
 	f := cmd.Flags()
 	f.StringArrayVar(&accounts, "account", nil, "read only this account, by `name` or id; may be repeated")
 	f.StringVar(&file, "out", "", "write the result to this `file`, which appears or changes only when it is whole")

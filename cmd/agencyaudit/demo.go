@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,24 +16,28 @@ import (
 	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/report"
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
-// least is the shortest pause between two runs of the demo.
-const least = 10 * time.Millisecond
+// demoListen is where the demo serves its page unless it is told otherwise: the daemon's own default.
+const demoListen = "127.0.0.1:9878"
 
 func (a *app) demoCommand() *cobra.Command {
 	var once bool
 	var explain string
 	var every time.Duration
 	var seed uint64
+	var listen string
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "see it work on a simulated organization; needs no account and no key",
 		Long: `Start a simulated cloud inside this process, with an organization that shows every way in which an
 agency can be right, wrong or unreadable, and audit it over HTTP with the real auditor.
 
-Without --once it goes on until Ctrl-C: every few seconds something drifts or is repaired, and
-what the next run sees differently is printed.
+Without --once it is the daemon, and goes on until Ctrl-C: every few seconds something drifts or is
+repaired, and the next run sees it. Page and metrics are served at the address that is printed. On
+a terminal the accounts in which things happen are drawn anew after every run; elsewhere what
+changed is printed.
 
 Exit codes of --once: those of audit, so 2, since the organization has accounts that nobody can
 read. Without --once: 0.`,
@@ -50,10 +56,16 @@ read. Without --once: 0.`,
 			if explain != "" && !once {
 				return misuse("add --once", "--explain is for one run")
 			}
-			if every < least {
-				return misuse("write a duration such as 5s", "--every %s is too often", every)
+			if every < time.Second || every%time.Second != 0 {
+				return misuse("write a duration of whole seconds such as 5s", "--every %s is no pause between two runs", every)
 			}
-			d, err := a.startDemo()
+			if cmd.Flags().Changed("listen") && (once || explain != "") {
+				return misuse("leave one of the two out", "--listen is not for one run")
+			}
+			if !once && !cmd.Flags().Changed("listen") {
+				listen = freeOr(cmd.Context(), listen)
+			}
+			d, err := a.startDemo(every, listen)
 			if err != nil {
 				return err
 			}
@@ -68,7 +80,7 @@ read. Without --once: 0.`,
 			case once:
 				return a.demoOnce(cmd.Context(), d)
 			}
-			return a.demoOn(cmd.Context(), d, every, seed)
+			return a.demoOn(cmd.Context(), d, seed)
 		},
 	}
 	f := cmd.Flags()
@@ -76,6 +88,8 @@ read. Without --once: 0.`,
 	f.StringVar(&explain, "explain", "", "with --once: everything about this `account` instead of the table")
 	f.DurationVar(&every, "every", 5*time.Second, "without --once: `pause` between two runs")
 	f.Uint64Var(&seed, "seed", 1, "without --once: `seed` of what happens")
+	f.StringVar(&listen, "listen", demoListen,
+		"without --once: `address` of page and metrics; unless it is given, another port is taken when this one is not free")
 	return cmd
 }
 
@@ -86,7 +100,17 @@ type demo struct {
 	config *daemon.Config
 }
 
-func (a *app) startDemo() (*demo, error) {
+// freeOr returns the address if nobody listens there, and else one with a port that is free.
+func freeOr(ctx context.Context, address string) string {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	_ = l.Close()
+	return address
+}
+
+func (a *app) startDemo(every time.Duration, listen string) (*demo, error) {
 	failed := func(err error) error {
 		return &failure{code: exitPartial, err: fmt.Errorf("start the demo: %w", err)}
 	}
@@ -107,6 +131,7 @@ func (a *app) startDemo() (*demo, error) {
 	if err == nil {
 		var cfg *daemon.Config
 		// The demo sees no file and no environment of the machine: no real key can get into it.
+		text = fmt.Appendf(text, "\nschedule: {cron: \"@every %s\", jitter: 0s, drain: 1s}\nmax_age: 15m\nlisten: {address: %q}\n", every, listen)
 		noFile := func(string) (fs.File, error) { return nil, fs.ErrNotExist }
 		if cfg, err = daemon.ParseConfig("demo.yaml", text, noFile, id.lookupEnv); err == nil {
 			return &demo{cloud, server, cfg}, nil
@@ -144,50 +169,95 @@ func unreadable(run *auditor.Run) string {
 	return fmt.Sprintf("%d accounts", n)
 }
 
-// demoOn audits again and again while things happen, until ctx is done, which is the orderly end.
-func (a *app) demoOn(ctx context.Context, d *demo, every time.Duration, seed uint64) error {
-	auditor, err := daemon.New(daemon.Options{Config: d.config, Logger: a.log, Version: buildInfo().Version})
+// demoOn runs the daemon on the simulated cloud until ctx is done, which is the orderly end, and lets something happen
+// after every run.
+func (a *app) demoOn(ctx context.Context, d *demo, seed uint64) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	show := &demoScreen{app: a, demo: d, seed: seed, o: a.layout()}
+	show.o.Explain = "agencyaudit demo --once --explain"
+	b := buildInfo()
+	auditor, err := daemon.New(daemon.Options{
+		Config: d.config, Logger: a.log, Version: b.Version, Revision: b.Commit, Simulated: true,
+		Listening: func(url string) { show.url = url },
+		Committed: func(run *auditor.Run) {
+			if err := show.next(run); err != nil {
+				cancel(err)
+			}
+		},
+	})
 	if err != nil {
 		return &failure{code: exitPartial, err: fmt.Errorf("start the auditor: %w", err)}
 	}
 	defer auditor.Close()
-	o := a.layout()
-	o.Explain = "agencyaudit demo --once --explain"
-	before, err := auditor.Once(ctx, "demo", nil)
-	if ctx.Err() != nil {
-		return nil
+	err = a.runUntilTold(ctx, auditor)
+	if f, ok := errors.AsType[*failure](context.Cause(ctx)); ok {
+		return f
+	}
+	return err
+}
+
+// demoScreen shows one run of the demo after the other: on a terminal as a picture that is drawn anew, elsewhere as a table
+// and then what changed.
+type demoScreen struct {
+	app  *app
+	demo *demo
+	seed uint64
+	o    report.Options
+	url  string
+
+	drill    *drill
+	before   *auditor.Run
+	happened string
+}
+
+// next shows a run, and lets the next thing happen. It is called from one goroutine at a time.
+func (s *demoScreen) next(run *auditor.Run) error {
+	first := s.drill == nil
+	if first {
+		s.drill = newDrill(s.demo.cloud, run, s.seed)
+	}
+	var err error
+	switch {
+	case s.app.outTerminal:
+		err = s.draw(run)
+	case first:
+		if err = report.Table(s.app.out, run, s.o); err == nil {
+			fmt.Fprintf(s.app.err, "\n%s\n", s.footer())
+		}
+	default:
+		err = report.Changes(s.app.out, s.before, run, s.happened, s.o)
 	}
 	if err != nil {
-		return &failure{code: exitPartial, err: err}
+		f, _ := errors.AsType[*failure](delivered(err))
+		return f
 	}
-	if err := report.Table(a.out, before, o); err != nil {
-		return delivered(err)
+	s.before = run
+	if s.happened, err = s.drill.next(); err != nil {
+		return &failure{code: exitPartial, err: fmt.Errorf("change the simulated cloud: %w", err)}
 	}
-	fmt.Fprintf(a.err, "\nThis is a simulated organization: nothing in it is real. Something happens every %s; Ctrl-C ends "+
-		"it.\n\n", every)
-	drill := newDrill(d.cloud, before, seed)
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		happened, err := drill.next()
-		if err != nil {
-			return &failure{code: exitPartial, err: fmt.Errorf("change the simulated cloud: %w", err)}
-		}
-		after, err := auditor.Once(ctx, "demo", nil)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return &failure{code: exitPartial, err: err}
-		}
-		if err := report.Changes(a.out, before, after, happened, o); err != nil {
-			return delivered(err)
-		}
-		before = after
+	return nil
+}
+
+// clearScreen is the terminal's sequence that goes to the upper left corner and empties everything below it.
+const clearScreen = "\x1b[H\x1b[J"
+
+// draw draws the accounts in which things happen, and where to look further.
+func (s *demoScreen) draw(run *auditor.Run) error {
+	var b bytes.Buffer
+	b.WriteString(clearScreen)
+	if err := report.Live(&b, run, s.drill.isTarget, s.o); err != nil {
+		return err
 	}
+	if s.happened != "" {
+		fmt.Fprintf(&b, "\nJust now    %s\n", rules.Escape(s.happened))
+	}
+	fmt.Fprintf(&b, "\n%s\n", s.footer())
+	_, err := b.WriteTo(s.app.out)
+	return err
+}
+
+func (s *demoScreen) footer() string {
+	return "The page    " + s.url + "/?refresh=2\nThe metrics " + s.url + "/metrics\n\n" +
+		"This is a simulated organization: nothing in it is real. Something happens after every run. Ctrl-C ends it."
 }

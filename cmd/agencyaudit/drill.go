@@ -57,6 +57,11 @@ func drilled(a simcloud.Account) (simcloud.Agency, bool) {
 	return a.Agencies[i], true
 }
 
+// isTarget says whether things happen in an account.
+func (d *drill) isTarget(a rules.Account) bool {
+	return slices.ContainsFunc(d.targets, func(t simcloud.Account) bool { return t.ID == a.ID })
+}
+
 // next lets one thing happen and says what, in words.
 func (d *drill) next() (string, error) {
 	free := d.free()

@@ -29,6 +29,13 @@ const (
 	xsync  = "golang.org/x/sync"
 	xterm  = "golang.org/x/term"
 	xsys   = "golang.org/x/sys"
+	cron   = "github.com/robfig/cron/v3"
+	// The libraries of Prometheus.
+	promClient  = "github.com/prometheus/client_golang"
+	promModel   = "github.com/prometheus/client_model"
+	promCommon  = "github.com/prometheus/common"
+	promToolkit = "github.com/prometheus/exporter-toolkit"
+	fsnotify    = "github.com/fsnotify/fsnotify"
 )
 
 // room is what the code in one folder may import. Whatever is not named is forbidden, but for the standard library.
@@ -63,19 +70,34 @@ var rooms = map[string]room{
 		uses: []string{"auditor", "rules"}, libs: []string{pretty, xterm},
 		testUses: []string{"rules/baseline"}, testLibs: []string{rapid},
 	},
+	// The only room that knows cron, whose traps are met there.
+	"auditor/schedule": {libs: []string{cron}, testLibs: []string{goleak, rapid}},
+	"auditor/metrics": {
+		uses: []string{"auditor", "rules"}, libs: []string{promClient, promModel, promCommon},
+		testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid},
+	},
+	"auditor/web": {
+		uses: []string{"auditor", "rules"}, libs: []string{promToolkit},
+		testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid},
+	},
 	// Its tests drive it with the SDK: a simulation that only its author's client understands proves nothing.
 	"auditor/simcloud": {
 		uses: []string{"rules/strictyaml"}, libs: []string{xsync},
 		testUses: []string{"rules", "rules/baseline"}, testLibs: []string{sdk, goleak, rapid},
 	},
 	"auditor/daemon": {
-		uses:     []string{"auditor", "auditor/huawei", "rules", "rules/baseline", "rules/strictyaml"},
-		testUses: []string{"auditor/simcloud"}, testLibs: []string{goleak, rapid},
+		uses: []string{
+			"auditor", "auditor/huawei", "auditor/metrics", "auditor/schedule", "auditor/web", "rules", "rules/baseline", "rules/strictyaml",
+		},
+		libs:     []string{fsnotify, xsync},
+		testUses: []string{"auditor/simcloud"}, testLibs: []string{goleak, rapid, promCommon, promModel},
 	},
 	"cmd/agencyaudit": {
-		uses:     []string{"auditor", "auditor/daemon", "auditor/report", "auditor/simcloud", "rules", "rules/baseline"},
+		uses: []string{
+			"auditor", "auditor/daemon", "auditor/metrics", "auditor/report", "auditor/simcloud", "rules", "rules/baseline",
+		},
 		libs:     []string{cobra, pflag, xterm, xsys},
-		testLibs: []string{script, goleak, goyaml},
+		testLibs: []string{script, goleak, goyaml, promCommon, promModel},
 	},
 	// The benchmark compares the program with a bare loop over the SDK, which it therefore has to hold itself.
 	"cmd/bench": {uses: []string{"auditor/simcloud"}, libs: []string{sdk}},

@@ -29,5 +29,10 @@ func main() {
 			return w, err
 		},
 		lookupEnv: os.LookupEnv,
+		notifyHangup: func() (<-chan os.Signal, func()) {
+			c := make(chan os.Signal, 1)
+			signal.Notify(c, syscall.SIGHUP)
+			return c, func() { signal.Stop(c) }
+		},
 	}))
 }

@@ -13,6 +13,9 @@ import (
 // owner's. A file that exists keeps its mode.
 const newFileMode fs.FileMode = 0o600
 
+// metricsFileMode is that of a new file of metrics: what reads it runs as another user, and shows it to whoever asks.
+const metricsFileMode fs.FileMode = 0o644
+
 // outfile is a file in the making, beside the one that it will replace: readers see the old one or the new one, whole.
 type outfile struct {
 	*os.File
@@ -20,13 +23,13 @@ type outfile struct {
 	mode   fs.FileMode
 }
 
-// createAside begins a file. It fails at once when the place cannot be written to, before anything is read for it.
-func createAside(target string) (*outfile, error) {
+// createAside begins a file, which gets the mode if it is new. It fails at once when the place cannot be written to, before
+// anything is read for it.
+func createAside(target string, mode fs.FileMode) (*outfile, error) {
 	// A link stays: what it points to is replaced.
 	if pointed, err := filepath.EvalSymlinks(target); err == nil {
 		target = pointed
 	}
-	mode := newFileMode
 	switch info, err := os.Stat(target); {
 	case err == nil && !info.Mode().IsRegular():
 		return nil, errors.New("it is not a regular file; redirect the output there instead")
@@ -76,11 +79,11 @@ type result struct {
 }
 
 // openResult prepares a result in the file, or on stdout when no file is named.
-func (a *app) openResult(file string) (*result, error) {
+func (a *app) openResult(file string, mode fs.FileMode) (*result, error) {
 	if file == "" {
 		return &result{to: a.out}, nil
 	}
-	f, err := createAside(file)
+	f, err := createAside(file, mode)
 	if err != nil {
 		return nil, misuse("name a file in a folder that you may write to", "the result cannot be written to %s: %w", file, err)
 	}

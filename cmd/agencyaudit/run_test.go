@@ -271,9 +271,9 @@ func TestTheDemoShowsDriftAndRepairAndEndsInOrder(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out := &until{text: "\n  now ", n: 15, done: cancel}
+	out := &until{text: "\n  now ", n: 9, done: cancel}
 	var errs bytes.Buffer
-	code := run(ctx, []string{"demo", "--every", "10ms", "--seed", "3"}, console{
+	code := run(ctx, []string{"demo", "--every", "1s", "--seed", "3", "--listen", "127.0.0.1:0"}, console{
 		in: strings.NewReader(""), out: out, err: &errs, lookupEnv: func(string) (string, bool) { return "", false },
 	})
 	if code != exitOK {
@@ -296,7 +296,7 @@ func TestAnInterruptedDemoShowsNoRunThatIsNotWhole(t *testing.T) {
 	defer cancel()
 	errs := &until{text: `"msg":"run started"`, n: 3, done: cancel}
 	var out bytes.Buffer
-	code := run(ctx, []string{"demo", "--every", "10ms", "--log-level", "info"}, console{
+	code := run(ctx, []string{"demo", "--every", "1s", "--log-level", "info", "--listen", "127.0.0.1:0"}, console{
 		in: strings.NewReader(""), out: &out, err: errs, lookupEnv: func(string) (string, bool) { return "", false },
 	})
 	if code != exitOK || strings.Contains(out.String(), "timeout") || strings.Count(out.String(), "\n  now ") != 1 {
@@ -442,7 +442,7 @@ func TestAnUnfinishedFileLeavesTheOldOne(t *testing.T) {
 		return out
 	}
 	a := &app{}
-	r, err := a.openResult(target)
+	r, err := a.openResult(target, newFileMode)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -463,7 +463,7 @@ func TestAnUnfinishedFileLeavesTheOldOne(t *testing.T) {
 	}
 
 	// The place is lost while the file is made: the same.
-	r, err = a.openResult(filepath.Join(dir, "new.json"))
+	r, err = a.openResult(filepath.Join(dir, "new.json"), newFileMode)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func (a *app) serveSimulation(cmd *cobra.Command, o simulationFlags) (err error)
 // writeSimulationFiles writes what clients need: the certificate and a configuration.
 func (a *app) writeSimulationFiles(o simulationFlags, org *simcloud.Organization, server *simcloud.Server) error {
 	write := func(file string, data []byte) error {
-		f, err := createAside(file)
+		f, err := createAside(file, newFileMode)
 		if err == nil {
 			if _, err = f.Write(data); err == nil {
 				err = f.commit()

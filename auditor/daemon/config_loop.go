@@ -1,0 +1,125 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor/schedule"
+	"github.com/agencyaudit/agencyaudit/auditor/web"
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
+)
+
+// oldest is the greatest max_age: beyond it no statement about an account is worth making.
+const oldest = 400 * 24 * time.Hour
+
+// aYear is where the pauses of a schedule are measured: a leap year, so that the answer is the same whenever it is asked.
+var aYear = time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// checkSchedule checks when runs are made, and that evidence outlives the pause between two of them.
+func (c *configCheck) checkSchedule() {
+	s := c.cfg.Schedule
+	if s.Drain < 0 || s.Drain > time.Hour {
+		c.doc.Add("schedule.drain", fmt.Sprintf("%s is out of range", short(s.Drain)), "write a duration from 0s to 1h")
+	}
+	if c.cfg.MaxAge < time.Second || c.cfg.MaxAge > oldest {
+		c.doc.Add("max_age", fmt.Sprintf("%s is out of range", short(c.cfg.MaxAge)), "write a duration from 1s to 9600h")
+		return
+	}
+	plan := c.cfg.Plan()
+	if plan.Timeout < time.Second || plan.Timeout > maxTimeout {
+		plan.Timeout = time.Minute // its fault stands at limits already
+	}
+	if err := plan.Check(); err != nil {
+		for _, p := range problems(err) {
+			c.doc.Add(strictyaml.Key("schedule", p.Key), p.Problem, p.Remedy)
+		}
+		return
+	}
+	_, longest, err := plan.Gaps(aYear)
+	if err != nil {
+		c.doc.Add("schedule.cron", err.Error(), "write a schedule with at least two runs a year")
+		return
+	}
+	if least := longest + plan.Jitter + plan.Timeout; c.cfg.MaxAge < least {
+		c.doc.Add("max_age", fmt.Sprintf("%s is shorter than evidence has to last: up to %s between two runs, %s of jitter and %s for a run",
+			short(c.cfg.MaxAge), short(longest), short(plan.Jitter), short(plan.Timeout)),
+			fmt.Sprintf("write at least %s, and better twice the pause so that one failed run does no harm; or run more often", short(least)))
+	}
+}
+
+// problems are the faults that an error of a plan's check is made of.
+func problems(err error) []schedule.Problem {
+	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.As would find the first of them only
+		var all []schedule.Problem
+		for _, e := range many.Unwrap() {
+			all = append(all, problems(e)...)
+		}
+		return all
+	}
+	if p, ok := errors.AsType[schedule.Problem](err); ok {
+		return []schedule.Problem{p}
+	}
+	return []schedule.Problem{{Key: "cron", Problem: err.Error(), Remedy: "write a schedule such as */15 * * * *"}}
+}
+
+// checkListen checks where metrics and pages are served.
+func (c *configCheck) checkListen() {
+	l := c.cfg.Listen
+	if err := checkAddress(l.Address); err != nil {
+		c.doc.Add("listen.address", err.Error(), "write host:port, such as 127.0.0.1:9878, or :9878 for every address of the machine")
+	}
+	for i, h := range l.Hosts {
+		if h == "" || strings.ContainsAny(h, ":/@ *") || strings.TrimSpace(h) != h {
+			c.doc.Add(strictyaml.Index("listen.hosts", i), fmt.Sprintf("%q is no host name", h),
+				"write the name as it stands in the browser, without scheme and port")
+		}
+	}
+	if c.doc.Has("listen.web_config") {
+		c.cfg.Listen.WebConfig = c.path(l.WebConfig)
+		if err := web.CheckConfig(c.cfg.Listen.WebConfig); err != nil {
+			c.doc.Add("listen.web_config", fmt.Sprintf("the file %q cannot be used: %s", c.cfg.Listen.WebConfig, reason(err)),
+				"write it as the exporter-toolkit of Prometheus describes (tls_server_config, basic_auth_users)")
+		}
+	}
+	if c.doc.Has("listen.pprof_socket") {
+		c.cfg.Listen.PprofSocket = c.path(l.PprofSocket)
+		if len(c.cfg.Listen.PprofSocket) > maxSocketPath {
+			c.doc.Add("listen.pprof_socket", fmt.Sprintf("the path has more than %d bytes", maxSocketPath), "name a socket in a shorter folder")
+		}
+	}
+}
+
+// maxSocketPath is how long the path of a socket may be everywhere.
+const maxSocketPath = 100
+
+func checkAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port", address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("%q is no port", port)
+	}
+	if _, err := netip.ParseAddr(host); host != "" && host != "localhost" && err != nil {
+		return fmt.Errorf("%q is no address of this machine", host)
+	}
+	return nil
+}
+
+// Loopback says whether only this machine can reach the address.
+func (l ListenConfig) Loopback() bool {
+	host, _, _ := net.SplitHostPort(l.Address)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+func (l ListenConfig) equal(other ListenConfig) bool {
+	return l.Address == other.Address && l.WebConfig == other.WebConfig && l.PprofSocket == other.PprofSocket &&
+		slices.Equal(l.Hosts, other.Hosts)
+}

@@ -1,0 +1,265 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/schedule"
+	"github.com/agencyaudit/agencyaudit/auditor/web"
+)
+
+const (
+	// triggerReload is the trigger of the run that follows a reload.
+	triggerReload = "reload"
+	// shutdownTimeout bounds how long answers that are under way may take at the end.
+	shutdownTimeout = 5 * time.Second
+	// beat is how often the scheduler shows that it lives; after silence of four beats it does not.
+	beat    = 15 * time.Second
+	silence = 4 * beat
+)
+
+// progress is how far the run under way is.
+type progress struct{ done, total int }
+
+// Run makes runs on schedule, the first one at once, and serves metrics and pages, until ctx is done. Then no run is begun,
+// the one that is under way may go on for as long as schedule.drain says, and what was known is served until it has ended.
+// The error says why the program could not begin or go on; an orderly end has none. It may be called once.
+func (d *Daemon) Run(ctx context.Context) error {
+	cfg := d.current().config
+	if err := d.show(auditor.NewSnapshot(d.engine.expected(), cfg.LoadedBaselines(), cfg.MaxAge)); err != nil {
+		return err
+	}
+	d.metrics.Running(cfg.Digest(), cfg.LoadedBaselines())
+	d.metrics.Reloaded(true, d.options.Now())
+	scheduler, err := schedule.New(schedule.Options{
+		Plan: cfg.Plan(), Job: d.job, Meter: d.metrics, Logger: d.options.Logger, Now: d.options.Now, Beat: beat,
+	})
+	if err != nil {
+		return fmt.Errorf("make the schedule: %w", err)
+	}
+	d.scheduler = scheduler
+	server, err := web.New(web.Options{
+		Metrics: d.metrics.Handler(), View: d.view, Reload: d.Reload, Now: d.options.Now, Logger: d.options.Logger,
+		Panicked: d.metrics.Panicked, Hosts: cfg.Listen.Hosts, WebConfig: cfg.Listen.WebConfig, PprofSocket: cfg.Listen.PprofSocket,
+	})
+	if err != nil {
+		return fmt.Errorf("make the server of metrics and pages: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen.Address)
+	if err != nil {
+		return fmt.Errorf("listen at %s: %w", cfg.Listen.Address, err)
+	}
+	var stopWatching func()
+	if d.options.Watch {
+		if stopWatching, err = d.watch(ctx); err != nil {
+			return errors.Join(fmt.Errorf("watch the configuration's files: %w", err), listener.Close())
+		}
+		defer stopWatching()
+	}
+	d.announce(cfg.Listen, listener.Addr())
+
+	// What ends first ends the rest: the caller by ctx, or the server by an error.
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.Serve(listener) })
+	scheduler.Start()
+	<-ctx.Done()
+	d.options.Logger.Info("ending", "drain", cfg.Schedule.Drain)
+	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.current().config.Schedule.Drain)
+	defer cancel()
+	if err := scheduler.Stop(drained); err != nil {
+		d.options.Logger.Warn("the run under way was cut short", "err", err)
+	}
+	closing, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer done()
+	if err := server.Shutdown(closing); err != nil {
+		d.options.Logger.Warn("not every answer was finished", "err", err)
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("serve metrics and pages: %w", err)
+	}
+	return nil
+}
+
+// announce says where metrics and pages are.
+func (d *Daemon) announce(l ListenConfig, at net.Addr) {
+	scheme := "http"
+	if l.WebConfig != "" && web.UsesTLS(l.WebConfig) {
+		scheme = "https"
+	}
+	host, port, _ := net.SplitHostPort(at.String())
+	if host == "::" || host == "0.0.0.0" || host == "" {
+		host = "localhost"
+	}
+	url := scheme + "://" + net.JoinHostPort(host, port)
+	d.options.Logger.Info("serving metrics and pages", "url", url)
+	if l.WebConfig == "" && !l.Loopback() {
+		d.options.Logger.Warn("everyone who can reach this address can see where the accounts are weak: "+
+			"set listen.web_config, or keep others away by the network", "address", l.Address)
+	}
+	if d.options.Listening != nil {
+		d.options.Listening(url)
+	}
+}
+
+// job makes one run and commits it. It is never called twice at once.
+func (d *Daemon) job(ctx context.Context, trigger string) {
+	d.mu.Lock()
+	e := d.engine
+	d.running = true
+	d.mu.Unlock()
+	defer d.idle()
+	d.progress.Store(&progress{})
+	defer d.progress.Store(nil)
+	started := d.options.Now().UTC()
+	d.metrics.RunStarted(started)
+	var run *auditor.Run
+	// A panic of this goroutine is survived by the scheduler, but the run has ended all the same.
+	defer func() { d.metrics.RunEnded(run, started, d.options.Now().UTC()) }()
+	swept, err := e.run(ctx, trigger, nil, func(done, total int) {
+		d.progress.Store(&progress{done, total})
+		if d.options.Progress != nil {
+			d.options.Progress(done, total)
+		}
+	})
+	if err == nil && errors.Is(ctx.Err(), context.Canceled) {
+		err = fmt.Errorf("the run was cut short: %w", context.Cause(ctx))
+	}
+	if err == nil {
+		err = d.show(d.snapshot.Load().Next(swept))
+	}
+	d.mu.Lock()
+	d.runError = ""
+	if err != nil {
+		d.runError = err.Error()
+	}
+	d.mu.Unlock()
+	if err != nil {
+		// What was known before stays, until it is too old.
+		d.options.Logger.Error("the run gave no result", "trigger", trigger, "err", err)
+		return
+	}
+	run = swept
+	if d.options.Committed != nil {
+		d.options.Committed(run)
+	}
+}
+
+// show commits a snapshot: metrics first, since they can fail, then pages.
+func (d *Daemon) show(s *auditor.Snapshot) error {
+	if err := d.metrics.Commit(s); err != nil {
+		return fmt.Errorf("render the metrics: %w", err)
+	}
+	d.snapshot.Store(s)
+	return nil
+}
+
+// idle ends a run, and lets a configuration that was waiting for its end come into force.
+func (d *Daemon) idle() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running = false
+	d.swap()
+}
+
+// Reload reads the configuration anew. Everything that can fail is done first: on an error, which has every fault, nothing
+// has changed. A new configuration comes into force as soon as no run is under way, and is followed by a run.
+func (d *Daemon) Reload(context.Context) error {
+	err := d.reload()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.metrics.Reloaded(err == nil, d.options.Now())
+	d.reloadError = ""
+	if err != nil {
+		d.reloadError = err.Error()
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			d.options.Logger.Error("the configuration was not reloaded; the old one stays in force", "fault", line)
+		}
+		return err
+	}
+	d.options.Logger.Info("the configuration was reloaded", "digest", d.pendingOr().config.Digest())
+	return nil
+}
+
+// pendingOr is the configuration that was accepted last.
+func (d *Daemon) pendingOr() *engine {
+	if d.pending != nil {
+		return d.pending
+	}
+	return d.engine
+}
+
+func (d *Daemon) reload() error {
+	was := d.current().config
+	if was.sources == nil {
+		return errors.New("this configuration was not read from a file and cannot be reloaded")
+	}
+	cfg, read, err := loadConfig(was.file)
+	d.mu.Lock()
+	d.read = read
+	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if !cfg.Listen.equal(was.Listen) {
+		return fmt.Errorf("%s: listen: differs from what the program was started with; restart it, or take the change back", cfg.file)
+	}
+	e, err := d.newEngine(cfg)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pending != nil {
+		d.pending.cloud.Close()
+	}
+	d.pending = e
+	if !d.running {
+		d.swap()
+	}
+	return nil
+}
+
+// swap brings the waiting configuration into force. The caller holds mu, and no run is under way.
+func (d *Daemon) swap() {
+	if d.pending == nil {
+		return
+	}
+	old := d.engine
+	d.engine, d.pending = d.pending, nil
+	old.cloud.Close()
+	cfg := d.engine.config
+	if err := d.show(d.snapshot.Load().Expect(d.engine.expected(), cfg.LoadedBaselines(), cfg.MaxAge)); err != nil {
+		d.options.Logger.Error("the new configuration is not shown before its first run", "err", err)
+	}
+	d.metrics.Running(cfg.Digest(), cfg.LoadedBaselines())
+	if err := d.scheduler.Replace(cfg.Plan()); err != nil {
+		d.options.Logger.Error("the new schedule was refused", "err", err) // never: the configuration was checked
+	}
+	d.scheduler.Request(triggerReload)
+}
+
+// view is what the pages show.
+func (d *Daemon) view() web.View {
+	status := d.scheduler.Status()
+	now := d.options.Now()
+	loop := web.Loop{
+		Program: d.options.Version, Running: status.Running, Trigger: status.Trigger, StartedAt: status.StartedAt,
+		NextRunAt: status.Next, HeartbeatAt: status.LastBeat, Alive: now.Sub(status.LastBeat) < silence, Stopping: status.Stopping,
+		Skipped: status.Skipped, Simulated: d.options.Simulated,
+	}
+	if p := d.progress.Load(); p != nil {
+		loop.Done, loop.Total = p.done, p.total
+	}
+	d.mu.Lock()
+	loop.Cron, loop.ConfigDigest = d.engine.config.Schedule.Cron, d.engine.config.Digest()
+	loop.LastError, loop.ReloadError = d.runError, d.reloadError
+	d.mu.Unlock()
+	return web.View{Snapshot: d.snapshot.Load(), Loop: loop}
+}

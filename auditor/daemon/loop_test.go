@@ -1,0 +1,323 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// loop is a daemon that runs on a simulated cloud behind a gate, which holds requests up while it is shut.
+type loop struct {
+	t    *testing.T
+	file string
+	// cloudURL is the gate's address, url that of the daemon's pages.
+	cloudURL, url string
+	cloud         *simcloud.Cloud
+	d             *Daemon
+
+	gate sync.RWMutex
+	// runs has every committed run.
+	runs chan *auditor.Run
+	// end ends the daemon; ended has what Run returned.
+	end   context.CancelFunc
+	ended chan error
+}
+
+// accountLine is an account of the bundled organization as a configuration lists it.
+const accountLine = "    - {name: %s, id: %s, require_agency: true, access: {via: iam, agency: AgencyAuditReader}}\n"
+
+func (l *loop) config(more string, accounts ...simcloud.Account) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "credentials: {source: file, account_id: d0000000000000000000000000000001, ak_file: ak, sk_file: sk}\n"+
+		"cloud: {site: custom, region: ap-southeast-3, endpoints: {iam: %q}}\n"+
+		"listen: {address: '127.0.0.1:0'}\n%s\naccounts:\n  static:\n", l.cloudURL, more)
+	for _, a := range accounts {
+		fmt.Fprintf(&b, accountLine, a.Name, a.ID)
+	}
+	return b.String()
+}
+
+// startLoop starts a daemon that watches its configuration, and lets it make its first run when the gate is opened.
+func startLoop(t *testing.T, more string, accounts ...string) *loop {
+	t.Helper()
+	t.Cleanup(func() { goleak.VerifyNone(t, goleak.IgnoreCurrent()) })
+	cloud, err := simcloud.New(simcloud.Bundled())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := cloud.Start(simcloud.Listen{Cloud: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	target, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &loop{t: t, cloud: cloud, runs: make(chan *auditor.Run, 100), ended: make(chan error, 1)}
+	// Requests are signed for the gate's own address: their Host stays as it is.
+	proxy := &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host },
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+	transport := &http.Transport{}
+	proxy.Transport = transport
+	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.gate.RLock()
+		defer l.gate.RUnlock()
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		gate.Close()
+		transport.CloseIdleConnections()
+	})
+	l.cloudURL = gate.URL
+	dir := t.TempDir()
+	l.file = filepath.Join(dir, "agencyaudit.yaml")
+	write(t, filepath.Join(dir, "ak"), "SIMMGMTAUDITOR0001", 0o600)
+	write(t, filepath.Join(dir, "sk"), "made-up-secret-of-the-simulated-auditor", 0o600)
+	write(t, l.file, l.config(more, l.named(accounts...)...), 0o600)
+	cfg, err := LoadConfig(l.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listening := make(chan string, 1)
+	l.d, err = New(Options{
+		Config: cfg, Version: "test", Watch: true, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Committed: func(run *auditor.Run) { l.runs <- run },
+		Listening: func(url string) { listening <- url },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // it ends before the test's own context
+	l.end = cancel
+	l.gate.Lock()
+	go func() { l.ended <- l.d.Run(ctx) }()
+	select {
+	case l.url = <-listening:
+	case err := <-l.ended:
+		t.Fatalf("the daemon ended: %v", err)
+	}
+	return l
+}
+
+// named are accounts of the bundled organization.
+func (l *loop) named(names ...string) []simcloud.Account {
+	var list []simcloud.Account
+	for _, a := range l.cloud.Organization().Accounts {
+		for _, name := range names {
+			if a.Name == name {
+				list = append(list, a)
+			}
+		}
+	}
+	if len(list) != len(names) {
+		l.t.Fatalf("the organization has %d of %q", len(list), names)
+	}
+	return list
+}
+
+// rewrite replaces the configuration file as an editor does.
+func (l *loop) rewrite(text string) {
+	l.t.Helper()
+	write(l.t, l.file+".new", text, 0o600)
+	if err := os.Rename(l.file+".new", l.file); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// next waits for a run to be committed.
+func (l *loop) next() *auditor.Run {
+	l.t.Helper()
+	select {
+	case run := <-l.runs:
+		return run
+	case err := <-l.ended:
+		l.t.Fatalf("the daemon ended: %v", err)
+	case <-time.After(30 * time.Second):
+		l.t.Fatal("no run came")
+	}
+	return nil
+}
+
+// stop ends the daemon and returns what Run did.
+func (l *loop) stop() error {
+	l.t.Helper()
+	l.end()
+	defer l.d.Close()
+	return <-l.ended
+}
+
+// get asks the daemon, and returns the status and the text.
+func (l *loop) get(method, path string) (int, string) {
+	l.t.Helper()
+	req, err := http.NewRequestWithContext(l.t.Context(), method, l.url+path, http.NoBody)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// has waits until the metrics have a line.
+func (l *loop) has(line string) {
+	l.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		_, text := l.get("GET", "/metrics")
+		if strings.Contains("\n"+text, "\n"+line+"\n") {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("the metrics never have %s:\n%s", line, text)
+		}
+	}
+}
+
+const hourly = "schedule: {cron: '@hourly', jitter: 0s, drain: 1s}\nmax_age: 3h\n"
+
+// What a reload brings comes into force between two runs: the one that is under way is judged and committed as it began.
+func TestAReloadInTheMiddleOfARun(t *testing.T) {
+	l := startLoop(t, hourly, "exact-baseline")
+	l.rewrite(l.config(hourly, l.named("exact-baseline", "beta-without-fourth-policy")...))
+	// Watched, read and accepted while the first run is held up: it says so, and is not in force yet.
+	digest := func() string { return l.d.current().config.Digest() }
+	before := digest()
+	for accepted := false; !accepted; {
+		l.d.mu.Lock()
+		accepted = l.d.pending != nil
+		l.d.mu.Unlock()
+	}
+	if digest() != before {
+		t.Error("the new configuration is in force in the middle of a run")
+	}
+	l.has("agencyaudit_accounts_expected 1")
+	l.gate.Unlock()
+	if run := l.next(); run.Trigger != "start" || len(run.Sweeps) != 1 {
+		t.Errorf("the first run is of %d accounts by %q", len(run.Sweeps), run.Trigger)
+	}
+	run := l.next()
+	if run.Trigger != "reload" || len(run.Sweeps) != 2 || run.States[rules.StateDrifted] != 1 {
+		t.Errorf("the run after the reload is of %d accounts by %q: %v", len(run.Sweeps), run.Trigger, run.States)
+	}
+	if digest() == before {
+		t.Error("the new configuration is not in force")
+	}
+	l.has("agencyaudit_accounts_expected 2")
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A configuration that is not right changes nothing, whatever is wrong with it; the next one that is right counts.
+func TestABadReloadChangesNothing(t *testing.T) {
+	l := startLoop(t, hourly, "exact-baseline")
+	l.gate.Unlock()
+	l.next()
+	good := l.d.current()
+	for name, text := range map[string]string{
+		"no yaml":     "{",
+		"unknown key": l.config(hourly+"extra: 1\n", l.named("exact-baseline")...),
+		"never":       l.config("schedule: {cron: '0 0 31 2 *'}\n", l.named("exact-baseline")...),
+		"listen":      strings.Replace(l.config(hourly, l.named("exact-baseline")...), "127.0.0.1:0", "127.0.0.1:1", 1),
+		"empty":       "",
+	} {
+		l.rewrite(text)
+		code, says := l.get("POST", "/-/reload")
+		if code != http.StatusBadRequest || !strings.Contains(says, "agencyaudit.yaml") {
+			t.Errorf("%s: %d %s", name, code, says)
+		}
+		if l.d.current() != good {
+			t.Errorf("%s: another configuration is in force", name)
+		}
+		l.has("agencyaudit_config_reload_success 0")
+		if _, page := l.get("GET", "/"); !strings.Contains(page, "agencyaudit.yaml") {
+			t.Errorf("%s: the page does not say that the reload failed", name)
+		}
+	}
+	l.rewrite(l.config(hourly+"severities: {grant/wider: warning}\n", l.named("exact-baseline")...))
+	if run := l.next(); run.Trigger != "reload" {
+		t.Errorf("trigger %q", run.Trigger)
+	}
+	l.has("agencyaudit_config_reload_success 1")
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A run that is cut short at the end is not committed: its accounts were not unknown, only unread.
+func TestARunThatIsCutShortIsNotCommitted(t *testing.T) {
+	l := startLoop(t, "schedule: {cron: '@hourly', jitter: 0s, drain: 0s}\nmax_age: 3h\n", "exact-baseline")
+	for !l.d.scheduler.Status().Running {
+	}
+	done := make(chan error, 1)
+	go func() { done <- l.stop() }()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	l.gate.Unlock()
+	if len(l.runs) > 0 || l.d.snapshot.Load().Run != nil {
+		t.Error("a run was committed that was cut short")
+	}
+}
+
+// The end waits for the run under way, and shows it.
+func TestTheEndWaitsForTheRunUnderWay(t *testing.T) {
+	l := startLoop(t, "schedule: {cron: '@hourly', jitter: 0s, drain: 1m}\nmax_age: 3h\n", "exact-baseline")
+	l.end()
+	for !l.d.scheduler.Status().Stopping {
+	}
+	if code, says := l.get("GET", "/-/ready"); code != http.StatusServiceUnavailable {
+		t.Errorf("ready while it ends: %d %s", code, says)
+	}
+	l.gate.Unlock()
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+	if run := <-l.runs; run.States[rules.StateCompliant] != 1 {
+		t.Errorf("states %v", run.States)
+	}
+}
+
+func TestAnAddressThatIsTakenIsAnError(t *testing.T) {
+	taken := httptest.NewServer(http.NotFoundHandler())
+	defer taken.Close()
+	cfg, err := parse(t, minimal+"listen: {address: '"+strings.TrimPrefix(taken.URL, "http://")+"'}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(Options{Config: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,385 @@
+package metrics
+
+import (
+	"bytes"
+	"cmp"
+	"compress/flate"
+	"hash/crc32"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// fleet is one snapshot as exposition text. It is never changed after it was made.
+type fleet struct {
+	snapshot *auditor.Snapshot
+	// staleAt is when the text is no longer true, since evidence gets too old; zero for never.
+	staleAt time.Time
+	// deflated is the text in DEFLATE blocks that end at a byte and of which none is the last, so that more can follow.
+	deflated []byte
+	// sum and size are the CRC-32 and the length of the text.
+	sum  uint32
+	size int
+	// plain is the text itself; nil when it is larger than maxPlain, and then inflated for whoever wants it.
+	plain []byte
+}
+
+const (
+	// maxPlain is the largest text that is also kept as it is, in bytes: that of about 15,000 accounts.
+	maxPlain = 32 << 20
+	// maxExcess is how many series of policy_excess an account may have.
+	maxExcess = 50
+	// chunk is how much text is gathered before it is compressed.
+	chunk = 64 << 10
+)
+
+// stale says whether the text is no longer true, by the clock that says more: a suspended machine's monotonic clock stands
+// still.
+func (f *fleet) stale(now time.Time) bool {
+	return !f.staleAt.IsZero() && (!now.Before(f.staleAt) || !now.Round(0).Before(f.staleAt.Round(0)))
+}
+
+// render writes a snapshot as it is at an instant. old is what was rendered before; nil for nothing.
+func render(s *auditor.Snapshot, now time.Time, old *fleet) (*fleet, error) {
+	w := &writer{table: crc32.IEEETable}
+	if old != nil {
+		w.deflated.Grow(len(old.deflated) + len(old.deflated)/8)
+		w.plain = make([]byte, 0, min(len(old.plain)+len(old.plain)/8, maxPlain))
+	}
+	var err error
+	if w.flate, err = flate.NewWriter(&w.deflated, compression); err != nil {
+		return nil, err
+	}
+	w.snapshot(s, now)
+	w.flush()
+	if w.err == nil {
+		w.err = w.flate.Flush()
+	}
+	if w.err != nil {
+		return nil, w.err
+	}
+	f := &fleet{
+		snapshot: s, staleAt: s.StaleAt(now), deflated: bytes.Clone(w.deflated.Bytes()), sum: w.sum, size: w.size,
+	}
+	if w.size <= maxPlain {
+		f.plain = w.plain
+	}
+	return f, nil
+}
+
+// compression is DEFLATE's level: the text repeats itself so much that the fastest one gets most of it.
+const compression = flate.BestSpeed
+
+// writer writes exposition text.
+type writer struct {
+	b        []byte
+	flate    *flate.Writer
+	deflated bytes.Buffer
+	plain    []byte
+	table    *crc32.Table
+	sum      uint32
+	size     int
+	err      error
+}
+
+// flush compresses what was gathered.
+func (w *writer) flush() {
+	w.sum = crc32.Update(w.sum, w.table, w.b)
+	w.size += len(w.b)
+	if w.size <= maxPlain {
+		w.plain = append(w.plain, w.b...)
+	} else {
+		w.plain = nil
+	}
+	if w.err == nil {
+		_, w.err = w.flate.Write(w.b)
+	}
+	w.b = w.b[:0]
+}
+
+// family begins a metric.
+func (w *writer) family(name, help string) {
+	if len(w.b) > chunk {
+		w.flush()
+	}
+	w.b = append(w.b, "# HELP "+namespace+"_"...)
+	w.b = append(w.b, name+" "+help+"\n# TYPE "+namespace+"_"+name+" gauge\n"...)
+}
+
+// series begins a series: the name and the labels that are ready. More may follow by label, and then value ends it.
+func (w *writer) series(name, labels string) {
+	if len(w.b) > chunk {
+		w.flush()
+	}
+	w.b = append(w.b, namespace+"_"...)
+	w.b = append(w.b, name...)
+	w.b = append(w.b, '{')
+	w.b = append(w.b, labels...)
+}
+
+// label adds a label whose value has passed label, or is one of a closed list.
+func (w *writer) label(name, value string) {
+	if w.b[len(w.b)-1] != '{' {
+		w.b = append(w.b, ',')
+	}
+	w.b = appendLabel(w.b, name, value)
+}
+
+func (w *writer) value(n int) {
+	w.b = append(w.b, "} "...)
+	w.b = strconv.AppendInt(w.b, int64(n), 10)
+	w.b = append(w.b, '\n')
+}
+
+func (w *writer) instant(t time.Time) {
+	w.b = append(w.b, "} "...)
+	w.b = strconv.AppendFloat(w.b, seconds(t), 'f', -1, 64)
+	w.b = append(w.b, '\n')
+}
+
+// row is what one standing is at the instant of the rendering.
+type row struct {
+	*auditor.Standing
+	labels string
+	state  rules.State
+	why    *rules.Unknown
+}
+
+// snapshot writes every metric of the fleet.
+func (w *writer) snapshot(s *auditor.Snapshot, now time.Time) {
+	counts := s.Count(now)
+	w.family("accounts", "Accounts (with several baselines: account and agency) by state; they sum to accounts_expected.")
+	for _, state := range rules.States() {
+		w.series("accounts", "")
+		w.label("state", string(state))
+		w.value(counts[state])
+	}
+	w.family("accounts_expected", "Accounts (with several baselines: account and agency) that runs are expected to judge.")
+	w.b = append(w.b, namespace+"_accounts_expected "...)
+	w.b = strconv.AppendInt(w.b, int64(len(s.Standings)), 10)
+	w.b = append(w.b, '\n')
+	w.unresolvable(s)
+
+	rows := make([]row, len(s.Standings))
+	var b []byte
+	for i := range s.Standings {
+		st := &s.Standings[i]
+		b = appendLabel(b[:0], "account", label(st.Account.Name))
+		b = appendLabel(append(b, ','), "account_id", label(st.Account.ID))
+		b = appendLabel(append(b, ','), "agency", label(st.Agency))
+		state, why := st.At(now, s.MaxAge)
+		rows[i] = row{st, string(b), state, why}
+	}
+	w.states(rows)
+	w.grants(rows)
+	w.agencies(rows)
+}
+
+func (w *writer) unresolvable(s *auditor.Snapshot) {
+	if s.Run == nil {
+		return
+	}
+	const name = "baseline_policy_unresolvable"
+	w.family(name, "Whether the site's catalogue lacks a policy that the baseline requires, by the last committed run.")
+	type key struct{ baseline, policy string }
+	written := map[key]bool{}
+	for i := range s.Run.Baselines {
+		b := &s.Run.Baselines[i]
+		for _, r := range b.Required {
+			k := key{label(b.Name), label(r.Policy)}
+			if written[k] {
+				continue
+			}
+			written[k] = true
+			lacking := slices.ContainsFunc(s.Run.Findings, func(f rules.Finding) bool {
+				return f.Rule == rules.RuleUnresolvable && f.Policy == r.Policy
+			})
+			w.series(name, "")
+			w.label("baseline", k.baseline)
+			w.label("policy", k.policy)
+			w.value(number(lacking))
+		}
+	}
+}
+
+func (w *writer) states(rows []row) {
+	w.family("account_state", "The account's state: of the five series exactly one is 1.")
+	for i := range rows {
+		for _, state := range rules.States() {
+			w.series("account_state", rows[i].labels)
+			w.label("state", string(state))
+			w.value(number(state == rows[i].state))
+		}
+	}
+	w.family("account_unknown", "1 while the account is unknown, with the reason.")
+	for i := range rows {
+		if rows[i].state == rules.StateUnknown {
+			w.series("account_unknown", rows[i].labels)
+			w.label("reason", string(rows[i].why.Reason))
+			w.value(1)
+		}
+	}
+	const read = "account_last_complete_read_timestamp_seconds"
+	w.family(read, "When the reading began that the last evidence about the account rests on.")
+	for i := range rows {
+		if at := rows[i].ReadAt(); !at.IsZero() {
+			w.series(read, rows[i].labels)
+			w.instant(at)
+		}
+	}
+}
+
+func (w *writer) grants(rows []row) {
+	w.family("policy_missing", "1 while a required grant is not satisfied, 0 while it is; a 1 stays and a 0 goes while the account is "+
+		"unknown. From the last committed run.")
+	for i := range rows {
+		for _, c := range rows[i].Required {
+			if c.Coverage.Satisfied() && rows[i].state == rules.StateUnknown {
+				continue
+			}
+			w.series("policy_missing", rows[i].labels)
+			w.label("policy", label(c.Policy))
+			w.label("scope", string(c.Scope))
+			w.value(number(!c.Coverage.Satisfied()))
+		}
+	}
+	w.family("policy_excess", "Grants that the baseline does not have; they stay while the account is unknown. From the last committed "+
+		"run.")
+	dropped := make([]int, len(rows))
+	for i := range rows {
+		var list []excess
+		list, dropped[i] = excesses(rows[i].Findings)
+		for _, e := range list {
+			w.series("policy_excess", rows[i].labels)
+			w.label("policy", e.policy)
+			w.label("policy_id", e.id)
+			w.label("scope", string(e.scope))
+			w.label("kind", e.kind)
+			w.label("risk", string(e.risk))
+			w.value(e.grants)
+		}
+	}
+	w.family("policy_excess_dropped", "Series of policy_excess that the account has too many of, the least dangerous first.")
+	for i := range rows {
+		w.series("policy_excess_dropped", rows[i].labels)
+		w.value(dropped[i])
+	}
+}
+
+// excess is one series of policy_excess, by all of its labels, and its value.
+type excess struct {
+	policy, id string
+	scope      rules.ScopeKind
+	kind       string
+	risk       rules.Risk
+	grants     int
+}
+
+// noRisk is the risk of grants that carry none, being satisfied needs at another place.
+const noRisk rules.Risk = "none"
+
+var riskOrder = []rules.Risk{rules.RiskCritical, rules.RiskHigh, rules.RiskMedium, rules.RiskLow, noRisk}
+
+// excesses are the series of an account's findings, the most dangerous first, and how many more there were. Findings that
+// would be the same series are one.
+func excesses(findings []rules.Finding) (list []excess, dropped int) {
+	at := map[excess]int{} // series without its value → its place in the list
+	for i := range findings {
+		f := &findings[i]
+		e := excess{id: label(f.PolicyID), scope: f.Scope, risk: cmp.Or(f.Risk, noRisk)}
+		switch f.Rule {
+		case rules.RuleExcess:
+			e.kind = "grant"
+		case rules.RuleWider:
+			e.kind = "wider"
+		case rules.RuleRedundant:
+			e.kind = "redundant"
+		case rules.RuleImpostor:
+			e.kind = "impostor"
+		default:
+			continue
+		}
+		e.policy = policyLabel(f)
+		n, known := at[e]
+		if !known {
+			n = len(list)
+			at[e] = n
+			list = append(list, e)
+		}
+		list[n].grants += max(len(f.Grants), 1)
+	}
+	slices.SortFunc(list, func(a, b excess) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(riskOrder, a.risk), slices.Index(riskOrder, b.risk)),
+			cmp.Compare(a.kind, b.kind), cmp.Compare(a.policy, b.policy), cmp.Compare(a.id, b.id), cmp.Compare(a.scope, b.scope),
+		)
+	})
+	if len(list) > maxExcess {
+		return list[:maxExcess], len(list) - maxExcess
+	}
+	return list, 0
+}
+
+// policyLabel is the name of the policy that a finding is about, where that is one of a bounded set: the vendor's
+// policies, and the names of the baseline, which is what an impostor bears.
+func policyLabel(f *rules.Finding) string {
+	origin := rules.System
+	for _, g := range f.Grants {
+		if g.Policy.Origin != rules.System {
+			origin = g.Policy.Origin
+		}
+	}
+	switch {
+	case f.Rule == rules.RuleImpostor || origin == rules.System && f.Policy != "":
+		return label(f.Policy)
+	case origin == rules.Custom:
+		return string(rules.Custom)
+	}
+	return string(rules.Unresolved)
+}
+
+func (w *writer) agencies(rows []row) {
+	w.family("agency_trust_mismatch", "1 while the agency trusts another account than it should, 0 while it does not; a 1 stays and a 0 "+
+		"goes while the account is unknown.")
+	for i := range rows {
+		mismatch := rows[i].has(rules.RuleTrustMismatch)
+		if mismatch || rows[i].state != rules.StateUnknown && rows[i].agency() != nil {
+			w.series("agency_trust_mismatch", rows[i].labels)
+			w.value(number(mismatch))
+		}
+	}
+	const expiry = "agency_expiry_timestamp_seconds"
+	w.family(expiry, "When the agency ends; absent when it never does. While the account is unknown only an end that is a finding stays.")
+	for i := range rows {
+		agency := rows[i].agency()
+		if agency == nil || agency.ExpiresAt.IsZero() {
+			continue
+		}
+		if rows[i].state != rules.StateUnknown || rows[i].has(rules.RuleExpired) || rows[i].has(rules.RuleExpiring) {
+			w.series(expiry, rows[i].labels)
+			w.instant(agency.ExpiresAt)
+		}
+	}
+}
+
+func (r *row) has(rule string) bool {
+	return slices.ContainsFunc(r.Findings, func(f rules.Finding) bool { return f.Rule == rule })
+}
+
+// agency is what evidence said of the agency last; nil when it is absent or nothing is known.
+func (r *row) agency() *rules.Agency {
+	if r.Evidence == nil {
+		return nil
+	}
+	return r.Evidence.Report.Agency
+}
+
+func number(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,440 @@
+package web
+
+import (
+	"bytes"
+	"cmp"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+//go:embed page.html index.html account.html
+var files embed.FS
+
+// templates are the pages. That they can be parsed is found by any test.
+var templates = template.Must(template.New("").Funcs(template.FuncMap{"see": rules.Escape}).ParseFS(files, "*.html"))
+
+const (
+	// perPage is how many accounts a page lists.
+	perPage = 100
+	// perRow is how many findings a row has in words.
+	perRow = 3
+	// maxQuery bounds what is searched for, in bytes.
+	maxQuery = 200
+)
+
+// head is what every page has.
+type head struct {
+	Title     string
+	Refresh   int
+	Simulated bool
+	Program   string
+	Now       string
+}
+
+// moment is an instant for people.
+type moment struct{ At, Ago string }
+
+func (s *Server) head(title string, r *http.Request, l Loop) head {
+	n, _ := strconv.Atoi(r.FormValue("refresh"))
+	if n < 2 || n > 3600 {
+		n = 0
+	}
+	return head{Title: title, Refresh: n, Simulated: l.Simulated, Program: l.Program, Now: instant(s.o.Now())}
+}
+
+// indexPage is what the first page shows.
+type indexPage struct {
+	head
+	Verdict   string
+	Tone      string // of the verdict: good, bad or unsure
+	Segments  []segment
+	Expected  int
+	Filter    string
+	Query     string
+	Rows      []accountRow
+	Matching  int
+	From, To  int
+	Prev      string
+	Next      string
+	Loop      []line
+	Run       []rules.Finding
+	Baselines []rules.Baseline
+	Toggle    string // the address that turns the refreshing on or off
+}
+
+// line is one thing about the program, in words.
+type line struct {
+	Name, Says string
+	Bad        bool
+}
+
+// segment is the share of one state in the bar, in thousandths of it.
+type segment struct {
+	State, Words string
+	Count        int
+	X, Width     int
+	Link         string
+	Current      bool
+}
+
+// accountRow is one account in a row of words.
+type accountRow struct {
+	Name, ID, Agency, Link string
+	State, Words           string
+	Severity               string
+	What                   []string
+	More                   int
+	Before                 []string
+	Read                   moment
+	Since                  moment
+}
+
+// listed is a standing that may be shown, with what it is sorted by.
+type listed struct {
+	*auditor.Standing
+	state rules.State
+	why   *rules.Unknown
+}
+
+func (s *Server) index(w http.ResponseWriter, r *http.Request) {
+	v, now := s.o.View(), s.o.Now()
+	snap := v.Snapshot
+	p := &indexPage{
+		head: s.head("Fleet", r, v.Loop), Expected: len(snap.Standings), Baselines: snap.Baselines,
+		Filter: filter(r.FormValue("state")), Query: shorten(strings.TrimSpace(r.FormValue("q"))),
+	}
+	if snap.Run != nil {
+		p.Run = snap.Run.Findings
+	}
+	address := func(set ...string) string { return p.address(set...) }
+	counts := snap.Count(now)
+	p.Verdict, p.Tone = verdict(snap, counts)
+	x := 0
+	for i, state := range rules.States() {
+		n := counts[state]
+		width := 0
+		if p.Expected > 0 {
+			width = 1000 * n / p.Expected
+		}
+		if n > 0 {
+			width = max(width, 4) // one account of ten thousand is seen too
+		}
+		if i == len(rules.States())-1 && n > 0 {
+			width = max(1000-x, 4)
+		}
+		p.Segments = append(p.Segments, segment{
+			State: string(state), Words: words(state), Count: n, X: x, Width: width,
+			Link: address("state", string(state), "page", ""), Current: p.Filter == string(state),
+		})
+		x += width
+	}
+	p.list(snap, now, r.FormValue("page"))
+	p.Loop = s.loop(v, now)
+	p.Toggle = address("refresh", "10")
+	if p.Refresh > 0 {
+		p.Toggle = address("refresh", "")
+	}
+	s.render(w, http.StatusOK, "index.html", p)
+}
+
+// filter is a state, all, or "" for every account that is not compliant.
+func filter(text string) string {
+	if text == "all" || slices.Contains(rules.States(), rules.State(text)) {
+		return text
+	}
+	return ""
+}
+
+func shorten(query string) string {
+	if len(query) > maxQuery {
+		return strings.ToValidUTF8(query[:maxQuery], "")
+	}
+	return query
+}
+
+// address is this page's with some of what it is asked for replaced.
+func (p *indexPage) address(set ...string) string {
+	q := url.Values{}
+	add := func(name, value string) {
+		q.Del(name)
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	add("state", p.Filter)
+	add("q", p.Query)
+	if p.Refresh > 0 {
+		add("refresh", strconv.Itoa(p.Refresh))
+	}
+	for i := 0; i+1 < len(set); i += 2 {
+		add(set[i], set[i+1])
+	}
+	if len(q) == 0 {
+		return "/"
+	}
+	return "/?" + q.Encode()
+}
+
+// list fills in the accounts of one page.
+func (p *indexPage) list(snap *auditor.Snapshot, now time.Time, page string) {
+	var all []listed
+	query := strings.ToLower(p.Query)
+	for i := range snap.Standings {
+		st := &snap.Standings[i]
+		state, why := st.At(now, snap.MaxAge)
+		switch {
+		case p.Filter == "" && p.Query == "" && state == rules.StateCompliant:
+		case p.Filter != "" && p.Filter != "all" && p.Filter != string(state):
+		case query != "" && !strings.Contains(strings.ToLower(st.Account.Name), query) && !strings.Contains(st.Account.ID, query):
+		default:
+			all = append(all, listed{st, state, why})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b listed) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(rules.States(), a.state), slices.Index(rules.States(), b.state)),
+			cmp.Compare(worst(a.Findings), worst(b.Findings)),
+		)
+	})
+	p.Matching = len(all)
+	pages := max((len(all)+perPage-1)/perPage, 1)
+	n, _ := strconv.Atoi(page)
+	n = min(max(n, 1), pages)
+	first := (n - 1) * perPage
+	all = all[first:min(first+perPage, len(all))]
+	p.From, p.To = first+1, first+len(all)
+	if n > 1 {
+		p.Prev = p.address("page", strconv.Itoa(n-1))
+	}
+	if n < pages {
+		p.Next = p.address("page", strconv.Itoa(n+1))
+	}
+	for i := range all {
+		p.Rows = append(p.Rows, rowOf(&all[i], now))
+	}
+}
+
+func rowOf(l *listed, now time.Time) accountRow {
+	row := accountRow{
+		Name: cmp.Or(l.Account.Name, l.Account.ID), ID: l.Account.ID, Agency: l.Agency, Link: accountLink(l.Subject),
+		State: string(l.state), Words: words(l.state), Read: at(l.ReadAt(), now), Since: at(l.UnknownSince, now),
+	}
+	var says []string
+	severity := ""
+	for i := range l.Findings {
+		f := &l.Findings[i]
+		if f.Severity.Drift() || l.state == rules.StateCompliant {
+			says = append(says, f.Short())
+			severity = cmp.Or(severity, string(f.Severity))
+		}
+	}
+	if len(says) > perRow {
+		row.More = len(says) - perRow
+		says = says[:perRow]
+	}
+	if l.state == rules.StateUnknown {
+		row.What, row.Before = []string{l.why.Reason.Words()}, says
+		return row
+	}
+	row.What, row.Severity = says, severity
+	if l.state == rules.StateNotEnabled {
+		row.What = []string{"there is no agency " + l.Agency + ", and none is required"}
+	}
+	return row
+}
+
+func accountLink(s auditor.Subject) string {
+	return "/accounts/" + url.PathEscape(s.Account.ID) + "/" + url.PathEscape(s.Agency)
+}
+
+// worst is the place of the worst finding's severity, the smaller the worse.
+func worst(findings []rules.Finding) int {
+	order := []rules.Severity{rules.Critical, rules.High, rules.Warning, rules.Info}
+	n := len(order)
+	for i := range findings {
+		if at := slices.Index(order, findings[i].Severity); at >= 0 {
+			n = min(n, at)
+		}
+	}
+	return n
+}
+
+// verdict says in a sentence how the fleet is.
+func verdict(s *auditor.Snapshot, counts map[rules.State]int) (says, tone string) {
+	unknown, drifted := counts[rules.StateUnknown], counts[rules.StateDrifted]
+	total := len(s.Standings)
+	switch {
+	case total == 0:
+		return "No account is expected, so nothing is known.", "unsure"
+	case s.Run == nil:
+		return fmt.Sprintf("Nothing is known yet of %s: the first run has not ended.", plural(total, "account")), "unsure"
+	case unknown == 0 && drifted == 0:
+		return fmt.Sprintf("No account has drifted, of %d that were read.", total), "good"
+	case unknown == 0:
+		return fmt.Sprintf("%d of %s drifted.", drifted, has(drifted, total)), "bad"
+	case drifted == 0:
+		return fmt.Sprintf("%d of %d accounts could not be judged; no other one has drifted.", unknown, total), "unsure"
+	}
+	return fmt.Sprintf("%d of %s drifted, and %d could not be judged.", drifted, has(drifted, total), unknown), "bad"
+}
+
+func has(n, total int) string {
+	if n == 1 {
+		return fmt.Sprintf("%d accounts has", total)
+	}
+	return fmt.Sprintf("%d accounts have", total)
+}
+
+// loop says what the program does now and next.
+func (s *Server) loop(v View, now time.Time) []line {
+	var lines []line
+	add := func(name, says string, bad bool) { lines = append(lines, line{name, says, bad}) }
+	l := &v.Loop
+	switch {
+	case l.Stopping:
+		add("Now", "the program was told to end", true)
+	case !l.Alive:
+		add("Now", "the scheduler has not shown that it lives since "+instant(l.HeartbeatAt)+": it hangs, or a run does", true)
+	case l.Running && l.Total > 0:
+		add("Now", fmt.Sprintf("reading, %d of %d done, since %s (%s)", l.Done, l.Total, instant(l.StartedAt), l.Trigger), false)
+	case l.Running:
+		add("Now", fmt.Sprintf("a run is beginning (%s)", l.Trigger), false)
+	default:
+		add("Now", "waiting", false)
+	}
+	if !l.NextRunAt.IsZero() && !l.Stopping {
+		add("Next run", instant(l.NextRunAt)+", "+until(l.NextRunAt, now)+" · schedule "+l.Cron+" (UTC)", false)
+	}
+	if run := v.Snapshot.Run; run != nil {
+		says := fmt.Sprintf("%s, in %s, run %s (%s)", instant(run.EndedAt), duration(run.EndedAt.Sub(run.StartedAt)), run.ID, run.Trigger)
+		if !run.Complete {
+			says += "; not everything was read"
+		}
+		add("Last run", says, false)
+	}
+	if l.LastError != "" {
+		add("Last run failed", l.LastError, true)
+	}
+	if l.ReloadError != "" {
+		add("Reload refused", l.ReloadError, true)
+	}
+	if l.Skipped > 0 {
+		add("Skipped", plural(l.Skipped, "slot")+" of the schedule came while a run was under way", false)
+	}
+	return append(lines, line{Name: "Evidence", Says: "older than " + duration(v.Snapshot.MaxAge) + " counts no longer"})
+}
+
+// accountPage is what the page of one account shows.
+type accountPage struct {
+	head
+	Account       rules.Account
+	AgencyName    string
+	Baseline      rules.Baseline
+	State, Words  string
+	Meaning       string
+	Unknown       *rules.Unknown
+	Reason        string
+	Read, Since   moment
+	Agency        *rules.Agency
+	Created, Ends string
+	Required      []rules.Covered
+	Findings      []findingView
+	Planes        []rules.Plane
+	Sweep         *auditor.Sweep
+	Took          string
+	Requests      string
+}
+
+// findingView is a finding with what can be done about it.
+type findingView struct {
+	rules.Finding
+	Page     string
+	Remedies []rules.Remedy
+}
+
+func (s *Server) account(w http.ResponseWriter, r *http.Request) {
+	v, now := s.o.View(), s.o.Now()
+	i := slices.IndexFunc(v.Snapshot.Standings, func(st auditor.Standing) bool {
+		return st.Account.ID == r.PathValue("account") && st.Agency == r.PathValue("agency")
+	})
+	if i < 0 {
+		say(w, http.StatusNotFound, "no such agency of an account is expected; see / for those that are")
+		return
+	}
+	st := &v.Snapshot.Standings[i]
+	state, why := st.At(now, v.Snapshot.MaxAge)
+	p := &accountPage{
+		head: s.head(rules.Escape(cmp.Or(st.Account.Name, st.Account.ID)), r, v.Loop), Account: st.Account, AgencyName: st.Agency,
+		State: string(state), Words: words(state), Meaning: meaning(state), Unknown: why,
+		Read: at(st.ReadAt(), now), Since: at(st.UnknownSince, now), Required: st.Required, Sweep: st.Evidence,
+	}
+	for i := range v.Snapshot.Baselines {
+		if v.Snapshot.Baselines[i].Name == st.Baseline {
+			p.Baseline = v.Snapshot.Baselines[i]
+		}
+	}
+	if why != nil {
+		p.Reason = why.Reason.Words()
+	}
+	if e := st.Evidence; e != nil {
+		p.Agency, p.Planes = e.Report.Agency, e.Planes
+		p.Took, p.Requests = duration(e.EndedAt.Sub(e.StartedAt)), plural(e.Trail.Requests, "request")
+	}
+	if p.Agency != nil {
+		p.Created, p.Ends = "not known", "never"
+		if !p.Agency.CreatedAt.IsZero() {
+			p.Created = instant(p.Agency.CreatedAt)
+		}
+		if !p.Agency.ExpiresAt.IsZero() {
+			p.Ends = instant(p.Agency.ExpiresAt) + ", " + until(p.Agency.ExpiresAt, now)
+		}
+	}
+	for _, f := range st.Findings {
+		page := ""
+		for _, rule := range rules.Rules() {
+			if rule.ID == f.Rule {
+				page = rule.Page()
+			}
+		}
+		p.Findings = append(p.Findings, findingView{f, page, rules.Remedies(p.Baseline, f)})
+	}
+	s.render(w, http.StatusOK, "account.html", p)
+}
+
+// meaning says in a sentence what a state rests on.
+func meaning(s rules.State) string {
+	switch s {
+	case rules.StateUnknown:
+		return "It can be called neither compliant nor drifted. What was known to be wrong before still stands below."
+	case rules.StateDrifted:
+		return "Evidence shows that it differs from the baseline."
+	case rules.StateWaived:
+		return "Every difference from the baseline was accepted."
+	case rules.StateNotEnabled:
+		return "It has no such agency, and none is required here."
+	}
+	return "Evidence shows that it is as the baseline asks."
+}
+
+// render answers with a page, or with nothing but an error when it cannot be made.
+func (s *Server) render(w http.ResponseWriter, status int, name string, data any) {
+	var b bytes.Buffer
+	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
+		s.o.Logger.Error("a page cannot be made", "page", name, "err", err)
+		say(w, http.StatusInternalServerError, "the page cannot be made; see the program's log")
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}

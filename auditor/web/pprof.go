@@ -1,0 +1,101 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"strconv"
+	"time"
+)
+
+// pprofServer serves profiles of the program on a socket. The package net/http/pprof would add itself to whatever server
+// uses the default routes, so it is not used.
+type pprofServer struct {
+	http *http.Server
+	done chan struct{}
+}
+
+// servePprof listens at a path that only its owner can use. What is there already is replaced if it is a socket.
+func servePprof(path string) (*pprofServer, error) {
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("%s is there and is no socket", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	// A socket can be used as soon as it is there: it is made where nobody else can look, and then moved.
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".pprof")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	made := filepath.Join(dir, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/profile", cpuProfile)
+	mux.HandleFunc("GET /debug/pprof/{name}", namedProfile)
+	p := &pprofServer{http: &http.Server{Handler: mux, ReadHeaderTimeout: headTimeout}, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		_ = p.http.Serve(l)
+		_ = os.Remove(path)
+	}()
+	return p, nil
+}
+
+func (p *pprofServer) close() {
+	_ = p.http.Close()
+	<-p.done
+}
+
+// cpuProfile measures for as many seconds as it is asked to, 30 unless it is.
+func cpuProfile(w http.ResponseWriter, r *http.Request) {
+	n := 30
+	if text := r.FormValue("seconds"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > 300 {
+			say(w, http.StatusBadRequest, "seconds: from 1 to 300")
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if err := pprof.StartCPUProfile(w); err != nil {
+		say(w, http.StatusConflict, err.Error())
+		return
+	}
+	defer pprof.StopCPUProfile()
+	t := time.NewTimer(time.Duration(n) * time.Second)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.Context().Done():
+	}
+}
+
+// namedProfile writes heap, goroutine, allocs, block, mutex or threadcreate.
+func namedProfile(w http.ResponseWriter, r *http.Request) {
+	p := pprof.Lookup(r.PathValue("name"))
+	if p == nil {
+		say(w, http.StatusNotFound, "there is no such profile")
+		return
+	}
+	level, _ := strconv.Atoi(r.FormValue("debug"))
+	_ = p.WriteTo(w, level)
+}
