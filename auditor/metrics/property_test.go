@@ -1,0 +1,105 @@
+package metrics
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// hostile are names that somebody may choose.
+var hostile = rapid.OneOf(
+	rapid.SampledFrom([]string{
+		"", "plain", `"`, `\`, "\n", `{}"`, `a="b",c`, "\xff\xfe", "\u202eevil", "zero\u200bwidth", "<script>", "# HELP x", "name} 1\nother 2",
+		strings.Repeat("x", 10_000), strings.Repeat("x", 10_000) + "y", strings.Repeat("é", 500), "P", "custom",
+	}),
+	rapid.String(),
+	rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
+)
+
+func pick[T any](list ...T) *rapid.Generator[T] { return rapid.SampledFrom(list) }
+
+// Whatever anybody calls anything, the exposition parses and is what the library would have written: no series is there
+// twice, and an account has no more of them than it may.
+func TestHostileNames(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		b := base
+		var accounts []rules.Account
+		for n := range rapid.IntRange(0, 4).Draw(rt, "accounts") {
+			accounts = append(accounts, rules.Account{ID: fmt.Sprintf("d%031d", n), Name: hostile.Draw(rt, "name")})
+		}
+		baselines := []rules.Baseline{b}
+		s := auditor.NewSnapshot(auditor.Subjects(accounts, baselines), baselines, hour)
+		for n := range rapid.IntRange(0, 3).Draw(rt, "runs") {
+			at := noon.Add(time.Duration(n) * time.Minute)
+			var sweeps []auditor.Sweep
+			for _, a := range accounts {
+				if rapid.Bool().Draw(rt, "dark") {
+					sweeps = append(sweeps, dark(a, at, pick(rules.Reasons()...).Draw(rt, "reason")))
+					continue
+				}
+				var findings []rules.Finding
+				for range rapid.IntRange(0, 6).Draw(rt, "findings") {
+					f := rules.Finding{
+						Rule:   pick(rules.RuleExcess, rules.RuleWider, rules.RuleRedundant, rules.RuleImpostor, rules.RuleTrustMismatch, rules.RuleExpiring).Draw(rt, "rule"),
+						Policy: hostile.Draw(rt, "policy"), PolicyID: hostile.Draw(rt, "policy id"),
+						Scope: pick(rules.Planes()...).Draw(rt, "scope"), Risk: pick(rules.RiskCritical, rules.RiskLow, "").Draw(rt, "risk"),
+					}
+					for range rapid.IntRange(0, 3).Draw(rt, "grants") {
+						f.Grants = append(f.Grants, rules.Grant{Policy: rules.Policy{Origin: pick(rules.System, rules.Custom, rules.Unresolved).Draw(rt, "origin")}})
+					}
+					findings = append(findings, f)
+				}
+				coverage := pick(rules.CoverageExact, rules.CoverageMissing, rules.CoverageWider, rules.CoverageNarrower)
+				sw := judged(a, at, pick(rules.StateCompliant, rules.StateDrifted, rules.StateUnknown).Draw(rt, "state"),
+					coverage.Draw(rt, "p"), coverage.Draw(rt, "q"), findings...)
+				if sw.Report.State == rules.StateUnknown {
+					sw.Report.Unknown = &rules.Unknown{Reason: rules.ReasonIncomplete}
+				}
+				sweeps = append(sweeps, sw)
+			}
+			s = s.Next(run(sweeps...))
+		}
+		sameAsTheLibrary(t, s, noon.Add(time.Duration(rapid.IntRange(0, 90).Draw(rt, "minutes"))*time.Minute))
+	})
+}
+
+func TestSeriesOfOneAccountAreBounded(t *testing.T) {
+	var findings []rules.Finding
+	for n := range 10_000 {
+		risk := rules.RiskLow
+		if n == 9_999 {
+			risk = rules.RiskCritical
+		}
+		findings = append(findings, rules.Finding{Rule: rules.RuleExcess, Policy: fmt.Sprint("p", n), PolicyID: fmt.Sprint(n), Scope: rules.Global, Risk: risk})
+	}
+	list, dropped := excesses(findings)
+	if len(list) != maxExcess || dropped != 10_000-maxExcess {
+		t.Errorf("%d series and %d dropped", len(list), dropped)
+	}
+	if list[0].risk != rules.RiskCritical {
+		t.Errorf("the worst one is not the first: %+v", list[0])
+	}
+}
+
+func TestLabels(t *testing.T) {
+	long := strings.Repeat("é", 200)
+	for _, s := range []string{long, long + "x", "\xff" + long, strings.Repeat("\u202e", 100)} {
+		got := label(s)
+		if len(got) > maxLabel || !utf8.ValidString(got) {
+			t.Errorf("%d bytes, valid %t: %q", len(got), utf8.ValidString(got), got)
+		}
+	}
+	if label(long) == label(long+"x") {
+		t.Error("two long names are one")
+	}
+	if got := label("plain name"); got != "plain name" {
+		t.Errorf("%q", got)
+	}
+}
