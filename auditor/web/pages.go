@@ -155,11 +155,9 @@ func filter(text string) string {
 	return ""
 }
 
+// shorten makes what is searched for short, and text.
 func shorten(query string) string {
-	if len(query) > maxQuery {
-		return strings.ToValidUTF8(query[:maxQuery], "")
-	}
-	return query
+	return strings.ToValidUTF8(query[:min(len(query), maxQuery)], "")
 }
 
 // address is this page's with some of what it is asked for replaced.

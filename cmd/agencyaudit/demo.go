@@ -131,7 +131,8 @@ func (a *app) startDemo(every time.Duration, listen string) (*demo, error) {
 	if err == nil {
 		var cfg *daemon.Config
 		// The demo sees no file and no environment of the machine: no real key can get into it.
-		text = fmt.Appendf(text, "\nschedule: {cron: \"@every %s\", jitter: 0s, drain: 1s}\nmax_age: 15m\nlisten: {address: %q}\n", every, listen)
+		text = fmt.Appendf(text, "\nschedule: {cron: \"@every %s\", jitter: 0s, drain: 1s}\nmax_age: %s\nlisten: {address: %q}\n",
+			every, 2*every+15*time.Minute, listen)
 		noFile := func(string) (fs.File, error) { return nil, fs.ErrNotExist }
 		if cfg, err = daemon.ParseConfig("demo.yaml", text, noFile, id.lookupEnv); err == nil {
 			return &demo{cloud, server, cfg}, nil

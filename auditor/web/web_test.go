@@ -1,0 +1,468 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/baseline"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// fleet is a snapshot with an account in each state, every text of which may be replaced.
+func fleet(text func(string) string) *auditor.Snapshot {
+	if text == nil {
+		text = func(s string) string { return s }
+	}
+	coc, _ := baseline.Bundled("coc")
+	b := []rules.Baseline{coc}
+	grant := rules.Grant{
+		Policy: rules.Policy{ID: text("policy-id"), Name: text("Tenant Administrator"), Origin: rules.System},
+		Scope:  rules.Scope{Kind: rules.Project, ID: text("project-id"), Name: text("project-name")},
+	}
+	var accounts []rules.Account
+	run := &auditor.Run{ID: "run1", Trigger: "start", Complete: true, StartedAt: noon.Add(-time.Minute), EndedAt: noon, Baselines: b, Findings: []rules.Finding{{
+		Rule: rules.RuleUnresolvable, Severity: rules.Warning, Message: text("The site has no policy of that name."),
+	}}}
+	for i, state := range rules.States() {
+		a := rules.Account{ID: fmt.Sprintf("d%031d", i), Name: text("account-" + string(state)), RequireAgency: state != rules.StateNotEnabled}
+		accounts = append(accounts, a)
+		r := rules.Report{Account: a, Baseline: coc.Name, AgencyName: coc.Agency, State: state}
+		if state != rules.StateNotEnabled {
+			r.Agency = &rules.Agency{ID: text("agency-id"), Trust: rules.Trust{ID: text("trust-id"), Name: text("op_svc_coc")}, ExpiresAt: noon.Add(48 * time.Hour)}
+		}
+		if state == rules.StateDrifted || state == rules.StateUnknown {
+			r.Findings = []rules.Finding{
+				{Rule: rules.RuleExcess, Severity: rules.Critical, Policy: text("Tenant Administrator"), PolicyID: text("policy-id"), Scope: rules.Project,
+					Risk: rules.RiskCritical, Message: text("Too much."), Consequences: []string{text("A door stands open.")}, Grants: []rules.Grant{grant}},
+				{Rule: rules.RuleMissing, Severity: rules.High, Policy: "DCS UserAccess", Scope: rules.AllResources, Message: "Not granted.", Cohort: text("cohort")},
+			}
+			r.Required = []rules.Covered{{Policy: "DCS UserAccess", Scope: rules.AllResources, Coverage: rules.CoverageMissing}}
+		}
+		if state == rules.StateUnknown {
+			r.Unknown = &rules.Unknown{Reason: rules.ReasonDenied, Detail: text("the cloud answered 403"), Remedy: text("grant it"), RequestID: text("request-id")}
+			run.Complete = false
+		}
+		run.Sweeps = append(run.Sweeps, auditor.Sweep{
+			StartedAt: noon.Add(-time.Minute), EndedAt: noon, RequestIDs: []string{text("r")}, Report: r,
+			Planes: []rules.Plane{{Kind: rules.Project, Total: 1, Grants: []rules.Grant{grant}, RequestIDs: []string{text("plane-request-id")}}},
+		})
+	}
+	return auditor.NewSnapshot(auditor.Subjects(accounts, b), b, time.Hour).Next(run)
+}
+
+// site is a server with everything in its reach.
+type site struct {
+	*Server
+	view     View
+	reloads  int
+	reload   error
+	panicked []string
+	log      bytes.Buffer
+}
+
+func open(t testing.TB, change ...func(*Options)) *site {
+	t.Helper()
+	s := &site{view: View{Snapshot: fleet(nil), Loop: Loop{Program: "v1", Alive: true, Cron: "*/15 * * * *", NextRunAt: noon.Add(4 * time.Minute)}}}
+	o := Options{
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
+		View:    func() View { return s.view }, Now: func() time.Time { return noon.Add(3 * time.Minute) },
+		Reload:   func(context.Context) error { s.reloads++; return s.reload },
+		Logger:   slog.New(slog.NewTextHandler(&s.log, nil)),
+		Panicked: func(where string) { s.panicked = append(s.panicked, where) },
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	var err error
+	if s.Server, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// ask sends a request as if it had come in at a loopback address.
+func (s *site) ask(method, target string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, nil)
+	r.Host = "127.0.0.1:9878"
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+			continue
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9878})))
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r)
+	return w
+}
+
+const accountPath = "/accounts/d0000000000000000000000000000001/ServiceAgencyForCOC"
+
+func TestRoutes(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{"GET", "/", 200}, {"HEAD", "/", 200}, {"GET", "/metrics", 200}, {"GET", "/-/healthy", 200}, {"GET", "/-/ready", 200},
+		{"GET", accountPath, 200}, {"GET", "/style.css", 200}, {"GET", "/favicon.ico", 200}, {"POST", "/-/reload", 200}, {"PUT", "/-/reload", 200},
+		{"GET", "/-/reload", 405}, {"POST", "/", 405}, {"DELETE", accountPath, 405}, {"POST", "/metrics", 405},
+		{"GET", "/accounts/d0000000000000000000000000000001/Other", 404}, {"GET", "/accounts/x/y", 404}, {"GET", "/index.html", 404},
+		{"GET", "/debug/pprof/", 404}, {"GET", "/debug/vars", 404}, {"GET", "/-/quit", 404}, {"GET", "/accounts/", 404},
+	} {
+		s := open(t)
+		w := s.ask(c.method, c.path)
+		if w.Code != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, w.Code, c.want)
+		}
+		h := w.Header()
+		if h.Get("Content-Security-Policy") != policy || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
+			h.Get("X-Frame-Options") != "DENY" || h.Get("Cache-Control") == "" {
+			t.Errorf("%s %s: headers %v", c.method, c.path, h)
+		}
+	}
+}
+
+func TestHealthAndReadiness(t *testing.T) {
+	s := open(t)
+	s.view.Loop.Alive = false
+	if w := s.ask("GET", "/-/healthy"); w.Code != 503 || !strings.Contains(w.Body.String(), "scheduler") {
+		t.Errorf("a loop that hangs: %d %s", w.Code, w.Body)
+	}
+	if w := s.ask("GET", "/"); !strings.Contains(w.Body.String(), "it hangs") {
+		t.Error("the page does not say that the loop hangs")
+	}
+	s.view.Loop.Stopping = true
+	if w := s.ask("GET", "/-/ready"); w.Code != 503 {
+		t.Errorf("a program that ends: %d", w.Code)
+	}
+	s.view.Loop.Stopping = false
+	s.view.Snapshot = auditor.NewSnapshot(nil, nil, time.Hour)
+	if w := s.ask("GET", "/-/ready"); w.Code != 503 || !strings.Contains(w.Body.String(), "no run") {
+		t.Errorf("before the first run: %d %s", w.Code, w.Body)
+	}
+}
+
+// Only this site's own pages, and programs, may reload.
+func TestReload(t *testing.T) {
+	s := open(t)
+	for _, header := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}} {
+		if w := s.ask("POST", "/-/reload", header...); w.Code != http.StatusForbidden {
+			t.Errorf("%v: %d", header, w.Code)
+		}
+	}
+	if w := s.ask("POST", "/-/reload", "Host", "evil.example"); w.Code != http.StatusMisdirectedRequest || s.reloads != 0 {
+		t.Errorf("by another name: %d, %d reloads", w.Code, s.reloads)
+	}
+	if w := s.ask("POST", "/-/reload", "Sec-Fetch-Site", "same-origin"); w.Code != 200 || s.reloads != 1 {
+		t.Errorf("%d, %d reloads", w.Code, s.reloads)
+	}
+	s.reload = errors.New("a.yaml:1:1: wrong\na.yaml:2:1: \x1b[31mred")
+	if w := s.ask("POST", "/-/reload"); w.Code != 400 || !strings.Contains(w.Body.String(), "a.yaml:1:1: wrong\na.yaml:2:1: \\x1b[31mred\n") {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+}
+
+func TestNamesThatTheServerIsAskedBy(t *testing.T) {
+	local, hosts := "127.0.0.1", []string{"audit.example.com"}
+	for _, c := range []struct {
+		at    string
+		hosts []string
+		host  string
+		want  bool
+	}{
+		{local, nil, "localhost:9878", true}, {local, nil, "LOCALHOST", true}, {local, nil, "127.0.0.1:1", true}, {local, nil, "[::1]:9878", true},
+		{local, nil, "127.8.9.1", true}, {local, nil, "evil.example", false}, {local, nil, "localhost.evil.example", false},
+		{local, nil, "127.0.0.1.evil.example", false}, {local, nil, "10.0.0.1", false}, {local, nil, "", false},
+		{local, hosts, "audit.example.com", true}, {local, hosts, "AUDIT.example.com:443", true}, {local, hosts, "localhost", true}, {local, hosts, "x.example.com", false},
+		{"10.0.0.1", nil, "anything", true}, {"10.0.0.1", hosts, "anything", false}, {"10.0.0.1", hosts, "audit.example.com", true},
+		{"10.0.0.1", hosts, "10.0.0.1:9878", true}, {"::1", nil, "evil.example", false},
+	} {
+		s := open(t, func(o *Options) { o.Hosts = c.hosts })
+		r := httptest.NewRequest(http.MethodGet, "/-/ready", nil)
+		r.Host = c.host
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.ParseIP(c.at), Port: 9878})))
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		if ok := w.Code == 200; ok != c.want || !ok && w.Code != http.StatusMisdirectedRequest {
+			t.Errorf("at %s with hosts %v, asked as %q: %d", c.at, c.hosts, c.host, w.Code)
+		}
+	}
+}
+
+func TestABugEndsOneAnswer(t *testing.T) {
+	s := open(t, func(o *Options) {
+		o.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret CANARY") })
+	})
+	w := s.ask("GET", "/metrics")
+	if w.Code != 500 || strings.Contains(w.Body.String()+s.log.String(), "CANARY") || !slices.Equal(s.panicked, []string{"web"}) {
+		t.Errorf("%d %s; told %q; log %s", w.Code, w.Body, s.panicked, s.log.String())
+	}
+	if w := s.ask("GET", "/"); w.Code != 200 {
+		t.Errorf("afterwards: %d", w.Code)
+	}
+}
+
+func TestMorePagesThanAreMadeAtOnceAreToldToComeAgain(t *testing.T) {
+	s := open(t)
+	for range maxPages {
+		s.pages <- struct{}{}
+	}
+	if w := s.ask("GET", "/"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d", w.Code)
+	}
+	if w := s.ask("GET", "/-/healthy"); w.Code != 200 {
+		t.Errorf("health is a page: %d", w.Code)
+	}
+}
+
+// page parses a page strictly and returns its words, element by element; scripts, handlers and styles inside it are faults.
+func page(t testing.TB, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Fatalf("%d %s: %s", w.Code, w.Header().Get("Content-Type"), w.Body)
+	}
+	body := strings.Replace(w.Body.String(), "<!DOCTYPE html>", "", 1)
+	d := xml.NewDecoder(strings.NewReader(body))
+	var words strings.Builder
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return strings.Join(strings.Fields(words.String()), " ")
+		}
+		if err != nil {
+			t.Fatalf("the page is not well-formed: %v\n%s", err, body)
+		}
+		switch n := token.(type) {
+		case xml.StartElement:
+			if slices.Contains([]string{"script", "style", "iframe", "object", "embed", "base"}, n.Name.Local) {
+				t.Fatalf("the page has an element %s", n.Name.Local)
+			}
+			for _, a := range n.Attr {
+				if strings.HasPrefix(a.Name.Local, "on") || a.Name.Local == "style" || a.Name.Local != "value" && strings.HasPrefix(a.Value, "javascript:") {
+					t.Fatalf("the page has an attribute %s=%q", a.Name.Local, a.Value)
+				}
+			}
+		case xml.CharData:
+			words.Write(n)
+			words.WriteByte(' ')
+		}
+	}
+}
+
+func expect(t testing.TB, text string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(text, w) {
+			t.Errorf("the page does not say %q:\n%s", w, text)
+		}
+	}
+}
+
+func TestTheFirstPage(t *testing.T) {
+	s := open(t)
+	text := page(t, s.ask("GET", "/"))
+	expect(t, text, "1 of 5 accounts has drifted, and 1 could not be judged.", "in 1 min, run run1 (start); not everything was read",
+		"account-drifted", "excess Tenant Administrator (project project-name)", "missing DCS UserAccess (all resources) · cohort", "critical",
+		"account-unknown", "the key may not read this, or the account may not be entered", "before: excess Tenant Administrator",
+		"unknown since 2026-03-01 11:59:00 UTC", "2026-03-01 11:59:00 UTC 4 min ago", "Next run 2026-03-01 12:04:00 UTC, in 1 min", "schedule */15 * * * * (UTC)",
+		"The site has no policy of that name.", "coc", "ServiceAgencyForCOC", "older than 1 h counts no longer")
+	if strings.Contains(text, "account-compliant") {
+		t.Error("a compliant account is listed")
+	}
+	if i, j := strings.Index(text, "account-unknown"), strings.Index(text, "account-drifted"); i > j {
+		t.Error("the unknown account comes after the drifted one")
+	}
+	expect(t, page(t, s.ask("GET", "/?state=compliant")), "account-compliant", "1 to 1 of 1")
+	expect(t, page(t, s.ask("GET", "/?state=all")), "1 to 5 of 5")
+	expect(t, page(t, s.ask("GET", "/?q=ENABLED")), "account-not_enabled", "there is no agency ServiceAgencyForCOC", "1 to 1 of 1")
+	expect(t, page(t, s.ask("GET", "/?q=nobody")), "There is none.")
+	if w := s.ask("GET", "/?refresh=7&q=a"); !strings.Contains(w.Body.String(), `http-equiv="refresh" content="7"`) || !strings.Contains(w.Body.String(), `href="/?q=a"`) {
+		t.Error("it does not refresh, or cannot be stopped")
+	}
+	for _, refused := range []string{"1", "0", "-5", "99999", "x"} {
+		if w := s.ask("GET", "/?refresh="+refused); strings.Contains(w.Body.String(), "http-equiv") {
+			t.Errorf("it refreshes every %s", refused)
+		}
+	}
+	s.view.Loop = Loop{Alive: true, Running: true, Trigger: "reload", Done: 3, Total: 5, StartedAt: noon, LastError: "no accounts", ReloadError: "x.yaml:1:1: bad", Skipped: 2, Simulated: true}
+	expect(t, page(t, s.ask("GET", "/")), "reading, 3 of 5 done", "no accounts", "x.yaml:1:1: bad", "2 slots of the schedule", "nothing here is real")
+	s.view.Snapshot = auditor.NewSnapshot(auditor.Subjects([]rules.Account{{ID: "1", Name: "one"}}, s.view.Snapshot.Baselines), s.view.Snapshot.Baselines, time.Hour)
+	expect(t, page(t, s.ask("GET", "/")), "Nothing is known yet of 1 account", "one unknown", "the last evidence is too old", "never")
+}
+
+func TestThePageOfAnAccount(t *testing.T) {
+	s := open(t)
+	expect(t, page(t, s.ask("GET", accountPath)), "account-drifted", "Evidence shows that it differs", "critical", "A door stands open.", "By hand: IAM console",
+		"rule grant/excess", "docs/rules/grant-excess.md", "DCS UserAccess", "missing", "op_svc_coc trust-id", "agency-id", "2026-03-03 12:00:00 UTC, in 47 h 57 min",
+		"plane-request-id", "Region-specific project", "Enabling COC, Table 1")
+	expect(t, page(t, s.ask("GET", strings.Replace(accountPath, "0001/", "0000/", 1))), "Why nothing may be said", "denied", "the cloud answered 403", "What to do: grant it", "request-id",
+		"Unknown since 2026-03-01 11:59:00 UTC 4 min ago", "still stands below", "excess Tenant Administrator")
+}
+
+// The page is made anew for each request: what is too old by then is not called compliant.
+func TestAPageJudgesStalenessItself(t *testing.T) {
+	s := open(t, func(o *Options) { o.Now = func() time.Time { return noon.Add(2 * time.Hour) } })
+	text := page(t, s.ask("GET", "/?state=unknown"))
+	expect(t, text, "1 to 5 of 5", "the last evidence is too old")
+	expect(t, page(t, s.ask("GET", strings.Replace(accountPath, "0001/", "0004/", 1))), "account-compliant unknown", "older than max_age")
+}
+
+// Whatever anybody wrote anywhere, it is text.
+func TestHostileNames(t *testing.T) {
+	for _, evil := range []string{
+		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='x`, `</title><svg/onload=alert(1)>`, "javascript:alert(1)", `{{.}}`,
+		"\u202etxt.exe", "zero\u200bwidth", "\xff\xfe", "line\nbreak", strings.Repeat("long", 2000), "]]>", "<!--", "&lt;b&gt;",
+	} {
+		s := open(t)
+		s.view.Snapshot = fleet(func(was string) string { return was + evil })
+		s.view.Loop.LastError, s.view.Loop.ReloadError, s.view.Loop.Program, s.view.Loop.Cron = evil, evil, evil, evil
+		for _, path := range []string{"/", "/?state=all", accountPath, strings.Replace(accountPath, "0001/", "0000/", 1), "/?q=" + strings.NewReplacer("%", "%25", "&", "%26", "#", "%23", " ", "%20", "\n", "%0a", "\"", "%22", "\xff\xfe", "%ff%fe").Replace(evil)} {
+			text := page(t, s.ask("GET", path))
+			if strings.ContainsAny(text, "\u202e\u200b") || !strings.Contains(path, "q=") && !strings.Contains(text, strings.Join(strings.Fields(rules.Escape(evil)), " ")) {
+				t.Errorf("%s: %q is not shown as it is written", path, evil)
+			}
+		}
+	}
+}
+
+// A hundred thousand accounts make no page of a hundred thousand rows.
+func TestAPageIsBounded(t *testing.T) {
+	s := open(t)
+	var accounts []rules.Account
+	for n := range 100_000 {
+		accounts = append(accounts, rules.Account{ID: fmt.Sprintf("d%031d", n), Name: fmt.Sprintf("a%06d", n)})
+	}
+	b := s.view.Snapshot.Baselines
+	s.view.Snapshot = auditor.NewSnapshot(auditor.Subjects(accounts, b), b, time.Hour)
+	w := s.ask("GET", "/?page=7")
+	text := page(t, w)
+	expect(t, text, "601 to 700 of 100000", "previous", "next", "a000600", "a000699")
+	if w.Body.Len() > 200_000 || strings.Contains(text, "a000700") {
+		t.Errorf("the page has %d bytes", w.Body.Len())
+	}
+	expect(t, page(t, s.ask("GET", "/?page=99999")), "99901 to 100000 of 100000")
+	expect(t, page(t, s.ask("GET", "/?page=-1")), "1 to 100 of 100000")
+}
+
+// serve serves on a free port, and returns the address and what ends it.
+func serve(t *testing.T, s *site) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := errors.Join(s.Shutdown(ctx), <-ended); err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func get(t *testing.T, c *http.Client, url string, change ...func(*http.Request)) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(r)
+	}
+	resp, err := c.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body)
+}
+
+func TestPasswords(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yml")
+	// The hash is that of "correct horse".
+	if err := os.WriteFile(file, []byte("basic_auth_users:\n  prometheus: "+hash+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + serve(t, open(t, func(o *Options) { o.WebConfig = file }))
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, path := range []string{"/", "/metrics", accountPath, "/-/ready"} {
+		if code, _ := get(t, c, url+path); code != http.StatusUnauthorized {
+			t.Errorf("%s without a password: %d", path, code)
+		}
+		if code, _ := get(t, c, url+path, func(r *http.Request) { r.SetBasicAuth("prometheus", "wrong") }); code != http.StatusUnauthorized {
+			t.Errorf("%s with a wrong password: %d", path, code)
+		}
+		if code, _ := get(t, c, url+path, func(r *http.Request) { r.SetBasicAuth("prometheus", "correct horse") }); code != 200 {
+			t.Errorf("%s with the password: %d", path, code)
+		}
+	}
+	for _, bad := range []string{"basic_auth_users: 3", "unknown: 1", "tls_server_config: {cert_file: missing}", "basic_auth_users: {u: plain}"} {
+		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := CheckConfig(file); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}
+
+func TestProfilesAreForTheOwnerOfTheSocketAlone(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pprof.sock")
+	serve(t, open(t, func(o *Options) { o.PprofSocket = path }))
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}}}
+	var code int
+	for deadline := time.Now().Add(10 * time.Second); code == 0 && time.Now().Before(deadline); {
+		code, _ = get(t, c, "http://x/debug/pprof/heap")
+	}
+	if code != 200 {
+		t.Errorf("heap: %d", code)
+	}
+	if code, _ := get(t, c, "http://x/debug/pprof/nothing"); code != 404 {
+		t.Errorf("nothing: %d", code)
+	}
+	if code, _ := get(t, c, "http://x/debug/pprof/profile?seconds=0"); code != 400 {
+		t.Errorf("a profile of no time: %d", code)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v (%v)", info.Mode(), err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := servePprof(file); err == nil {
+		t.Error("a file was replaced by a socket")
+	}
+}
+
+// hash is the bcrypt hash of "correct horse", of the least cost.
+const hash = "$2a$04$BNkSlwXTuJ2.3NRvXoIEj.iBr3zA06J.RDhvnngOzsjev5/2RcNNm"
