@@ -329,7 +329,7 @@ func (d *served) send(t *testing.T, method, path string, change func(r *http.Req
 // series are the samples of a scrape, by name and sorted labels as they are written.
 type series map[string]float64
 
-// parse reads an exposition in the text format with the reference parser.
+// parseExposition reads an exposition in the text format with the reference parser.
 func parseExposition(text string) (series, error) {
 	p := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := p.TextToMetricFamilies(strings.NewReader(text))
