@@ -299,7 +299,8 @@ func TestAnInterruptedDemoShowsNoRunThatIsNotWhole(t *testing.T) {
 	code := run(ctx, []string{"demo", "--every", "1s", "--log-level", "info", "--listen", "127.0.0.1:0"}, console{
 		in: strings.NewReader(""), out: &out, err: errs, lookupEnv: func(string) (string, bool) { return "", false },
 	})
-	if code != exitOK || strings.Contains(out.String(), "timeout") || strings.Count(out.String(), "\n  now ") != 1 {
+	// The run under way may still end in time; then it is whole.
+	if n := strings.Count(out.String(), "\n  now "); code != exitOK || strings.Contains(out.String(), "timeout") || n < 1 || n > 2 {
 		t.Errorf("exit code %d, output:\n%s", code, out.String())
 	}
 }
