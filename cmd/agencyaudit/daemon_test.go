@@ -165,8 +165,8 @@ func TestToldToEndAtOnceItGivesTheRunUp(t *testing.T) {
 	if code := d.wait(t); code != exitOK {
 		t.Errorf("exit code %d, want 0; stderr:\n%s", code, last(d.err.String(), 2000))
 	}
-	if said := d.err.String(); !strings.Contains(said, "cut short") {
-		t.Errorf("nothing says that the run was given up:\n%s", last(said, 2000))
+	if said := d.err.String(); !strings.Contains(said, "cut short") || !strings.Contains(said, `"msg":"the run gave no result"`) {
+		t.Errorf("the run was not given up:\n%s", last(said, 2000))
 	}
 }
 
@@ -312,14 +312,17 @@ func TestAReloadWaitsForTheRun(t *testing.T) {
 	all := d.settled(t, "compliant")
 	d.always(t, neverUnknown)
 	before := digest(all)
-	cloud.latency(t, 400*time.Millisecond)
+	cloud.latency(t, 2*time.Second)
 	midRun(t, d)
 	replace(t, d.file, "# changed\n"+cloud.looped())
 	if a := d.reload(t); a.status != http.StatusOK {
 		t.Errorf("reload: status %d, %s", a.status, a.body)
 	}
-	d.shows(t, "it is in force after the run", func(s series) bool { return digest(s) != before })
+	if now := d.scrape(t); now.running() && digest(now) != before {
+		t.Error("it is in force before the run has ended")
+	}
 	cloud.latency(t, 0)
+	d.shows(t, "it is in force after the run", func(s series) bool { return digest(s) != before })
 	all = d.settled(t, "compliant")
 	if all.runs("failed") != 0 || all.runs("incomplete") != 0 {
 		t.Errorf("a run came to nothing: %v", all.where("runs_total"))
