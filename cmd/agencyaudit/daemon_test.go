@@ -380,7 +380,7 @@ func TestFilesThatTheConfigurationNamesAreWatched(t *testing.T) {
 	replace(t, filepath.Join(dir, "own.yaml"), "# ours\n"+source.out.String())
 	d.shows(t, "it is good again", func(s series) bool { return s.one("config_reload_success") == 1 && baselines(s) == before })
 	// A secret that others can read is refused, and said without being shown.
-	if err := os.Chmod(filepath.Join(dir, "sk"), 0o644); err != nil { //nolint:gosec // that is the fault
+	if err := os.Chmod(filepath.Join(dir, "sk"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if a := d.reload(t); a.status != http.StatusBadRequest || !strings.Contains(a.body, "chmod") {
