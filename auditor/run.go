@@ -204,6 +204,7 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 				j.why = whyUnknown(err)
 			}
 		}
+		j.evidence = rules.Evidence{} // judged: its memory is wanted for the rest
 		if j.why != nil {
 			j.sweep.Report = rules.Undecided(*j.baseline, j.account, j.why)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -146,6 +147,8 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 		return
 	}
 	run = swept
+	// A run needs several times what is kept of it, and the next one is minutes away: the machine may have the rest.
+	debug.FreeOSMemory()
 	if d.options.Committed != nil {
 		d.options.Committed(run)
 	}

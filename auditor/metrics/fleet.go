@@ -28,8 +28,9 @@ type fleet struct {
 }
 
 const (
-	// maxPlain is the largest text that is also kept as it is, in bytes: that of about 15,000 accounts.
-	maxPlain = 32 << 20
+	// maxPlain is the largest text that is also kept as it is, in bytes: that of about 4,000 accounts. Beyond it the memory is
+	// worth more than the time to inflate it for the rare client that takes nothing compressed.
+	maxPlain = 8 << 20
 	// maxExcess is how many series of policy_excess an account may have.
 	maxExcess = 50
 	// chunk is how much text is gathered before it is compressed.
@@ -47,7 +48,7 @@ func render(s *auditor.Snapshot, now time.Time, old *fleet) (*fleet, error) {
 	w := &writer{table: crc32.IEEETable}
 	if old != nil {
 		w.deflated.Grow(len(old.deflated) + len(old.deflated)/8)
-		w.plain = make([]byte, 0, min(len(old.plain)+len(old.plain)/8, maxPlain))
+		w.plain = make([]byte, 0, len(old.plain)+len(old.plain)/8)
 	}
 	var err error
 	if w.flate, err = flate.NewWriter(&w.deflated, compression); err != nil {

@@ -127,7 +127,11 @@ func New(o Options) (*Metrics, error) {
 	m.reloaded = f.gauge("config_reload_success", "Whether the last attempt to load the configuration succeeded.")
 	m.reloadedAt = f.gauges("config_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
 	r.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		// Its older memory statistics have a gauge and a counter whose names are one in OpenMetrics.
+		collectors.NewGoCollector(
+			collectors.WithGoCollectorMemStatsMetricsDisabled(), collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsMemory),
+		),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	m.begin()
 	m.handler = promhttp.InstrumentMetricHandler(r, http.HandlerFunc(m.serve))
