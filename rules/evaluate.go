@@ -126,6 +126,7 @@ func (j *judgement) weighGrants() *Unknown {
 	grants := j.evidence.grants
 	touched := make([]bool, len(grants)) // by some requirement
 	var why *Unknown
+	j.covered = make([]Covered, 0, len(j.baseline.Required))
 	for _, req := range j.baseline.Required {
 		var exact, wider, narrower []Grant
 		for i, g := range grants {
@@ -134,11 +135,11 @@ func (j *judgement) weighGrants() *Unknown {
 			}
 			switch {
 			case g.Scope.Kind == req.Scope:
-				exact = append(exact, g)
+				exact = one(exact, grants, i)
 			case g.Scope.Kind.contains(req.Scope):
-				wider = append(wider, g)
+				wider = one(wider, grants, i)
 			case req.Scope.contains(g.Scope.Kind):
-				narrower = append(narrower, g)
+				narrower = one(narrower, grants, i)
 			default:
 				continue
 			}
@@ -188,6 +189,14 @@ func (j *judgement) weighGrants() *Unknown {
 		}
 	}
 	return why
+}
+
+// one adds a grant to a list. A list of one is a part of the grants themselves, since nearly all are.
+func one(list, grants []Grant, i int) []Grant {
+	if list == nil {
+		return grants[i : i+1 : i+1]
+	}
+	return append(list, grants[i])
 }
 
 // unrequired leaves out the grants that another requirement asks for.

@@ -127,6 +127,12 @@ func NewEvidence(b Baseline, o Observation) (Evidence, error) {
 	}
 	e.agency, e.present = *found, true
 	needs := NeedsWitness(b)
+	// A fleet's evidence is kept for as long as it is the last: all grants are in one array, of which each plane has a part.
+	held := 0
+	for i := range o.Planes {
+		held += len(o.Planes[i].Grants)
+	}
+	e.planes, e.grants = make([]Plane, 0, len(planes)), make([]Grant, 0, held)
 	for _, kind := range planes {
 		p, err := o.plane(kind)
 		if err != nil {
@@ -135,10 +141,11 @@ func NewEvidence(b Baseline, o Observation) (Evidence, error) {
 		if u := p.check(slices.Contains(needs, kind)); u != nil {
 			return Evidence{}, u.from(p.RequestIDs)
 		}
-		p.Grants = slices.Clone(p.Grants)
+		from := len(e.grants)
+		e.grants = append(e.grants, p.Grants...)
+		p.Grants = slices.Clip(e.grants[from:])
 		slices.SortFunc(p.Grants, compareGrants)
 		e.planes = append(e.planes, p)
-		e.grants = append(e.grants, p.Grants...)
 	}
 	if len(o.Planes) != len(planes) {
 		return Evidence{}, unknown(ReasonRejected, "the observation has %d planes instead of %d", len(o.Planes), len(planes))

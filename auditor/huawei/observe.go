@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unique"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 
@@ -222,6 +223,9 @@ func (s *sweep) agency(r *model.AgencyListResult, name string) (rules.Agency, er
 	case name == "" || a.Name != name:
 		return a, nil
 	}
+	// A fleet's agencies are kept, and these words are the same in all of them.
+	a.Name, a.AccountID = name, s.account.ID
+	a.Trust.ID, a.Trust.Name = unique.Make(a.Trust.ID).Value(), unique.Make(a.Trust.Name).Value()
 	a.CreatedAt, _ = parseTime(r.CreateTime) // zero says that it is not known
 	if r.ExpireTime != "" {
 		var err error

@@ -525,9 +525,8 @@ func untyped(body string) (string, error) {
 		if len(words) < 3 {
 			return "", fmt.Errorf("a comment that says nothing: %q", line)
 		}
-		// The official library's own collector has a gauge and a counter that OpenMetrics calls by the same name.
 		key := words[1] + " " + words[2]
-		if seen[key] && words[2] != "go_memstats_alloc_bytes" {
+		if seen[key] {
 			return "", fmt.Errorf("twice: %s", line)
 		}
 		seen[key] = true
