@@ -7,6 +7,8 @@ CACHE   := .cache
 LINTER  := $(CACHE)/bin/golangci-lint
 # Accounts that `make bench` compares at, and the time that each fuzz target gets.
 BENCH_N  ?= 100,1000,10000
+# Accounts that it runs a daemon with; 10000,100000 takes another ten minutes and a machine with 4 GiB.
+BENCH_DAEMON ?= 10000
 FUZZTIME ?= 5s
 
 # One static binary, the same to the byte wherever the same commit is built with the same Go.
@@ -84,10 +86,10 @@ page-check: ## look at the pages in headless Chromium; installs it where apt-get
 	@.ci/page
 
 bench: build ## compare `audit` with bare clients at BENCH_N accounts; takes about five minutes
-	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N)
+	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N) -daemon $(BENCH_DAEMON)
 
 bench-check: build
-	go run ./cmd/bench -audit $(BIN) -n 100
+	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100
 
 ci: ## everything that CI checks, `make test` first
 	@.ci/jobs test fmt-check vet lint tidy-check docs-check leaks-check race fuzz reproducible readme-check \

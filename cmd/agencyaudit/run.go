@@ -15,7 +15,7 @@ import (
 
 // daemonGC is how much the heap may grow between two collections, in percent of what is in use, unless GOGC says it. A
 // daemon waits most of the time: memory is worth more than the processor's time there.
-const daemonGC = 30
+const daemonGC = 20
 
 func (a *app) runCommand() *cobra.Command {
 	return &cobra.Command{

@@ -5,6 +5,8 @@
 // official SDK; and a bare net/http client that sends the same requests, signed beforehand, once one after the other in
 // each account and once in the program's own order, the last five of an account at once. It prints the medians.
 //
+// With -daemon it also measures `agencyaudit run` with so many accounts: its runs, its rest and its scrapes.
+//
 // It asserts nothing about time. It fails when the work was not done: unless the simulator counted six requests for each
 // account and client, and the program found every account compliant.
 package main
@@ -43,6 +45,7 @@ func main() {
 type options struct {
 	program string
 	sizes   []int
+	daemons []int
 	rounds  int
 	latency time.Duration
 	workers int
@@ -50,10 +53,11 @@ type options struct {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	var o options
-	var sizes, as, fleet string
+	var sizes, daemons, as, fleet string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.program, "audit", "bin/agencyaudit", "the built program")
 	flags.StringVar(&sizes, "n", "100,1000,10000", "numbers of accounts")
+	flags.StringVar(&daemons, "daemon", "", "numbers of accounts for a steady daemon; -n may be empty then")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds; the medians are printed")
 	flags.DurationVar(&o.latency, "latency", 20*time.Millisecond, "what the simulator waits before every answer")
 	flags.IntVar(&o.workers, "workers", 64, "accounts at a time")
@@ -65,12 +69,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if as != "" {
 		return runClient(ctx, as, fleet, o.workers, out)
 	}
-	for s := range strings.SplitSeq(sizes, ",") {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 {
-			return fmt.Errorf("-n %q: numbers of accounts, such as 100,1000", sizes)
-		}
-		o.sizes = append(o.sizes, n)
+	var err error
+	if o.sizes, err = numbers(sizes); err != nil {
+		return fmt.Errorf("-n %w", err)
+	}
+	if o.daemons, err = numbers(daemons); err != nil {
+		return fmt.Errorf("-daemon %w", err)
 	}
 	if o.rounds < 1 || o.workers < 1 {
 		return errors.New("-rounds and -workers: at least 1")
@@ -82,7 +86,28 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return fmt.Errorf("%d accounts: %w", n, err)
 		}
 	}
+	for _, n := range o.daemons {
+		if err := o.daemon(ctx, n, out); err != nil {
+			return fmt.Errorf("daemon, %d accounts: %w", n, err)
+		}
+	}
 	return nil
+}
+
+// numbers reads a list such as 100,1000.
+func numbers(list string) ([]int, error) {
+	var all []int
+	for s := range strings.SplitSeq(list, ",") {
+		if list == "" {
+			break
+		}
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q: numbers of accounts, such as 100,1000", list)
+		}
+		all = append(all, n)
+	}
+	return all, nil
 }
 
 // cost is what one client spent on all accounts.

@@ -30,6 +30,7 @@ const (
 // simulator is a simulated cloud in a process of its own, with a fleet in it whose every account is compliant.
 type simulator struct {
 	accounts int
+	url      string
 	control  string
 	// fleetFile is the fleet for the bare clients, configFile the configuration for the program, which finds the keys in
 	// the environment variables of keys.
@@ -77,7 +78,7 @@ func startSimulator(ctx context.Context, program string, n int, latency time.Dur
 	if len(urls) != 2 {
 		return nil, errors.New("the simulator did not say its two addresses")
 	}
-	s.control = urls[1]
+	s.url, s.control = urls[0], urls[1]
 	settings := fmt.Sprintf(`{"latency": %q}`, latency)
 	if _, err := s.ask(ctx, http.MethodPut, "/settings", settings, http.StatusNoContent); err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (s *simulator) prepare(url, dir string) error {
 	}
 	f := fleet{URL: url, Agency: agencyName}
 	var config strings.Builder
-	fmt.Fprintf(&config, "cloud: {site: custom, endpoints: {iam: %q}}\nlimits: {run_timeout: 1h}\naccounts:\n  static:\n", url)
+	fmt.Fprintf(&config, "cloud: {site: custom, endpoints: {iam: %q}}\nlimits: {run_timeout: 1h}\nmax_age: 3h\naccounts:\n  static:\n", url)
 	for i, a := range cloud.Organization().Accounts {
 		m := member{ID: a.ID, Name: a.Name, Access: a.Users[0].Keys[0].Access, Secret: a.Users[0].Keys[0].Secret}
 		for _, agency := range a.Agencies {
