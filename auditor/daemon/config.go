@@ -52,7 +52,7 @@ type Config struct {
 
 // ScheduleConfig says when the daemon makes its runs. How long one may take is said by limits.run_timeout.
 type ScheduleConfig struct {
-	// Cron is when: five fields (minute, hour, day of month, month, day of week), or @hourly, @daily, @weekly, @monthly,
+	// Cron is when: five fields (minute, hour, day of the month, its name or number, day of the week), or @hourly, @daily, @weekly, @monthly,
 	// @yearly, or @every with a duration of whole seconds. Always in UTC. Default: "*/15 * * * *".
 	Cron string `yaml:"cron"`
 	// Jitter is the most by which a scheduled run is put off, at random, so that many programs do not ask the cloud at one

@@ -55,7 +55,7 @@ func (c *configCheck) checkSchedule() {
 
 // problems are the faults that an error of a plan's check is made of.
 func problems(err error) []schedule.Problem {
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.As would find the first of them only
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []schedule.Problem
 		for _, e := range many.Unwrap() {
 			all = append(all, problems(e)...)

@@ -49,10 +49,17 @@ func Operations() (string, []string) {
 // noMeter is told everything and keeps nothing.
 type noMeter struct{}
 
+// Request is not kept.
 func (noMeter) Request(string, string, int, time.Duration) {}
-func (noMeter) Rejected(string)                            {}
-func (noMeter) Refreshed(string, bool)                     {}
-func (noMeter) Skew(time.Duration)                         {}
+
+// Rejected is not kept.
+func (noMeter) Rejected(string) {}
+
+// Refreshed is not kept.
+func (noMeter) Refreshed(string, bool) {}
+
+// Skew is not kept.
+func (noMeter) Skew(time.Duration) {}
 
 // skew tells the meter what an answer's Date header says, if it says anything.
 func (c *Cloud) skew(resp *http.Response) {

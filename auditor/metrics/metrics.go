@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/expfmt"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -50,6 +51,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	handler  http.Handler
 	slots    chan struct{}
+	formats  []expfmt.Format
 
 	rendering sync.Mutex // held while a fleet is rendered
 	fleet     atomic.Pointer[fleet]
@@ -100,6 +102,14 @@ func New(o Options) (*Metrics, error) {
 	}
 	r := prometheus.NewRegistry()
 	m := &Metrics{o: o, registry: r, slots: make(chan struct{}, maxScrapes), known: map[Operation]bool{}}
+	for _, version := range []string{expfmt.OpenMetricsVersion_1_0_0, expfmt.OpenMetricsVersion_0_0_1} {
+		format, err := expfmt.NewOpenMetricsFormat(version)
+		if err != nil {
+			return nil, fmt.Errorf("OpenMetrics %s: %w", version, err)
+		}
+		m.formats = append(m.formats, format)
+	}
+	m.formats = append(m.formats, expfmt.NewFormat(expfmt.TypeTextPlain))
 	f := family{r}
 	f.build(o.Version, o.Revision)
 	m.runs = f.runs()

@@ -71,10 +71,7 @@ func (m *Metrics) serve(w http.ResponseWriter, r *http.Request) {
 		fail(err)
 		return
 	}
-	format := expfmt.NegotiateIncludingOpenMetrics(r.Header)
-	if format.FormatType() != expfmt.TypeOpenMetrics {
-		format = expfmt.NewFormat(expfmt.TypeTextPlain)
-	}
+	format := expfmt.NegotiateAccept(r.Header, m.formats...)
 	var lasting bytes.Buffer
 	if err := encode(&lasting, m.registry, format); err != nil {
 		fail(err)

@@ -11,7 +11,7 @@ import (
 
 // Plan is when runs are made, and how long one may take.
 type Plan struct {
-	// Cron is five fields (minute, hour, day of month, month, day of week) or one of robfig/cron's descriptors.
+	// Cron is five fields (minute, hour, day of the month, its name or number, day of the week) or one of robfig/cron's descriptors.
 	Cron string
 	// Jitter is the most by which a scheduled run is put off, at random.
 	Jitter time.Duration
@@ -66,7 +66,9 @@ func (p Plan) Check() error {
 
 // parse reads the schedule. Whatever the text is, it does not panic; the error is a Problem.
 func (p Plan) parse() (s cron.Schedule, err error) {
-	fail := func(problem, remedy string) (cron.Schedule, error) { return nil, Problem{"cron", problem, remedy} }
+	fail := func(problem, remedy string) (cron.Schedule, error) { //nolint:unparam // so that it can be returned as it is
+		return nil, Problem{"cron", problem, remedy}
+	}
 	defer func() {
 		if recover() != nil { // cron's parser trusts its caller; what is known of that is refused below
 			s, err = fail("is no schedule", cronRemedy)

@@ -269,7 +269,7 @@ func TestAPanicIsSurvived(t *testing.T) {
 		if err := s.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if n := len(j.all()); n != 4 || strings.Join(m.panicked, " ") != "run run" || m.skipped != 0 {
+		if n := len(j.all()); n != 4 || strings.Join(m.panicked, "+") != "run+run" || m.skipped != 0 {
 			t.Errorf("%d runs, panicked %q, skipped %d", n, m.panicked, m.skipped)
 		}
 		if strings.Contains(log.String(), "CANARY") || strings.Count(log.String(), `"msg":"panic"`) != 2 {
@@ -285,7 +285,7 @@ func TestAnotherPlanInTheMiddleOfARun(t *testing.T) {
 		if err := s.Replace(Plan{Cron: "TZ=UTC", Timeout: 1}); err == nil {
 			t.Error("an impossible plan was taken")
 		}
-		if next := s.Status().Next; next.Sub(time.Now()) < 23*time.Hour {
+		if next := s.Status().Next; time.Until(next) < 23*time.Hour {
 			t.Errorf("the refused plan changed the next slot to %s", next)
 		}
 		if err := s.Replace(Plan{Cron: "*/10 * * * *", Timeout: time.Minute}); err != nil {
@@ -307,7 +307,7 @@ func TestAnotherPlanInTheMiddleOfARun(t *testing.T) {
 		for _, r := range j.all() {
 			triggers = append(triggers, r.trigger)
 		}
-		if got := strings.Join(triggers, " "); got != "start reload schedule schedule schedule" {
+		if got := strings.Join(triggers, ","); got != "start,reload,schedule,schedule,schedule" {
 			t.Errorf("runs by %s", got)
 		}
 		if took := j.all()[0].end.Sub(j.all()[0].start); took != 5*time.Minute {

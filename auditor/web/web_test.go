@@ -376,7 +376,7 @@ func serve(t *testing.T, s *site) string {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Second)
 		defer cancel()
 		if err := errors.Join(s.Shutdown(ctx), <-ended); err != nil {
 			t.Error(err)
