@@ -68,8 +68,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 	// What ends first ends the rest: the caller by ctx, or the server by an error.
 	g, ctx := errgroup.WithContext(ctx)
+	scheduler.Start() // before anybody can ask whether it lives
 	g.Go(func() error { return server.Serve(listener) })
-	scheduler.Start()
 	<-ctx.Done()
 	d.options.Logger.Info("ending", "drain", cfg.Schedule.Drain)
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.current().config.Schedule.Drain)

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -158,6 +159,16 @@ func (l *loop) next() *auditor.Run {
 	return nil
 }
 
+// wait waits until something is the case.
+func (l *loop) wait(what string, is func() bool) {
+	l.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			l.t.Fatalf("it never comes about that %s", what)
+		}
+	}
+}
+
 // stop ends the daemon and returns what Run did.
 func (l *loop) stop() error {
 	l.t.Helper()
@@ -209,11 +220,11 @@ func TestAReloadInTheMiddleOfARun(t *testing.T) {
 	// Watched, read and accepted while the first run is held up: it says so, and is not in force yet.
 	digest := func() string { return l.d.current().config.Digest() }
 	before := digest()
-	for accepted := false; !accepted; {
+	l.wait("the new configuration waits for the end of the run", func() bool {
 		l.d.mu.Lock()
-		accepted = l.d.pending != nil
-		l.d.mu.Unlock()
-	}
+		defer l.d.mu.Unlock()
+		return l.d.pending != nil
+	})
 	if digest() != before {
 		t.Error("the new configuration is in force in the middle of a run")
 	}
@@ -274,8 +285,7 @@ func TestABadReloadChangesNothing(t *testing.T) {
 // A run that is cut short at the end is not committed: its accounts were not unknown, only unread.
 func TestARunThatIsCutShortIsNotCommitted(t *testing.T) {
 	l := startLoop(t, "schedule: {cron: '@hourly', jitter: 0s, drain: 0s}\nmax_age: 3h\n", "exact-baseline")
-	for !l.d.scheduler.Status().Running {
-	}
+	l.wait("a run is under way", func() bool { return l.d.scheduler.Status().Running })
 	done := make(chan error, 1)
 	go func() { done <- l.stop() }()
 	if err := <-done; err != nil {
@@ -291,8 +301,7 @@ func TestARunThatIsCutShortIsNotCommitted(t *testing.T) {
 func TestTheEndWaitsForTheRunUnderWay(t *testing.T) {
 	l := startLoop(t, "schedule: {cron: '@hourly', jitter: 0s, drain: 1m}\nmax_age: 3h\n", "exact-baseline")
 	l.end()
-	for !l.d.scheduler.Status().Stopping {
-	}
+	l.wait("the schedule ends", func() bool { return l.d.scheduler.Status().Stopping })
 	if code, says := l.get("GET", "/-/ready"); code != http.StatusServiceUnavailable {
 		t.Errorf("ready while it ends: %d %s", code, says)
 	}
