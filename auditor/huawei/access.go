@@ -104,12 +104,12 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 			Remedy:    c.remedy(opAssume, f, mainKeys),
 		}
 	}
-	sdk, err := w.dial(c.main.AccountID)
+	requests, err := w.dial(c.main.AccountID)
 	if err != nil {
 		return pass{}, fail(lie(rules.ReasonUnauthenticated, "%v", err))
 	}
 	seconds := int32(c.cfg.SessionDuration / time.Second)
-	call := sdk.v3.CreateTemporaryAccessKeyByAgencyInvoker(&model.CreateTemporaryAccessKeyByAgencyRequest{
+	resp, requestID, err := requests.assume(&model.CreateTemporaryAccessKeyByAgencyRequest{
 		Body: &model.CreateTemporaryAccessKeyByAgencyRequestBody{Auth: &model.AgencyAuth{Identity: &model.AgencyAuthIdentity{
 			Methods: []model.AgencyAuthIdentityMethods{model.GetAgencyAuthIdentityMethodsEnum().ASSUME_ROLE},
 			AssumeRole: &model.IdentityAssumerole{
@@ -118,13 +118,12 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 			},
 		}}},
 	})
-	resp, err := call.Invoke()
 	if err != nil {
 		return pass{}, fail(asFault(opAssume, err))
 	}
 	reject := func(what string) (pass, *rules.Unknown) {
 		f := lie(rules.ReasonRejected, "the cloud answered with %s", what)
-		f.requestID = cleanID(call.Exchange.ApiReference.RequestId)
+		f.requestID = cleanID(requestID)
 		return pass{}, fail(f)
 	}
 	cr := resp.Credential

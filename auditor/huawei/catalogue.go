@@ -265,8 +265,7 @@ func (s *sweep) lookUp(ids []string, found map[string]rules.Policy) error {
 // catalogue can name.
 func (s *sweep) policy(id string) (rules.Policy, error) {
 	doing := fmt.Sprintf("looking up policy %s", id)
-	call := s.v3.KeystoneShowPermissionInvoker(&model.KeystoneShowPermissionRequest{RoleId: id})
-	resp, err := call.Invoke()
+	resp, requestID, err := s.api.policy(&model.KeystoneShowPermissionRequest{RoleId: id})
 	if err != nil {
 		if f := asFault(opPolicy, err); f.status == 404 && f.keystone {
 			return rules.Policy{ID: id, Origin: rules.Unresolved}, nil
@@ -284,7 +283,7 @@ func (s *sweep) policy(id string) (rules.Policy, error) {
 	default:
 		return p, nil
 	}
-	f.requestID = cleanID(call.Exchange.ApiReference.RequestId)
+	f.requestID = cleanID(requestID)
 	return rules.Policy{}, s.fail(opPolicy, doing, f)
 }
 
@@ -366,12 +365,11 @@ func (s *sweep) systemPolicies() (map[string]rules.Policy, error) {
 	req := &model.KeystoneListPermissionsRequest{Page: &page, PerPage: &perPage}
 	list, err := pages(s.cloud.cfg.MaxPages, cataloguePerPage, func(n int) (got listPage[rules.Policy], err error) {
 		page = int32(n)
-		call := s.v3.KeystoneListPermissionsInvoker(req)
-		resp, err := call.Invoke()
+		resp, requestID, err := s.api.catalogue(req)
 		if err != nil {
 			return got, err
 		}
-		got.requestID, got.more = call.Exchange.ApiReference.RequestId, resp.Links != nil && resp.Links.Next != ""
+		got.requestID, got.more = requestID, resp.Links != nil && resp.Links.Next != ""
 		got.rows = make([]rules.Policy, len(*resp.Roles))
 		for i := range *resp.Roles {
 			r := &(*resp.Roles)[i]
@@ -401,7 +399,7 @@ func (s *sweep) systemPolicies() (map[string]rules.Policy, error) {
 
 // nameProjects fills in the names of the projects, for people. They are no evidence: without them the ids stand alone.
 func (s *sweep) nameProjects(grants []rules.Grant) {
-	resp, err := s.v3.KeystoneListProjects(&model.KeystoneListProjectsRequest{DomainId: &s.account.ID})
+	resp, _, err := s.api.projects(&model.KeystoneListProjectsRequest{DomainId: &s.account.ID})
 	if err != nil {
 		u := s.fail(opProjects, "listing the projects", err)
 		s.wire.log.Debug("projects not named", "account", s.account.Name, "reason", u.Reason, "detail", u.Detail)

@@ -23,6 +23,8 @@ type Cloud struct {
 	site      *site
 	log       *slog.Logger
 	transport http.RoundTripper
+	// dial makes the api over a wire: the SDK's, but in tests.
+	dial      func(w *wire, accountID string) (api, error)
 	idle      func()
 	main      *identity
 	doors     map[string]*door
@@ -44,7 +46,7 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	}
 	transport := newTransport(s, cfg.Connections)
 	c := &Cloud{
-		cfg: cfg, site: s, log: log, transport: transport, idle: transport.CloseIdleConnections,
+		cfg: cfg, site: s, log: log, transport: transport, dial: dialSDK, idle: transport.CloseIdleConnections,
 		main: newIdentity(cfg.Main), doors: make(map[string]*door, len(cfg.Accounts)), catalogue: newCatalogue(log),
 	}
 	for id, access := range cfg.Accounts {
@@ -252,11 +254,11 @@ func (c *Cloud) whose(ctx context.Context) *rules.Unknown {
 	const doing = "asking whose the main identity's key is"
 	w, done := c.newWire(ctx, c.main.keys, c.log)
 	defer done()
-	sdk, err := w.dial(c.main.AccountID)
+	requests, err := w.dial(c.main.AccountID)
 	if err != nil {
 		return &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: doing + ": " + err.Error()}
 	}
-	resp, err := sdk.v3.KeystoneListAuthDomains(&model.KeystoneListAuthDomainsRequest{})
+	resp, _, err := requests.domains(&model.KeystoneListAuthDomainsRequest{})
 	if err != nil {
 		f := asFault(opDomains, err)
 		return &rules.Unknown{

@@ -67,7 +67,7 @@ type sweep struct {
 	// via is the agency by which the account was entered; empty with the account's own keys.
 	via  string
 	wire *wire
-	clients
+	api  api
 }
 
 // sweep reads the account with the keys of p.
@@ -82,7 +82,7 @@ func (c *Cloud) sweep(
 		s.by = assumedKeys
 	}
 	var err error
-	if s.clients, err = w.dial(account.ID); err != nil {
+	if s.api, err = w.dial(account.ID); err != nil {
 		return o, &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: err.Error()}
 	}
 	if o, err = s.observe(b); err != nil {
@@ -136,8 +136,7 @@ func (s *sweep) observe(b rules.Baseline) (rules.Observation, error) {
 // ownKey makes sure that the key is the account's. Asking needs no permission (facts 4).
 func (s *sweep) ownKey() error {
 	const doing = "asking whose the account's key is"
-	call := s.v3.KeystoneListAuthDomainsInvoker(&model.KeystoneListAuthDomainsRequest{})
-	resp, err := call.Invoke()
+	resp, requestID, err := s.api.domains(&model.KeystoneListAuthDomainsRequest{})
 	if err != nil {
 		return s.fail(opDomains, doing, err)
 	}
@@ -152,7 +151,7 @@ func (s *sweep) ownKey() error {
 		Reason: rules.ReasonUnauthenticated,
 		Detail: fmt.Sprintf("%s: the key must belong to account %s, and the cloud says that it belongs to %s",
 			doing, s.account.ID, listed(ids)),
-		RequestID: cleanID(call.Exchange.ApiReference.RequestId),
+		RequestID: cleanID(requestID),
 		Remedy:    "configure a key of the account; what another account's key shows is no evidence about this one",
 	}
 }
@@ -179,12 +178,11 @@ func (s *sweep) agencies(name string) (agencies []rules.Agency, requestIDs []str
 	}
 	agencies, err = pages(s.cloud.cfg.MaxPages, agenciesPerPage, func(page int) (got listPage[rules.Agency], err error) {
 		*req.Page = int32(page)
-		call := s.v3.ListAgenciesInvoker(req)
-		resp, err := call.Invoke()
+		resp, requestID, err := s.api.agencies(req)
 		if err != nil {
 			return got, err
 		}
-		got.requestID = call.Exchange.ApiReference.RequestId
+		got.requestID = requestID
 		requestIDs = appendID(requestIDs, got.requestID)
 		got.rows = make([]rules.Agency, 0, len(*resp.Agencies))
 		for i := range *resp.Agencies {

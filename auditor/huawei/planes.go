@@ -135,12 +135,10 @@ func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
 	seen := make(map[key]struct{})
 	for int(page) < s.cloud.cfg.MaxPages {
 		page++
-		call := s.v3.ShowDomainRoleAssignmentsInvoker(req)
-		resp, err := call.Invoke()
+		resp, id, err := s.api.assignments(req)
 		if err != nil {
 			return read, onPage(int(page), err)
 		}
-		id := call.Exchange.ApiReference.RequestId
 		reject := func(reason rules.Reason, format string, args ...any) error {
 			f := lie(reason, format, args...)
 			f.requestID = cleanID(id)
@@ -238,12 +236,10 @@ func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
 	req := &model5.ListAttachedAgencyPoliciesV5Request{AgencyId: agencyID, Limit: &limit}
 	seen, markers := make(map[string]struct{}), make(map[string]struct{})
 	for page := 1; page <= s.cloud.cfg.MaxPages; page++ {
-		call := s.v5.ListAttachedAgencyPoliciesV5Invoker(req)
-		resp, err := call.Invoke()
+		resp, id, err := s.api.attached(req)
 		if err != nil {
 			return read, onPage(page, err)
 		}
-		id := call.Exchange.ApiReference.RequestId
 		reject := func(reason rules.Reason, format string, args ...any) error {
 			f := lie(reason, format, args...)
 			f.requestID = cleanID(id)
@@ -299,26 +295,24 @@ func (s *sweep) witness(p *rules.Plane, o op, agencyID string) error {
 	var requestID string
 	switch o {
 	case opGlobalRoles:
-		call := s.v3.ListDomainPermissionsForAgencyInvoker(&model.ListDomainPermissionsForAgencyRequest{
+		resp, id, err := s.api.globalRoles(&model.ListDomainPermissionsForAgencyRequest{
 			DomainId: s.account.ID, AgencyId: agencyID,
 		})
-		resp, err := call.Invoke()
 		if err != nil {
 			return s.fail(o, "asking a second witness of the global-service grants", err)
 		}
-		requestID = call.Exchange.ApiReference.RequestId
+		requestID = id
 		for i := range *resp.Roles {
 			ids = append(ids, (*resp.Roles)[i].Id)
 		}
 	case opInheritedRoles:
-		call := s.v3.ListAllProjectsPermissionsForAgencyInvoker(&model.ListAllProjectsPermissionsForAgencyRequest{
+		resp, id, err := s.api.inheritedRoles(&model.ListAllProjectsPermissionsForAgencyRequest{
 			DomainId: s.account.ID, AgencyId: agencyID,
 		})
-		resp, err := call.Invoke()
 		if err != nil {
 			return s.fail(o, "asking a second witness of the all-resources grants", err)
 		}
-		requestID = call.Exchange.ApiReference.RequestId
+		requestID = id
 		for i := range *resp.Roles {
 			ids = append(ids, (*resp.Roles)[i].Id)
 		}

@@ -16,11 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/global"
-	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/config"
-	iam "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3"
-	iam5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5"
-
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -81,35 +76,12 @@ type wire struct {
 // errKeyRefused is why requests are not sent after one was answered with 401.
 var errKeyRefused = errors.New("the cloud refused the key")
 
-// clients are the SDK's clients over one wire.
-type clients struct {
-	v3 *iam.IamClient
-	v5 *iam5.IamClient
-}
-
-// dial makes the SDK's clients for the wire. accountID is the account that the keys belong to.
-func (w *wire) dial(accountID string) (clients, error) {
+// dial makes the requests' way over the wire. accountID is the account that the keys belong to.
+func (w *wire) dial(accountID string) (api, error) {
 	if err := w.keys.check(); err != nil {
-		return clients{}, err
+		return nil, err
 	}
-	builder := global.NewCredentialsBuilder().WithDomainId(accountID).
-		WithAk(w.keys.AccessKey.reveal()).WithSk(w.keys.SecretKey.reveal())
-	if !w.keys.SecurityToken.IsZero() {
-		builder.WithSecurityToken(w.keys.SecurityToken.reveal())
-	}
-	credentials, err := builder.SafeBuild()
-	if err != nil {
-		return clients{}, fmt.Errorf("make the SDK's credentials of account %s: %w", accountID, err)
-	}
-	// Only the round tripper is set: beside an HttpTransport it would be ignored (facts 5.5). The SDK's own timeout is
-	// off, since the wire's context ends every request.
-	settings := config.DefaultHttpConfig().WithHttpRoundTripper(w).WithUserAgent(w.cloud.cfg.UserAgent).WithTimeout(0)
-	client, err := iam.IamClientBuilder().WithEndpoint(w.cloud.site.endpoint).WithCredential(credentials).
-		WithHttpConfig(settings).SafeBuild()
-	if err != nil {
-		return clients{}, fmt.Errorf("make the SDK's client of account %s: %w", accountID, err)
-	}
-	return clients{v3: iam.NewIamClient(client), v5: iam5.NewIamClient(client)}, nil
+	return w.cloud.dial(w, accountID)
 }
 
 // RoundTrip sends one request. Its errors are faults.

@@ -28,33 +28,37 @@ func TestWritesDoNotLeave(t *testing.T) {
 	c.transport = none{t}
 	w, done := c.newWire(t.Context(), Keys{AccessKey: NewSecret("a"), SecretKey: NewSecret("s")}, c.log)
 	defer done()
-	sdk, err := w.dial("d1")
+	requests, err := w.dial("d1")
 	if err != nil {
 		t.Fatal(err)
 	}
+	clients, ok := requests.(sdk)
+	if !ok {
+		t.Fatalf("the requests are made by %T", requests)
+	}
 	for name, try := range map[string]func() error{
 		"grant": func() error {
-			_, err := sdk.v3.AssociateAgencyWithDomainPermission(&model.AssociateAgencyWithDomainPermissionRequest{DomainId: "d1", AgencyId: "a", RoleId: "r"})
+			_, err := clients.v3.AssociateAgencyWithDomainPermission(&model.AssociateAgencyWithDomainPermissionRequest{DomainId: "d1", AgencyId: "a", RoleId: "r"})
 			return err
 		},
 		"revoke": func() error {
-			_, err := sdk.v3.RemoveAllProjectsPermissionFromAgency(&model.RemoveAllProjectsPermissionFromAgencyRequest{DomainId: "d1", AgencyId: "a", RoleId: "r"})
+			_, err := clients.v3.RemoveAllProjectsPermissionFromAgency(&model.RemoveAllProjectsPermissionFromAgencyRequest{DomainId: "d1", AgencyId: "a", RoleId: "r"})
 			return err
 		},
 		"delete": func() error {
-			_, err := sdk.v3.DeleteAgency(&model.DeleteAgencyRequest{AgencyId: "a"})
+			_, err := clients.v3.DeleteAgency(&model.DeleteAgencyRequest{AgencyId: "a"})
 			return err
 		},
 		"attach": func() error {
-			_, err := sdk.v5.AttachAgencyPolicyV5(&model5.AttachAgencyPolicyV5Request{PolicyId: "p", Body: &model5.AttachAgencyPolicyReqBody{AgencyId: "a"}})
+			_, err := clients.v5.AttachAgencyPolicyV5(&model5.AttachAgencyPolicyV5Request{PolicyId: "p", Body: &model5.AttachAgencyPolicyReqBody{AgencyId: "a"}})
 			return err
 		},
 		"a read that is not of the list": func() error {
-			_, err := sdk.v3.ShowAgency(&model.ShowAgencyRequest{AgencyId: "a"})
+			_, err := clients.v3.ShowAgency(&model.ShowAgencyRequest{AgencyId: "a"})
 			return err
 		},
 		"an id that is a path": func() error {
-			_, err := sdk.v3.KeystoneShowPermission(&model.KeystoneShowPermissionRequest{RoleId: "../auth/domains/x"})
+			_, err := clients.v3.KeystoneShowPermission(&model.KeystoneShowPermissionRequest{RoleId: "../auth/domains/x"})
 			return err
 		},
 	} {

@@ -1,0 +1,120 @@
+package huawei
+
+import (
+	"fmt"
+
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/global"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/config"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/invoker"
+	iam "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
+	iam5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5"
+	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
+)
+
+// api are the requests of this package, each answered with the cloud's id of the answer, which is empty when none came.
+// What is returned without an error has passed the wire beneath.
+//
+// The one that is used is the SDK's. Tests put a lighter one over the same wire, so that what the wire believes and what is
+// made of it can be tried a hundred thousand times.
+type api interface {
+	agencies(*model.ListAgenciesRequest) (*model.ListAgenciesResponse, string, error)
+	assignments(*model.ShowDomainRoleAssignmentsRequest) (*model.ShowDomainRoleAssignmentsResponse, string, error)
+	attached(*model5.ListAttachedAgencyPoliciesV5Request) (*model5.ListAttachedAgencyPoliciesV5Response, string, error)
+	globalRoles(*model.ListDomainPermissionsForAgencyRequest) (*model.ListDomainPermissionsForAgencyResponse, string, error)
+	inheritedRoles(*model.ListAllProjectsPermissionsForAgencyRequest) (
+		*model.ListAllProjectsPermissionsForAgencyResponse, string, error)
+	catalogue(*model.KeystoneListPermissionsRequest) (*model.KeystoneListPermissionsResponse, string, error)
+	policy(*model.KeystoneShowPermissionRequest) (*model.KeystoneShowPermissionResponse, string, error)
+	projects(*model.KeystoneListProjectsRequest) (*model.KeystoneListProjectsResponse, string, error)
+	domains(*model.KeystoneListAuthDomainsRequest) (*model.KeystoneListAuthDomainsResponse, string, error)
+	assume(*model.CreateTemporaryAccessKeyByAgencyRequest) (*model.CreateTemporaryAccessKeyByAgencyResponse, string, error)
+}
+
+// sdk is the api of the official SDK over one wire.
+type sdk struct {
+	v3 *iam.IamClient
+	v5 *iam5.IamClient
+}
+
+// dialSDK makes the SDK's clients for the wire. accountID is the account that the keys belong to.
+func dialSDK(w *wire, accountID string) (api, error) {
+	builder := global.NewCredentialsBuilder().WithDomainId(accountID).
+		WithAk(w.keys.AccessKey.reveal()).WithSk(w.keys.SecretKey.reveal())
+	if !w.keys.SecurityToken.IsZero() {
+		builder.WithSecurityToken(w.keys.SecurityToken.reveal())
+	}
+	credentials, err := builder.SafeBuild()
+	if err != nil {
+		return nil, fmt.Errorf("make the SDK's credentials of account %s: %w", accountID, err)
+	}
+	// Only the round tripper is set: beside an HttpTransport it would be ignored (facts 5.5). The SDK's own timeout is
+	// off, since the wire's context ends every request.
+	settings := config.DefaultHttpConfig().WithHttpRoundTripper(w).WithUserAgent(w.cloud.cfg.UserAgent).WithTimeout(0)
+	client, err := iam.IamClientBuilder().WithEndpoint(w.cloud.site.endpoint).WithCredential(credentials).
+		WithHttpConfig(settings).SafeBuild()
+	if err != nil {
+		return nil, fmt.Errorf("make the SDK's client of account %s: %w", accountID, err)
+	}
+	return sdk{v3: iam.NewIamClient(client), v5: iam5.NewIamClient(client)}, nil
+}
+
+// call is one request made ready by the SDK.
+type call[R any] interface {
+	Invoke() (R, error)
+	GetBaseInvoker() *invoker.BaseInvoker
+}
+
+// invoke sends the request. The id of the answer is known to the call alone.
+func invoke[R any](c call[R]) (R, string, error) {
+	resp, err := c.Invoke()
+	return resp, c.GetBaseInvoker().Exchange.ApiReference.RequestId, err
+}
+
+func (s sdk) agencies(r *model.ListAgenciesRequest) (*model.ListAgenciesResponse, string, error) {
+	return invoke(s.v3.ListAgenciesInvoker(r))
+}
+
+func (s sdk) assignments(r *model.ShowDomainRoleAssignmentsRequest) (*model.ShowDomainRoleAssignmentsResponse, string, error) {
+	return invoke(s.v3.ShowDomainRoleAssignmentsInvoker(r))
+}
+
+func (s sdk) attached(r *model5.ListAttachedAgencyPoliciesV5Request) (
+	*model5.ListAttachedAgencyPoliciesV5Response, string, error,
+) {
+	return invoke(s.v5.ListAttachedAgencyPoliciesV5Invoker(r))
+}
+
+func (s sdk) globalRoles(r *model.ListDomainPermissionsForAgencyRequest) (
+	*model.ListDomainPermissionsForAgencyResponse, string, error,
+) {
+	return invoke(s.v3.ListDomainPermissionsForAgencyInvoker(r))
+}
+
+func (s sdk) inheritedRoles(r *model.ListAllProjectsPermissionsForAgencyRequest) (
+	*model.ListAllProjectsPermissionsForAgencyResponse, string, error,
+) {
+	return invoke(s.v3.ListAllProjectsPermissionsForAgencyInvoker(r))
+}
+
+func (s sdk) catalogue(r *model.KeystoneListPermissionsRequest) (*model.KeystoneListPermissionsResponse, string, error) {
+	return invoke(s.v3.KeystoneListPermissionsInvoker(r))
+}
+
+func (s sdk) policy(r *model.KeystoneShowPermissionRequest) (*model.KeystoneShowPermissionResponse, string, error) {
+	return invoke(s.v3.KeystoneShowPermissionInvoker(r))
+}
+
+func (s sdk) projects(r *model.KeystoneListProjectsRequest) (*model.KeystoneListProjectsResponse, string, error) {
+	return invoke(s.v3.KeystoneListProjectsInvoker(r))
+}
+
+func (s sdk) domains(r *model.KeystoneListAuthDomainsRequest) (*model.KeystoneListAuthDomainsResponse, string, error) {
+	return invoke(s.v3.KeystoneListAuthDomainsInvoker(r))
+}
+
+func (s sdk) assume(r *model.CreateTemporaryAccessKeyByAgencyRequest) (
+	*model.CreateTemporaryAccessKeyByAgencyResponse, string, error,
+) {
+	return invoke(s.v3.CreateTemporaryAccessKeyByAgencyInvoker(r))
+}
