@@ -21,9 +21,9 @@ type Inventory interface {
 // Observer reads accounts. It is used by many goroutines at once.
 type Observer interface {
 	// Observe reads everything about the baseline's agency in one account and returns evidence, or an error that wraps a
-	// *rules.Unknown. It returns soon after ctx is done. Whatever happens in one account touches no other. The Trail is
-	// valid in both cases.
-	Observe(ctx context.Context, account rules.Account, b rules.Baseline) (rules.Evidence, Trail, error)
+	// *rules.Unknown. Where what it reads differs from the last evidence it asks a second witness. It returns soon after
+	// ctx is done. Whatever happens in one account touches no other. The Trail is valid in both cases.
+	Observe(ctx context.Context, account rules.Account, b rules.Baseline, last rules.Last) (rules.Evidence, Trail, error)
 	// PolicyIDs returns, for each of the names, the ids of the system-defined policies that bear it on this site; a name
 	// that does not exist has none. It fails with a *rules.Unknown when no account could read the catalogue.
 	PolicyIDs(ctx context.Context, names []string) (map[string][]string, error)

@@ -31,6 +31,8 @@ type Auditor struct {
 	Concurrency int
 	// Restricted says that the inventory is of chosen accounts rather than of all.
 	Restricted bool
+	// Before is what was known before the run; nil when nothing was. What differs from its evidence needs a second witness.
+	Before *Snapshot
 	// Panicked is told where a bug in this program ended something, by one of the constants Place…, from many goroutines; nil tells nobody.
 	Panicked func(where string)
 	// RunTimeout bounds a whole run, AccountTimeout one sweep.
@@ -84,6 +86,7 @@ func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*
 type job struct {
 	account  rules.Account
 	baseline *rules.Baseline
+	last     rules.Last
 	sweep    Sweep
 	evidence rules.Evidence
 	why      *rules.Unknown
@@ -91,9 +94,14 @@ type job struct {
 
 func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rules.Account, progress Progress) []job {
 	jobs := make([]job, 0, len(accounts)*len(a.Baselines))
+	before := a.Before.index()
 	for _, acct := range accounts {
 		for i := range a.Baselines {
-			jobs = append(jobs, job{account: acct, baseline: &a.Baselines[i]})
+			j := job{account: acct, baseline: &a.Baselines[i]}
+			if was := before[key{acct.ID, j.baseline.Agency}]; was != nil {
+				j.last = was.last()
+			}
+			jobs = append(jobs, j)
 		}
 	}
 	var mu sync.Mutex
@@ -148,7 +156,7 @@ func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
 		if ctx.Err() != nil {
 			return &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "not read: " + context.Cause(ctx).Error()}
 		}
-		evidence, trail, err := a.Observer.Observe(ctx, j.account, *j.baseline)
+		evidence, trail, err := a.Observer.Observe(ctx, j.account, *j.baseline, j.last)
 		j.sweep.Trail = trail
 		if err == nil && evidence.Account().ID != j.account.ID {
 			err = fmt.Errorf("the evidence is of account %q", evidence.Account().ID)

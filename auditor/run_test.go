@@ -43,7 +43,9 @@ type observer struct {
 	catalogue error
 }
 
-func (o observer) Observe(ctx context.Context, a rules.Account, _ rules.Baseline) (rules.Evidence, auditor.Trail, error) {
+func (o observer) Observe(
+	ctx context.Context, a rules.Account, _ rules.Baseline, _ rules.Last,
+) (rules.Evidence, auditor.Trail, error) {
 	e, err := o.observe(ctx, a)
 	return e, auditor.Trail{Requests: 6}, err
 }
@@ -71,7 +73,7 @@ func evidenceOf(t *testing.T, a rules.Account, trustID string, granted bool) rul
 		}
 		obs.Planes = append(obs.Planes, p)
 	}
-	e, err := rules.NewEvidence(testBaseline(), obs)
+	e, err := rules.NewEvidence(testBaseline(), rules.Last{}, obs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +302,7 @@ func TestARunThatNoBaselineCouldJudgeIsNotWhole(t *testing.T) {
 		o := rules.Observation{
 			Account: acct, AgencyName: "A", StartedAt: time.Unix(1, 0), EndedAt: time.Unix(2, 0), UnfilteredAsked: true,
 		}
-		return rules.NewEvidence(testBaseline(), o)
+		return rules.NewEvidence(testBaseline(), rules.Last{}, o)
 	}}}
 	run, err := a.Run(t.Context(), "test", nil)
 	if err != nil || fmt.Sprint(states(run)) != "map[a:not_enabled]" || run.Whole() || run.Drifted() {

@@ -225,6 +225,14 @@ func (st *Standing) ReadAt() time.Time {
 	return st.Evidence.StartedAt
 }
 
+// last is what the last evidence showed.
+func (st *Standing) last() rules.Last {
+	if st.Evidence == nil {
+		return rules.Last{}
+	}
+	return rules.Last{Known: true, Agency: st.Evidence.Report.Agency, Planes: st.Evidence.Planes}
+}
+
 // At is the subject's state at an instant, with the reason when that is unknown.
 func (st *Standing) At(now time.Time, maxAge time.Duration) (rules.State, *rules.Unknown) {
 	switch {
@@ -283,7 +291,11 @@ type key struct{ account, agency string }
 
 func (s Subject) key() key { return key{s.Account.ID, s.Agency} }
 
+// index finds standings; nothing is known of a snapshot that is nil.
 func (s *Snapshot) index() map[key]*Standing {
+	if s == nil {
+		return nil
+	}
 	m := make(map[key]*Standing, len(s.Standings))
 	for i := range s.Standings {
 		m[s.Standings[i].key()] = &s.Standings[i]

@@ -123,7 +123,7 @@ func absent() rules.Observation {
 
 func evidence(t *testing.T, o rules.Observation) rules.Evidence {
 	t.Helper()
-	e, err := rules.NewEvidence(baseline(), o)
+	e, err := rules.NewEvidence(baseline(), rules.Last{}, o)
 	if err != nil {
 		t.Fatalf("a whole observation is no evidence: %v", err)
 	}

@@ -25,9 +25,11 @@ type Plane struct {
 	// Total is the cloud's own count of the plane's rows: the first witness. It must equal the number of Grants.
 	Total  int     `json:"total"`
 	Grants []Grant `json:"grants"`
-	// Witnessed says that a second witness was asked; WitnessIDs are the ids of the policies that it saw.
+	// Witnessed says that a second witness was asked. WitnessIDs are the ids of the policies that the plane's own list
+	// showed; a plane without one is read again, and Again are the rows of that reading. Evidence does not keep Again.
 	Witnessed  bool     `json:"witnessed,omitempty"`
 	WitnessIDs []string `json:"witness_ids,omitempty"`
+	Again      []Grant  `json:"-"`
 	// RequestIDs are the cloud's ids of the answers that the plane rests on.
 	RequestIDs []string `json:"request_ids,omitempty"`
 }
@@ -44,10 +46,15 @@ type Observation struct {
 	// UnfilteredAsked says that the account's whole list of agencies was read as a second witness; Unfiltered is that list.
 	UnfilteredAsked bool
 	Unfiltered      []Agency
-	// ListRequestIDs are the cloud's ids of the answers that Listed and Unfiltered rest on.
+	// ListedTwice says that the request by name was made a second time; ListedAgain are the agencies of that answer.
+	ListedTwice bool
+	ListedAgain []Agency
+	// ListRequestIDs are the cloud's ids of the answers that Listed, Unfiltered and ListedAgain rest on.
 	ListRequestIDs []string
 	// Planes are the five planes, each once, in any order. None when the agency is absent.
 	Planes []Plane
+	// PoliciesAgain are policies as a second answer described them.
+	PoliciesAgain []Policy
 }
 
 // Evidence is a complete observation: every plane was read, every page arrived, and the witnesses agree. Only NewEvidence
@@ -90,21 +97,10 @@ func (e Evidence) StartedAt() time.Time { return e.startedAt }
 // EndedAt is when the last answer arrived.
 func (e Evidence) EndedAt() time.Time { return e.endedAt }
 
-// NeedsWitness returns the planes that NewEvidence accepts as empty only from two witnesses: those that the baseline
-// fills. A reader asks the second witness of exactly these planes when the first reading of them is empty.
-func NeedsWitness(b Baseline) []ScopeKind {
-	var kinds []ScopeKind
-	for _, k := range planes {
-		if slices.ContainsFunc(b.Required, func(r Requirement) bool { return r.Scope == k }) {
-			kinds = append(kinds, k)
-		}
-	}
-	return kinds
-}
-
-// NewEvidence checks the witnesses of an observation. Its error is always an *Unknown, which says what is missing or
-// which two witnesses contradict each other; then there is no Evidence.
-func NewEvidence(b Baseline, o Observation) (Evidence, error) {
+// NewEvidence checks the witnesses of an observation: what the baseline or the last evidence contradicts must have two.
+// Its error is always an *Unknown, which says what is missing or which two witnesses contradict each other; then there is
+// no Evidence.
+func NewEvidence(b Baseline, last Last, o Observation) (Evidence, error) {
 	e := Evidence{
 		account: o.Account, agencyName: o.AgencyName, requestIDs: o.ListRequestIDs, startedAt: o.StartedAt, endedAt: o.EndedAt,
 	}
@@ -125,8 +121,12 @@ func NewEvidence(b Baseline, o Observation) (Evidence, error) {
 	if u := found.check(o.Account); u != nil {
 		return Evidence{}, u.from(o.ListRequestIDs)
 	}
+	if last.NeedsListing(*found) {
+		if u := o.confirm(*found); u != nil {
+			return Evidence{}, u.from(o.ListRequestIDs)
+		}
+	}
 	e.agency, e.present = *found, true
-	needs := NeedsWitness(b)
 	// A fleet's evidence is kept for as long as it is the last: all grants are in one array, of which each plane has a part.
 	held := 0
 	for i := range o.Planes {
@@ -138,17 +138,20 @@ func NewEvidence(b Baseline, o Observation) (Evidence, error) {
 		if err != nil {
 			return Evidence{}, err
 		}
-		if u := p.check(slices.Contains(needs, kind)); u != nil {
+		if u := p.check(last.NeedsWitness(b, p)); u != nil {
 			return Evidence{}, u.from(p.RequestIDs)
 		}
 		from := len(e.grants)
 		e.grants = append(e.grants, p.Grants...)
-		p.Grants = slices.Clip(e.grants[from:])
+		p.Grants, p.Again = slices.Clip(e.grants[from:]), nil
 		slices.SortFunc(p.Grants, compareGrants)
 		e.planes = append(e.planes, p)
 	}
 	if len(o.Planes) != len(planes) {
 		return Evidence{}, unknown(ReasonRejected, "the observation has %d planes instead of %d", len(o.Planes), len(planes))
+	}
+	if u := o.confirmPolicies(last.NewPolicies(e.planes)); u != nil {
+		return Evidence{}, u
 	}
 	e.valid = true
 	return e, nil
@@ -213,6 +216,12 @@ func (p Plane) check(needsWitness bool) *Unknown {
 		if p.Kind != EnterpriseProject && p.Kind != Identity {
 			return unknown(ReasonRejected, "the plane %q cannot be absent", p.Kind)
 		}
+		if needsWitness {
+			// A gateway that loses an API for a moment must not take grants away.
+			u := unknown(ReasonDisagree, "the plane %q does not exist, and held grants in the last evidence", p.Kind)
+			u.Remedy = "if the site has withdrawn that API for good, restart the program, which then knows no last evidence"
+			return u
+		}
 		return nil
 	default:
 		return unknown(ReasonIncomplete, "the plane %q was not read", p.Kind)
@@ -242,9 +251,17 @@ func (p Plane) check(needsWitness bool) *Unknown {
 }
 
 func (p Plane) checkWitness(needed bool) *Unknown {
-	if !p.Witnessed {
-		if needed && len(p.Grants) == 0 {
-			return unknown(ReasonIncomplete, "the plane %q is empty by one witness and the baseline fills it", p.Kind)
+	switch {
+	case !p.Witnessed && needed && len(p.Grants) == 0:
+		return unknown(ReasonIncomplete, "the plane %q is empty by one witness, and the baseline or the last evidence fills it", p.Kind)
+	case !p.Witnessed && needed:
+		return unknown(ReasonIncomplete, "the plane %q differs from the last evidence by one witness", p.Kind)
+	case !p.Witnessed:
+		return nil
+	case p.Kind != Global && p.Kind != AllResources:
+		if !sameGrants(p.Grants, p.Again) {
+			return unknown(ReasonDisagree, "the plane %q shows %d grants, and read again at once %d, or others",
+				p.Kind, len(p.Grants), len(p.Again))
 		}
 		return nil
 	}

@@ -68,7 +68,7 @@ func TestAnIncompleteObservationIsNoEvidence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := observation(agency(), exact()...)
 			c.spoil(&o)
-			e, err := rules.NewEvidence(baseline(), o)
+			e, err := rules.NewEvidence(baseline(), rules.Last{}, o)
 			u, ok := errors.AsType[*rules.Unknown](err)
 			if !ok || u.Reason != c.reason || u.Detail == "" {
 				t.Fatalf("got %v, want %s", err, c.reason)
@@ -102,10 +102,17 @@ func TestASecondWitnessThatAgreesIsFine(t *testing.T) {
 	check(t, rules.Evaluate(baseline(), evidence(t, o), fleet(), now), rules.StateCompliant)
 }
 
-func TestNeedsWitness(t *testing.T) {
-	got := rules.NeedsWitness(baseline())
-	if len(got) != 2 || got[0] != rules.Global || got[1] != rules.AllResources {
-		t.Errorf("planes that the baseline fills: %v", got)
+func TestOnlyPlanesThatTheBaselineFillsNeedAWitnessWithoutLastEvidence(t *testing.T) {
+	for _, kind := range rules.Planes() {
+		empty := rules.Plane{Kind: kind, State: rules.PlaneRead}
+		filled := kind == rules.Global || kind == rules.AllResources
+		if got := (rules.Last{}).NeedsWitness(baseline(), empty); got != filled {
+			t.Errorf("%s, empty: %t", kind, got)
+		}
+		empty.Grants = []rules.Grant{grant("x", kind)}
+		if (rules.Last{}).NeedsWitness(baseline(), empty) {
+			t.Errorf("%s, not empty", kind)
+		}
 	}
 }
 
@@ -150,7 +157,7 @@ func TestAReasonNamesTheAnswerThatItRestsOn(t *testing.T) {
 		o.ListRequestIDs = []string{"list-1", "list-2"}
 		o.Planes[1].RequestIDs = []string{"plane-1", "plane-2"}
 		c.spoil(&o)
-		_, err := rules.NewEvidence(baseline(), o)
+		_, err := rules.NewEvidence(baseline(), rules.Last{}, o)
 		if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.RequestID != c.id {
 			t.Errorf("%s: %v, want request id %q", name, err, c.id)
 		}

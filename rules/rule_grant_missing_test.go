@@ -106,7 +106,7 @@ func TestAcceptedNameSatisfies(t *testing.T) {
 	f := fleet()
 	f.PolicyIDs["COCServiceAgencyPolicy"] = []string{"other"}
 	grants := append(without(exact(), cocSelf), grant("COCServiceAgencyPolicy", rules.AllResources))
-	e, err := rules.NewEvidence(b, observation(agency(), grants...))
+	e, err := rules.NewEvidence(b, rules.Last{}, observation(agency(), grants...))
 	if err != nil {
 		t.Fatal(err)
 	}

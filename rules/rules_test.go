@@ -63,7 +63,7 @@ func grants(t *rapid.T) []rules.Grant {
 
 // rapidEvidence is evidence of these grants.
 func rapidEvidence(t *rapid.T, list []rules.Grant) rules.Evidence {
-	e, err := rules.NewEvidence(baseline(), observation(agency(), list...))
+	e, err := rules.NewEvidence(baseline(), rules.Last{}, observation(agency(), list...))
 	if err != nil {
 		t.Fatal(err)
 	}

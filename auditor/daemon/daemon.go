@@ -92,7 +92,7 @@ func New(o Options) (*Daemon, error) {
 // what the run was made for. The error is an *UnknownAccountError when the configuration does not list one of them; an
 // account that cannot be read is no error, but unknown in the run.
 func (d *Daemon) Once(ctx context.Context, trigger string, accounts []string) (*auditor.Run, error) {
-	return d.current().run(ctx, trigger, accounts, d.options.Progress)
+	return d.current().run(ctx, trigger, accounts, nil, d.options.Progress)
 }
 
 // Close gives up the connections to the cloud. No run may be under way.

@@ -39,8 +39,11 @@ func (d *Daemon) newEngine(cfg *Config) (*engine, error) {
 	}, nil
 }
 
-// run makes one run over the accounts with these names or ids, or over all of them when there are none.
-func (e *engine) run(ctx context.Context, trigger string, accounts []string, progress auditor.Progress) (*auditor.Run, error) {
+// run makes one run over the accounts with these names or ids, or over all of them when there are none. before is what was
+// known before it; nil when nothing was.
+func (e *engine) run(
+	ctx context.Context, trigger string, accounts []string, before *auditor.Snapshot, progress auditor.Progress,
+) (*auditor.Run, error) {
 	inventory, err := e.accounts.only(accounts)
 	if err != nil {
 		return nil, err
@@ -48,7 +51,7 @@ func (e *engine) run(ctx context.Context, trigger string, accounts []string, pro
 	limits := e.config.Limits
 	a := &auditor.Auditor{
 		Inventory: inventory, Observer: e.cloud, Baselines: e.config.LoadedBaselines(), Logger: e.log, Now: e.now,
-		Program: e.version, Concurrency: limits.Concurrency, Restricted: len(accounts) > 0, Panicked: e.panicked,
+		Program: e.version, Concurrency: limits.Concurrency, Restricted: len(accounts) > 0, Before: before, Panicked: e.panicked,
 		RunTimeout: limits.RunTimeout, AccountTimeout: limits.AccountTimeout,
 	}
 	return a.Run(ctx, trigger, progress)

@@ -123,7 +123,7 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 	var run *auditor.Run
 	// A panic of this goroutine is survived by the scheduler, but the run has ended all the same.
 	defer func() { d.metrics.RunEnded(run, started, d.options.Now().UTC()) }()
-	swept, err := e.run(ctx, trigger, nil, func(done, total int) {
+	swept, err := e.run(ctx, trigger, nil, d.snapshot.Load(), func(done, total int) {
 		d.progress.Store(&progress{done, total})
 		if d.options.Progress != nil {
 			d.options.Progress(done, total)

@@ -246,6 +246,42 @@ func TestAReloadInTheMiddleOfARun(t *testing.T) {
 	}
 }
 
+// What a run saw is what the next one compares itself with, across a reload too: an account that is as it was costs six
+// requests, and one that changed those that confirm it.
+func TestAChangeIsConfirmedByASecondWitness(t *testing.T) {
+	l := startLoop(t, hourly, "exact-baseline", "beta-without-fourth-policy")
+	l.gate.Unlock()
+	if run := l.next(); run.States[rules.StateCompliant] != 1 || run.States[rules.StateDrifted] != 1 {
+		t.Fatalf("states %v", run.States)
+	}
+	costs := func(severity string) map[string]int {
+		l.rewrite(l.config(hourly+"severities: {grant/wider: "+severity+"}\n", l.named("exact-baseline", "beta-without-fourth-policy")...))
+		cost := map[string]int{}
+		for _, s := range l.next().Sweeps {
+			cost[s.Report.Account.Name] = s.Trail.Requests
+		}
+		return cost
+	}
+	check := func(when string, got map[string]int, changed int) {
+		t.Helper()
+		if got["exact-baseline"] != changed || got["beta-without-fourth-policy"] != 6 {
+			t.Errorf("%s: the accounts cost %v requests, want %d and 6", when, got, changed)
+		}
+	}
+	check("nothing changed", costs("warning"), 6)
+	if err := l.cloud.Drift(simcloud.Drift{
+		Kind: simcloud.DriftRevoke, Account: "exact-baseline", Agency: "ServiceAgencyForCOC",
+		Grant: &simcloud.Grant{Policy: "IAM ReadOnlyAccess", Scope: "global"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	check("a grant is gone", costs("high"), 7)
+	check("it stays gone", costs("critical"), 6)
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A configuration that is not right changes nothing, whatever is wrong with it; the next one that is right counts.
 func TestABadReloadChangesNothing(t *testing.T) {
 	l := startLoop(t, hourly, "exact-baseline")

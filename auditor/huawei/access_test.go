@@ -109,7 +109,7 @@ func TestKeysThatEndInTheMiddle(t *testing.T) {
 			}
 			truth(w, r)
 		})
-		ev, trail, err := c.Observe(t.Context(), account(0), baseline())
+		ev, trail, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{})
 		if err != nil {
 			t.Fatalf("%s: %v", step, err)
 		}
@@ -275,7 +275,7 @@ func TestLateRefusalDoesNotForgetAFailedVerify(t *testing.T) {
 	})
 	late := make(chan error)
 	go func() {
-		_, _, err := c.Observe(t.Context(), account(0), baseline())
+		_, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{})
 		late <- err
 	}()
 	<-arrived
@@ -330,7 +330,7 @@ func TestOneAssumeAtATimeForAnAccount(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if _, _, err := c.Observe(t.Context(), account(0), baseline()); err != nil {
+			if _, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -356,7 +356,7 @@ func TestWaitingToEnterEndsWithTheContext(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, n := range []int{0, 0, 1} {
 			wg.Go(func() {
-				_, _, err := c.Observe(ctx, account(n), baseline())
+				_, _, err := c.Observe(ctx, account(n), baseline(), rules.Last{})
 				if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonTimeout {
 					t.Errorf("%s: %v", step, err)
 				}

@@ -16,6 +16,7 @@ import (
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // canned answers from memory what a fake would answer, so that a benchmark measures the client alone.
@@ -64,7 +65,7 @@ func BenchmarkObserve(b *testing.B) {
 	base := baseline()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := c.Observe(b.Context(), account(0), base); err != nil {
+		if _, _, err := c.Observe(b.Context(), account(0), base, rules.Last{}); err != nil {
 			b.Fatal(err)
 		}
 	}

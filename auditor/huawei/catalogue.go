@@ -261,6 +261,28 @@ func (s *sweep) lookUp(ids []string, found map[string]rules.Policy) error {
 	return nil
 }
 
+// policiesAgain describes policies a second time: by the catalogue, all of which was read twice, or by another answer of
+// the account.
+func (s *sweep) policiesAgain(policies []rules.Policy) ([]rules.Policy, error) {
+	var again []rules.Policy
+	var unknown []string
+	for _, p := range policies {
+		if known, ok := s.cloud.catalogue.lookup(p.ID); ok {
+			again = append(again, known)
+		} else {
+			unknown = append(unknown, p.ID)
+		}
+	}
+	found := make(map[string]rules.Policy, len(unknown))
+	if err := s.lookUp(unknown, found); err != nil {
+		return nil, err
+	}
+	for _, p := range found {
+		again = append(again, p)
+	}
+	return again, nil
+}
+
 // policy asks for one policy (facts 3.2). One that IAM does not find is an answer: the account grants an id that no
 // catalogue can name.
 func (s *sweep) policy(id string) (rules.Policy, error) {

@@ -335,6 +335,9 @@ func asUnknown(err error) *rules.Unknown {
 // panic in one of them is its error.
 func (c *Cloud) parallel(n int, do func(i int) error) []error {
 	errs := make([]error, n)
+	if n == 0 {
+		return errs
+	}
 	guarded := func(i int) {
 		defer c.rescue(&errs[i])
 		errs[i] = do(i)

@@ -17,9 +17,10 @@
 //
 // Six requests: the agency by name, then at once the role assignments of the agency for the account, for the account
 // with inheritance, for projects and for enterprise projects, and the identity policies (v5) attached to it. More are
-// sent only for further pages, for a second witness of an emptiness or an absence that matters, for policies that the
-// shared catalogue of system-defined policies does not have, and for the names of projects that hold grants. Role ids
-// become names through that catalogue, which one account reads for all, twice in a row.
+// sent only for further pages, for a second witness of an emptiness or an absence that matters and of whatever differs
+// from the account's last evidence, for policies that the shared catalogue of system-defined policies does not have, and
+// for the names of projects that hold grants. Role ids become names through that catalogue, which one account reads for
+// all, twice in a row.
 //
 // The sections cited as "facts N.N" are those of docs/huawei-iam.md, which says of each fact how well it is known.
 package huawei

@@ -125,7 +125,7 @@ func TestAbsenceIsBelievedOfTheAccountsOwnKey(t *testing.T) {
 	}
 	cfg = f.config()
 	c, _ = open(t, cfg)
-	ev, trail, err := c.Observe(t.Context(), account(0), baseline())
+	ev, trail, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{})
 	if _, ok := ev.Agency(); err != nil || ok || trail.Requests != 3 {
 		t.Errorf("%v, %d requests", err, trail.Requests)
 	}
@@ -268,7 +268,7 @@ func observeMany(t *testing.T, c *huawei.Cloud, n int, check func(error)) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			_, _, err := c.Observe(t.Context(), account(i), baseline())
+			_, _, err := c.Observe(t.Context(), account(i), baseline(), rules.Last{})
 			check(err)
 		})
 	}

@@ -35,7 +35,7 @@ func TestAccountsAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range n {
 			wg.Go(func() {
-				ev, _, err := c.Observe(t.Context(), account(i), baseline())
+				ev, _, err := c.Observe(t.Context(), account(i), baseline(), rules.Last{})
 				u, _ := errors.AsType[*rules.Unknown](err)
 				switch want := reasons[i]; {
 				case want == "" && (err != nil || ev.Account().ID != accountID(i) || len(ev.Grants()) != 2):
@@ -90,7 +90,7 @@ func TestHangingAccountDelaysNobody(t *testing.T) {
 		}
 		slow := make(chan error)
 		go func() {
-			_, _, err := c.Observe(t.Context(), account(0), baseline())
+			_, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{})
 			slow <- err
 		}()
 		<-arrived
@@ -98,7 +98,7 @@ func TestHangingAccountDelaysNobody(t *testing.T) {
 			var wg sync.WaitGroup
 			for n := 1; n < 10; n++ {
 				wg.Go(func() {
-					if _, _, err := c.Observe(t.Context(), account(n), baseline()); err != nil {
+					if _, _, err := c.Observe(t.Context(), account(n), baseline(), rules.Last{}); err != nil {
 						t.Errorf("%s: account %d: %v", step, n, err)
 					}
 				})
@@ -127,14 +127,14 @@ func TestObserveEndsWithItsContext(t *testing.T) {
 			<-arrived
 			cancel(cause)
 		}()
-		_, _, err := c.Observe(ctx, account(0), baseline())
+		_, _, err := c.Observe(ctx, account(0), baseline(), rules.Last{})
 		u, ok := errors.AsType[*rules.Unknown](err)
 		if !ok || u.Reason != rules.ReasonTimeout || !strings.Contains(u.Detail, cause.Error()) {
 			t.Errorf("%s: %v", step, err)
 		}
 		// An ended context sends nothing at all.
 		before := fmt.Sprint(c.Requests())
-		_, trail, err := c.Observe(ctx, account(0), baseline())
+		_, trail, err := c.Observe(ctx, account(0), baseline(), rules.Last{})
 		if err == nil || trail.Requests != 0 || fmt.Sprint(c.Requests()) != before {
 			t.Errorf("%s: after the end: %v, %d requests", step, err, trail.Requests)
 		}
@@ -153,7 +153,7 @@ func TestUnreachable(t *testing.T) {
 	cfg.Endpoint = "https://no-such-host.invalid"
 	cfg.RequestTimeout = 5 * time.Second
 	c, _ = open(t, cfg)
-	if _, _, err := c.Observe(t.Context(), account(0), baseline()); err == nil {
+	if _, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{}); err == nil {
 		t.Error("evidence from nowhere")
 	}
 }

@@ -30,11 +30,12 @@ const (
 	rejectedEncoding    = "encoding"
 	rejectedEnvelope    = "envelope"
 	rejectedTooLarge    = "too_large"
+	rejectedWitness     = "witness_mismatch"
 )
 
 // Rejections returns the closed list of words that Meter.Rejected is called with.
 func Rejections() []string {
-	return []string{rejectedStatus, rejectedContentType, rejectedEncoding, rejectedEnvelope, rejectedTooLarge}
+	return []string{rejectedStatus, rejectedContentType, rejectedEncoding, rejectedEnvelope, rejectedTooLarge, rejectedWitness}
 }
 
 // Operations returns the SDK's names of all requests that the package can send, and the service that they go to.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // meter keeps what it is told.
@@ -52,7 +53,7 @@ func TestMeterHearsOfEveryRequest(t *testing.T) {
 	cfg := f.assuming()
 	cfg.Meter = m
 	c, _ := open(t, cfg)
-	if _, _, err := c.Observe(t.Context(), account(0), baseline()); err != nil {
+	if _, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{}); err != nil {
 		t.Fatal(err)
 	}
 	if len(m.requests) != len(f.log()) || len(m.requests) < 6 {
@@ -93,7 +94,7 @@ func TestMeterHearsWhyAnswersAreRejected(t *testing.T) {
 			cfg := f.config()
 			cfg.Meter, cfg.MaxBody = m, 1<<20
 			c, _ := open(t, cfg)
-			if _, _, err := c.Observe(t.Context(), account(0), baseline()); err == nil {
+			if _, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{}); err == nil {
 				t.Fatal("the answer was believed")
 			}
 			if len(m.rejected) == 0 || slices.ContainsFunc(m.rejected, func(s string) bool { return s != want }) ||
@@ -114,7 +115,7 @@ func TestMeterHearsOfRefusedKeysAndOfSilence(t *testing.T) {
 	cfg := f.assuming()
 	cfg.Meter = m
 	c, _ := open(t, cfg)
-	if _, _, err := c.Observe(t.Context(), account(0), baseline()); err == nil {
+	if _, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{}); err == nil {
 		t.Fatal("the account was read")
 	}
 	if !slices.Equal(m.refreshed, []string{"iam refused"}) {
@@ -122,7 +123,7 @@ func TestMeterHearsOfRefusedKeysAndOfSilence(t *testing.T) {
 	}
 	f.lie("assume", func(http.ResponseWriter, *http.Request, http.HandlerFunc) { panic(http.ErrAbortHandler) })
 	m.requests = nil
-	_, _, _ = c.Observe(t.Context(), account(0), baseline())
+	_, _, _ = c.Observe(t.Context(), account(0), baseline(), rules.Last{})
 	if !slices.Contains(m.requests, "iam CreateTemporaryAccessKeyByAgency ") {
 		t.Errorf("requests %q, want one without a code", m.requests)
 	}
@@ -136,7 +137,7 @@ func TestMeterHearsHowFarTheClockIsOff(t *testing.T) {
 	cfg.Meter = m
 	cfg.Now = func() time.Time { return time.Now().Add(20 * time.Minute) }
 	c, _ := open(t, cfg)
-	_, _, _ = c.Observe(t.Context(), account(0), baseline())
+	_, _, _ = c.Observe(t.Context(), account(0), baseline(), rules.Last{})
 	if len(m.skews) == 0 || slices.ContainsFunc(m.skews, func(d time.Duration) bool { return d < 19*time.Minute || d > 21*time.Minute }) {
 		t.Errorf("skews %v, want about 20 minutes", m.skews)
 	}

@@ -22,7 +22,9 @@ const (
 )
 
 // Observe reads one account. See auditor.Observer.
-func (c *Cloud) Observe(ctx context.Context, account rules.Account, b rules.Baseline) (ev rules.Evidence, trail auditor.Trail, err error) {
+func (c *Cloud) Observe(
+	ctx context.Context, account rules.Account, b rules.Baseline, last rules.Last,
+) (ev rules.Evidence, trail auditor.Trail, err error) {
 	defer c.rescue(&err)
 	d := c.doors[account.ID]
 	switch {
@@ -45,10 +47,13 @@ func (c *Cloud) Observe(ctx context.Context, account rules.Account, b rules.Base
 		if u != nil {
 			return ev, trail, u
 		}
-		o, u := c.sweep(ctx, account, b, d, p, &trail)
+		o, u := c.sweep(ctx, account, b, last, d, p, &trail)
 		if u == nil {
 			o.StartedAt, o.EndedAt = started, c.now()
-			ev, err = rules.NewEvidence(b, o)
+			ev, err = rules.NewEvidence(b, last, o)
+			if why, ok := errors.AsType[*rules.Unknown](err); ok && why.Reason == rules.ReasonDisagree {
+				c.cfg.Meter.Rejected(rejectedWitness)
+			}
 			return ev, trail, err
 		}
 		if u.Reason != rules.ReasonUnauthenticated || !c.worn(p) || !first {
@@ -72,7 +77,7 @@ type sweep struct {
 
 // sweep reads the account with the keys of p.
 func (c *Cloud) sweep(
-	ctx context.Context, account rules.Account, b rules.Baseline, d *door, p pass, trail *auditor.Trail,
+	ctx context.Context, account rules.Account, b rules.Baseline, last rules.Last, d *door, p pass, trail *auditor.Trail,
 ) (o rules.Observation, u *rules.Unknown) {
 	w, done := c.newWire(ctx, p.keys, c.log.With("account_id", account.ID))
 	defer done()
@@ -85,14 +90,14 @@ func (c *Cloud) sweep(
 	if s.api, err = w.dial(account.ID); err != nil {
 		return o, &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: err.Error()}
 	}
-	if o, err = s.observe(b); err != nil {
+	if o, err = s.observe(b, last); err != nil {
 		return o, asUnknown(err)
 	}
 	return o, nil
 }
 
-// observe makes the requests.
-func (s *sweep) observe(b rules.Baseline) (rules.Observation, error) {
+// observe makes the requests, and those of the second witnesses that the first readings call for.
+func (s *sweep) observe(b rules.Baseline, last rules.Last) (rules.Observation, error) {
 	o := rules.Observation{Account: s.account, AgencyName: b.Agency}
 	var err error
 	if o.Listed, o.ListRequestIDs, err = s.agencies(b.Agency); err != nil {
@@ -124,11 +129,24 @@ func (s *sweep) observe(b rules.Baseline) (rules.Observation, error) {
 	case slices.ContainsFunc(o.Listed[i+1:], named):
 		return o, nil // NewEvidence calls it ambiguous
 	}
-	if o.Planes, err = s.planes(o.Listed[i].ID, rules.NeedsWitness(b)); err != nil {
+	found := o.Listed[i]
+	if o.Planes, err = s.planes(found.ID, func(p rules.Plane) bool { return last.NeedsWitness(b, p) }); err != nil {
 		return o, err
 	}
 	if err := s.names(o.Planes); err != nil {
 		return o, err
+	}
+	if o.PoliciesAgain, err = s.policiesAgain(last.NewPolicies(o.Planes)); err != nil {
+		return o, err
+	}
+	if last.NeedsListing(found) {
+		// Last of all, so that a change during the reading is noticed.
+		var ids []string
+		o.ListedTwice = true
+		if o.ListedAgain, ids, err = s.agencies(b.Agency); err != nil {
+			return o, err
+		}
+		o.ListRequestIDs = append(o.ListRequestIDs, ids...)
 	}
 	return o, nil
 }

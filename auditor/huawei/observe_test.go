@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // mustObserve fails the test without evidence.
 func mustObserve(t testing.TB, c *huawei.Cloud, n int) rules.Evidence {
 	t.Helper()
-	ev, _, err := c.Observe(t.Context(), account(n), baseline())
+	ev, _, err := c.Observe(t.Context(), account(n), baseline(), rules.Last{})
 	if err != nil {
 		t.Fatalf("no evidence: %v", err)
 	}
@@ -36,7 +36,7 @@ func wantUnknown(t testing.TB, c *huawei.Cloud, n int, reason rules.Reason) {
 // unknown is wantUnknown for those who want to know more.
 func unknown(t testing.TB, c *huawei.Cloud, n int, reason rules.Reason) *rules.Unknown {
 	t.Helper()
-	ev, _, err := c.Observe(t.Context(), account(n), baseline())
+	ev, _, err := c.Observe(t.Context(), account(n), baseline(), rules.Last{})
 	if err == nil {
 		t.Fatalf("evidence with grants %v, want unknown (%s)", ev.Grants(), reason)
 	}
@@ -84,14 +84,14 @@ func TestSteadyObservationTakesSixRequests(t *testing.T) {
 	c, _ := open(t, f.config())
 	first := slices.Concat(six(0), slices.Repeat([]string{"catalogue " + accountID(0)}, 8))
 	slices.Sort(first)
-	ev, trail, err := c.Observe(t.Context(), account(0), baseline())
+	ev, trail, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{})
 	if err != nil || trail.Requests != 6 {
 		t.Fatalf("%v, charged with %d requests, want 6: the catalogue is for all", err, trail.Requests)
 	}
 	wantLines(t, grants(ev), []string{`global system "IAM ReadOnlyAccess"`, `all_resources system "DCS UserAccess"`})
 	wantLines(t, f.log(), first) // 700 policies in pages of 300, and the empty page that ends the list, twice
 	for _, n := range []int{1, 0, 1} {
-		ev, trail, err := c.Observe(t.Context(), account(n), baseline())
+		ev, trail, err := c.Observe(t.Context(), account(n), baseline(), rules.Last{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +293,7 @@ func TestEmptyPlaneThatTheBaselineDoesNotFillHasOneWitness(t *testing.T) {
 	b := baseline()
 	b.Required = b.Required[:1]
 	c, _ := open(t, f.config())
-	if _, trail, err := c.Observe(t.Context(), account(0), b); err != nil || trail.Requests != 6 {
+	if _, trail, err := c.Observe(t.Context(), account(0), b, rules.Last{}); err != nil || trail.Requests != 6 {
 		t.Errorf("%v, %d requests", err, trail.Requests)
 	}
 }

@@ -18,7 +18,7 @@ type plane struct {
 	// scope and inherited are the query of the role assignments (facts 2.5); the plane of identity policies has none.
 	scope     string
 	inherited *bool
-	// witness is the plane's own list, where it has one (facts 2.1, 2.3).
+	// witness is the plane's own list, where it has one (facts 2.1, 2.3); the others are read a second time.
 	witness op
 	read    func(s *sweep, p *plane, agencyID string) (rules.Plane, error)
 }
@@ -44,6 +44,14 @@ func planeReaders() []plane {
 	}
 }
 
+// op is the request that reads the plane.
+func (p *plane) op() op {
+	if p.kind == rules.Identity {
+		return opAttached
+	}
+	return opAssignments
+}
+
 // absent says whether a refusal means that the site or the account does not have the plane. The list is closed: an API
 // that is not published (facts 10.1), for the two planes that a site may lack, and as the answer to the first page.
 //
@@ -54,16 +62,13 @@ func (p *plane) absent(f *fault) bool {
 		(p.kind == rules.EnterpriseProject || p.kind == rules.Identity)
 }
 
-// planes reads all five at once, and then the second witness of those in needed that are empty.
-func (s *sweep) planes(agencyID string, needed []rules.ScopeKind) ([]rules.Plane, error) {
+// planes reads all five at once, and then asks the second witness of those of which doubted says that they need one.
+func (s *sweep) planes(agencyID string, doubted func(rules.Plane) bool) ([]rules.Plane, error) {
 	readers := planeReaders()
 	planes := make([]rules.Plane, len(readers))
 	errs := s.cloud.parallel(len(readers), func(i int) error {
 		p := &readers[i]
-		o := opAssignments
-		if p.kind == rules.Identity {
-			o = opAttached
-		}
+		o := p.op()
 		var refusals []string
 		for again := false; ; again = true {
 			var err error
@@ -83,13 +88,17 @@ func (s *sweep) planes(agencyID string, needed []rules.ScopeKind) ([]rules.Plane
 	if u := worst(errs); u != nil {
 		return nil, u
 	}
+	var again []int
 	for i := range planes {
-		p := &planes[i]
-		if p.State == rules.PlaneRead && len(p.Grants) == 0 && slices.Contains(needed, p.Kind) {
-			if err := s.witness(p, readers[i].witness, agencyID); err != nil {
-				return nil, err
-			}
+		if planes[i].State == rules.PlaneRead && doubted(planes[i]) {
+			again = append(again, i)
 		}
+	}
+	errs = s.cloud.parallel(len(again), func(i int) error {
+		return s.witness(&planes[again[i]], &readers[again[i]], agencyID)
+	})
+	if u := worst(errs); u != nil {
+		return nil, u
 	}
 	return planes, nil
 }
@@ -140,6 +149,9 @@ func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
 			return read, onPage(int(page), err)
 		}
 		reject := func(reason rules.Reason, format string, args ...any) error {
+			if reason == rules.ReasonDisagree {
+				s.cloud.cfg.Meter.Rejected(rejectedWitness)
+			}
 			f := lie(reason, format, args...)
 			f.requestID = cleanID(id)
 			return onPage(int(page), f)
@@ -288,38 +300,41 @@ func originOfURN(urn string) rules.Origin {
 	return rules.Custom
 }
 
-// witness asks the plane's own list about its emptiness. A plane without one keeps its single witness, which
-// rules.NewEvidence does not accept.
-func (s *sweep) witness(p *rules.Plane, o op, agencyID string) error {
-	var ids []string
+// witness asks the plane's own list, or reads the plane a second time where it has none.
+func (s *sweep) witness(read *rules.Plane, p *plane, agencyID string) error {
 	var requestID string
-	switch o {
+	switch p.witness {
 	case opGlobalRoles:
 		resp, id, err := s.api.globalRoles(&model.ListDomainPermissionsForAgencyRequest{
 			DomainId: s.account.ID, AgencyId: agencyID,
 		})
 		if err != nil {
-			return s.fail(o, "asking a second witness of the global-service grants", err)
+			return s.fail(p.witness, "asking a second witness of the global-service grants", err)
 		}
 		requestID = id
 		for i := range *resp.Roles {
-			ids = append(ids, (*resp.Roles)[i].Id)
+			read.WitnessIDs = append(read.WitnessIDs, (*resp.Roles)[i].Id)
 		}
 	case opInheritedRoles:
 		resp, id, err := s.api.inheritedRoles(&model.ListAllProjectsPermissionsForAgencyRequest{
 			DomainId: s.account.ID, AgencyId: agencyID,
 		})
 		if err != nil {
-			return s.fail(o, "asking a second witness of the all-resources grants", err)
+			return s.fail(p.witness, "asking a second witness of the all-resources grants", err)
 		}
 		requestID = id
 		for i := range *resp.Roles {
-			ids = append(ids, (*resp.Roles)[i].Id)
+			read.WitnessIDs = append(read.WitnessIDs, (*resp.Roles)[i].Id)
 		}
 	default:
-		return nil
+		again, err := p.read(s, p, agencyID)
+		if err != nil {
+			return s.fail(p.op(), p.doing+" a second time", err)
+		}
+		read.Again = again.Grants
+		read.RequestIDs = append(read.RequestIDs, again.RequestIDs...)
 	}
-	p.Witnessed, p.WitnessIDs = true, ids
-	p.RequestIDs = appendID(p.RequestIDs, requestID)
+	read.Witnessed = true
+	read.RequestIDs = appendID(read.RequestIDs, requestID)
 	return nil
 }

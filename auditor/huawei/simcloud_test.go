@@ -119,7 +119,7 @@ func observeAll(t testing.TB, c *huawei.Cloud, org *simcloud.Organization) ([]ru
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			evidence[i], _, errs[i] = c.Observe(t.Context(), rules.Account{ID: a.ID, Name: a.Name}, baseline())
+			evidence[i], _, errs[i] = c.Observe(t.Context(), rules.Account{ID: a.ID, Name: a.Name}, baseline(), rules.Last{})
 		})
 	}
 	wg.Wait()
@@ -179,7 +179,7 @@ func TestSteadyRequestsOfTheSimulatedCloud(t *testing.T) {
 	cloud, server := simulate(t, simcloud.GenerateSteady(1, 40), simcloud.Listen{})
 	org := cloud.Organization()
 	c, _ := open(t, simConfig(org, server))
-	if _, _, err := c.Observe(t.Context(), rules.Account{ID: org.Accounts[0].ID}, baseline()); err != nil {
+	if _, _, err := c.Observe(t.Context(), rules.Account{ID: org.Accounts[0].ID}, baseline(), rules.Last{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := c.Requests()["KeystoneListPermissions"]; n < 8 || n > 12 {

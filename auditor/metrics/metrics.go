@@ -80,7 +80,7 @@ type Metrics struct {
 // The closed lists of label values, beside those of package rules.
 var (
 	results    = []string{"complete", "incomplete", "failed"}
-	rejections = []string{"status", "content_type", "encoding", "envelope", "too_large", other}
+	rejections = []string{"status", "content_type", "encoding", "envelope", "too_large", "witness_mismatch", other}
 	places     = []string{
 		auditor.PlaceIdentity, auditor.PlaceRead, auditor.PlaceCatalogue, auditor.PlaceJudge, "run", "scheduler", "web", other,
 	}

@@ -199,12 +199,12 @@ func (c cloud) Accounts(context.Context) ([]rules.Account, error) {
 	return out, nil
 }
 
-func (c cloud) Observe(_ context.Context, a rules.Account, b rules.Baseline) (rules.Evidence, auditor.Trail, error) {
+func (c cloud) Observe(_ context.Context, a rules.Account, b rules.Baseline, _ rules.Last) (rules.Evidence, auditor.Trail, error) {
 	i := slices.IndexFunc(c.fixtures, func(f fixture) bool { return f.name == a.Name })
 	if u := c.fixtures[i].unknown; u != nil {
 		return rules.Evidence{}, auditor.Trail{Requests: 1}, u
 	}
-	e, err := rules.NewEvidence(b, c.fixtures[i].observation())
+	e, err := rules.NewEvidence(b, rules.Last{}, c.fixtures[i].observation())
 	return e, auditor.Trail{Requests: 6}, err
 }
 

@@ -182,7 +182,7 @@ func (e example) outcome(t *testing.T, b rules.Baseline) string {
 			grants[kind] = append(grants[kind], rules.Grant{Policy: p, Scope: rules.Scope{Kind: kind, ID: g.In, Name: g.In}})
 		}
 		for _, kind := range rules.Planes() {
-			p := rules.Plane{Kind: kind, State: rules.PlaneRead, Total: len(grants[kind]), Grants: grants[kind], Witnessed: true}
+			p := rules.Plane{Kind: kind, State: rules.PlaneRead, Total: len(grants[kind]), Grants: grants[kind], Witnessed: true, Again: grants[kind]}
 			for _, g := range p.Grants {
 				p.WitnessIDs = append(p.WitnessIDs, g.Policy.ID)
 			}
@@ -199,7 +199,7 @@ func (e example) outcome(t *testing.T, b rules.Baseline) string {
 			fleet.PolicyIDs[req.Policy] = []string{"system-" + req.Policy}
 		}
 	}
-	evidence, err := rules.NewEvidence(b, o)
+	evidence, err := rules.NewEvidence(b, rules.Last{}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
