@@ -55,6 +55,8 @@ type Run struct {
 	Restricted bool `json:"restricted"`
 	// Complete says that no account is unknown for want of reading.
 	Complete bool `json:"complete"`
+	// Suspect says in words why the run should not be acted on, see Suspicions; none when it may be. Its evidence stands.
+	Suspect []string `json:"suspect,omitempty"`
 	// Baselines are the baselines that the accounts were compared with.
 	Baselines []rules.Baseline `json:"baselines"`
 	// States counts the sweeps by state; every state is a key.

@@ -31,7 +31,8 @@ type Auditor struct {
 	Concurrency int
 	// Restricted says that the inventory is of chosen accounts rather than of all.
 	Restricted bool
-	// Before is what was known before the run; nil when nothing was. What differs from its evidence needs a second witness.
+	// Before is what was known before the run; nil when nothing was. What differs from its evidence needs a second witness,
+	// and a run may differ from it so much that it is suspect.
 	Before *Snapshot
 	// Panicked is told where a bug in this program ended something, by one of the constants Place…, from many goroutines; nil tells nobody.
 	Panicked func(where string)
@@ -74,6 +75,9 @@ func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*
 	jobs := a.observe(ctx, log, accounts, progress)
 	a.judge(ctx, log, run, jobs)
 
+	if run.Suspect = Suspicions(a.Before, run); len(run.Suspect) > 0 {
+		log.Warn("the run is suspect: do not act on it before you know why", "reasons", run.Suspect)
+	}
 	run.EndedAt = a.Now().UTC()
 	log.Info("run ended", "complete", run.Complete, "duration", run.EndedAt.Sub(run.StartedAt),
 		"compliant", run.States[rules.StateCompliant], "drifted", run.States[rules.StateDrifted],
@@ -217,7 +221,7 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 			j.sweep.Report = rules.Undecided(*j.baseline, j.account, j.why)
 		}
 		run.States[j.sweep.Report.State]++
-		if u := j.sweep.Report.Unknown; u != nil && u.Reason != rules.ReasonUnresolvable {
+		if dark(&j.sweep.Report) {
 			run.Complete = false
 		}
 		run.Sweeps = append(run.Sweeps, j.sweep)

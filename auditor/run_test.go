@@ -184,6 +184,39 @@ func TestTheRunsDeadlineLeavesTheRestUnknown(t *testing.T) {
 	})
 }
 
+func TestASuspectRunIsLoggedWithItsReasons(t *testing.T) {
+	failing := false
+	o := observer{observe: func(_ context.Context, a rules.Account) (rules.Evidence, error) {
+		if failing && a.Name != "a" {
+			return rules.Evidence{}, &rules.Unknown{Reason: rules.ReasonTimeout}
+		}
+		return evidenceOf(t, a, cocID, true), nil
+	}}
+	var log bytes.Buffer
+	list := accounts("a", "b", "c", "d")
+	a := newAuditor(o, list, &log)
+	a.Before = auditor.NewSnapshot(auditor.Subjects(list, a.Baselines), a.Baselines, time.Hour)
+	run := func() *auditor.Run {
+		r, err := a.Run(t.Context(), "test", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Before = a.Before.Next(r)
+		return r
+	}
+	if first := run(); first.Suspect != nil || strings.Contains(log.String(), "suspect") {
+		t.Errorf("the first run is suspect: %q", first.Suspect)
+	}
+	failing = true
+	if r := run(); len(r.Suspect) != 1 || !strings.Contains(log.String(), "3 of 4 accounts changed their state") {
+		t.Errorf("suspect: %q, log\n%s", r.Suspect, log.String())
+	}
+	a.Before = nil
+	if r, err := a.Run(t.Context(), "test", nil); err != nil || r.Suspect != nil {
+		t.Errorf("one-shot: %v, %v", r, err)
+	}
+}
+
 func TestNoInventoryIsNoRun(t *testing.T) {
 	var log bytes.Buffer
 	run, err := newAuditor(observer{}, nil, &log).Run(t.Context(), "test", nil)

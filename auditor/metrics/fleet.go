@@ -162,6 +162,7 @@ func (w *writer) snapshot(s *auditor.Snapshot, now time.Time) {
 	w.b = append(w.b, namespace+"_accounts_expected "...)
 	w.b = strconv.AppendInt(w.b, int64(len(s.Standings)), 10)
 	w.b = append(w.b, '\n')
+	w.suspect(s)
 	w.unresolvable(s)
 
 	rows := make([]row, len(s.Standings))
@@ -177,6 +178,17 @@ func (w *writer) snapshot(s *auditor.Snapshot, now time.Time) {
 	w.states(rows)
 	w.grants(rows)
 	w.agencies(rows)
+}
+
+func (w *writer) suspect(s *auditor.Snapshot) {
+	if s.Run == nil {
+		return
+	}
+	const name = "run_suspect"
+	w.family(name, "Whether the last committed run should not be acted on: too much changed while reading failed.")
+	w.b = append(w.b, namespace+"_"+name+" "...)
+	w.b = strconv.AppendInt(w.b, int64(number(len(s.Run.Suspect) > 0)), 10)
+	w.b = append(w.b, '\n')
 }
 
 func (w *writer) unresolvable(s *auditor.Snapshot) {

@@ -213,6 +213,35 @@ agency_expiry_timestamp_seconds 1775966400
 	}
 }
 
+func TestASuspectRunIsAMetric(t *testing.T) {
+	m, _ := open(t)
+	a := account(1)
+	says := func(why ...string) string {
+		t.Helper()
+		r := run(judged(a, noon, rules.StateDrifted, "missing", "exact"))
+		r.Suspect = why
+		if err := m.Commit(snapshot(a).Next(r)); err != nil {
+			t.Fatal(err)
+		}
+		_, text := scrape(t, m)
+		if parse(t, text); !strings.Contains(string(text), `policy_missing{account="`) {
+			t.Error("what was read whole is not published")
+		}
+		_, after, _ := strings.Cut(string(text), "\nagencyaudit_run_suspect ")
+		value, _, _ := strings.Cut(after, "\n")
+		return value
+	}
+	if _, text := scrape(t, m); strings.Contains(string(text), "run_suspect") {
+		t.Error("before the first run it says whether it is suspect")
+	}
+	if got := says(); got != "0" {
+		t.Errorf("a run that is not suspect: %q", got)
+	}
+	if got := says("the inventory shrank"); got != "1" {
+		t.Errorf("a suspect run: %q", got)
+	}
+}
+
 // The loop hangs, and nothing is committed any more: at the scrape after max_age nothing is green.
 func TestALoopThatHangsCannotKeepAnAccountGreen(t *testing.T) {
 	m, c := open(t)
@@ -317,6 +346,7 @@ func (r reference) Collect(ch chan<- prometheus.Metric) {
 	}
 	send("accounts_expected", float64(len(r.s.Standings)))
 	if r.s.Run != nil {
+		send("run_suspect", truth[len(r.s.Run.Suspect) > 0])
 		for _, b := range r.s.Run.Baselines {
 			for _, req := range b.Required {
 				send("baseline_policy_unresolvable", 0, "baseline", label(b.Name), "policy", label(req.Policy))

@@ -64,7 +64,11 @@ func TestHostileNames(t *testing.T) {
 				}
 				sweeps = append(sweeps, sw)
 			}
-			s = s.Next(run(sweeps...))
+			r := run(sweeps...)
+			if rapid.Bool().Draw(rt, "suspect") {
+				r.Suspect = []string{hostile.Draw(rt, "why")}
+			}
+			s = s.Next(r)
 		}
 		sameAsTheLibrary(t, s, noon.Add(time.Duration(rapid.IntRange(0, 90).Draw(rt, "minutes"))*time.Minute))
 	})

@@ -53,6 +53,9 @@ func Changes(w io.Writer, before, after *auditor.Run, title string, o Options) e
 	if len(rows) > 0 {
 		p.grid(2, []column{{"", 34}, {"", 24}, {"", 0}}, rows)
 	}
+	for _, why := range after.Suspect {
+		p.paint("  ", red, "suspect: "+rules.Escape(why))
+	}
 	var counts []string
 	for _, s := range rules.States() {
 		if n := after.States[s]; n > 0 {

@@ -30,6 +30,7 @@ type runForm struct {
 	// Restricted says that only chosen accounts were read.
 	Restricted bool                   `json:"restricted"`
 	Complete   bool                   `json:"complete"`
+	Suspect    []string               `json:"suspect"`
 	States     map[rules.State]int    `json:"states"`
 	Reasons    map[rules.Reason]int   `json:"unknown_reasons"`
 	Worst      map[rules.Severity]int `json:"findings_by_severity"`
@@ -276,7 +277,8 @@ func formRun(run *auditor.Run) runForm {
 	form := runForm{
 		ID: run.ID, Trigger: run.Trigger, Program: programForm{"agencyaudit", run.Program},
 		StartedAt: stamp(run.StartedAt), EndedAt: stamp(run.EndedAt), Restricted: run.Restricted, Complete: run.Complete,
-		States: map[rules.State]int{}, Reasons: map[rules.Reason]int{},
+		Suspect: list(run.Suspect),
+		States:  map[rules.State]int{}, Reasons: map[rules.Reason]int{},
 		Worst: map[rules.Severity]int{rules.Critical: 0, rules.High: 0, rules.Warning: 0, rules.Info: 0},
 	}
 	for _, s := range rules.States() {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +39,34 @@ func documents(t testing.TB) map[string]*auditor.Run {
 		"whole":        runOf(t, cloud{fixtures: layouts()}, pinned),
 		"unresolvable": runOf(t, cloud{fixtures: layouts()[:3], lacks: cocSelf}),
 		"empty.json":   runOf(t, cloud{}),
+		"suspect":      suspect(runOf(t, cloud{fixtures: layouts()[:1]})),
+	}
+}
+
+// suspect makes a run suspect.
+func suspect(run *auditor.Run) *auditor.Run {
+	run.Suspect = []string{"the inventory shrank: 40 of 100 accounts are not listed any more"}
+	return run
+}
+
+func TestASuspectRunSaysSoEverywhere(t *testing.T) {
+	calm, odd := runOf(t, cloud{fixtures: layouts()[:1]}), suspect(runOf(t, cloud{fixtures: layouts()[:1]}))
+	for name, show := range map[string]func(w io.Writer, run *auditor.Run) error{
+		"json":  report.JSON,
+		"table": func(w io.Writer, run *auditor.Run) error { return report.Table(w, run, report.Options{Width: 200}) },
+		"changes": func(w io.Writer, run *auditor.Run) error {
+			return report.Changes(w, calm, run, "title", report.Options{Width: 200})
+		},
+	} {
+		for run, want := range map[*auditor.Run]bool{calm: false, odd: true} {
+			var b bytes.Buffer
+			if err := show(&b, run); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(b.String(), "the inventory shrank: 40 of 100"); got != want {
+				t.Errorf("%s: suspect %t, says so %t:\n%s", name, want, got, b.String())
+			}
+		}
 	}
 }
 

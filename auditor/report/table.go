@@ -175,6 +175,9 @@ func (p *page) head(run *auditor.Run) {
 		p.say("", fmt.Sprintf("Baseline %s: agency %s, %s (%s, %s)", rules.Escape(b.Name), rules.Escape(b.Agency),
 			plural(len(b.Required), "required grant"), rules.Escape(b.Source), rules.Escape(b.SourceDate)))
 	}
+	for _, why := range run.Suspect {
+		p.paint("", red, "Suspect: "+rules.Escape(why)+". Do not act on this run before you know why.")
+	}
 	p.gap()
 	used := 0
 	for _, s := range rules.States() {

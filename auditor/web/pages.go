@@ -39,17 +39,23 @@ type head struct {
 	Simulated bool
 	Program   string
 	Now       string
+	// Suspect says why the last run should not be acted on; nothing when it may be.
+	Suspect []string
 }
 
 // moment is an instant for people.
 type moment struct{ At, Ago string }
 
-func (s *Server) head(title string, r *http.Request, l Loop) head {
+func (s *Server) head(title string, r *http.Request, v View) head {
 	n, _ := strconv.Atoi(r.FormValue("refresh"))
 	if n < 2 || n > 3600 {
 		n = 0
 	}
-	return head{Title: title, Refresh: n, Simulated: l.Simulated, Program: l.Program, Now: instant(s.o.Now())}
+	h := head{Title: title, Refresh: n, Simulated: v.Loop.Simulated, Program: v.Loop.Program, Now: instant(s.o.Now())}
+	if v.Snapshot.Run != nil {
+		h.Suspect = v.Snapshot.Run.Suspect
+	}
+	return h
 }
 
 // indexPage is what the first page shows.
@@ -110,7 +116,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	v, now := s.o.View(), s.o.Now()
 	snap := v.Snapshot
 	p := &indexPage{
-		head: s.head("Fleet", r, v.Loop), Expected: len(snap.Standings), Baselines: snap.Baselines,
+		head: s.head("Fleet", r, v), Expected: len(snap.Standings), Baselines: snap.Baselines,
 		Filter: filter(r.FormValue("state")), Query: shorten(strings.TrimSpace(r.FormValue("q"))),
 	}
 	if snap.Run != nil {
@@ -372,7 +378,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 	st := &v.Snapshot.Standings[i]
 	state, why := st.At(now, v.Snapshot.MaxAge)
 	p := &accountPage{
-		head: s.head(rules.Escape(cmp.Or(st.Account.Name, st.Account.ID)), r, v.Loop), Account: st.Account, AgencyName: st.Agency,
+		head: s.head(rules.Escape(cmp.Or(st.Account.Name, st.Account.ID)), r, v), Account: st.Account, AgencyName: st.Agency,
 		State: string(state), Words: words(state), Meaning: meaning(state), Unknown: why,
 		Read: at(st.ReadAt(), now), Since: at(st.UnknownSince, now), Required: st.Required, Sweep: st.Evidence,
 	}

@@ -321,6 +321,20 @@ func TestThePageOfAnAccount(t *testing.T) {
 		"Unknown since 2026-03-01 11:59:00 UTC 4 min ago", "still stands below", "excess Tenant Administrator")
 }
 
+// Whoever looks at any page is told that the last run should not be acted on, and shown what it read.
+func TestASuspectRunIsSaidOnEveryPage(t *testing.T) {
+	s := open(t)
+	for _, path := range []string{"/", accountPath} {
+		if text := page(t, s.ask("GET", path)); strings.Contains(text, "suspect") {
+			t.Errorf("%s: a run that is not suspect is called so", path)
+		}
+	}
+	s.view.Snapshot.Run.Suspect = []string{"the inventory shrank: 2 of 3", "<b>\x1b[2J"}
+	for _, path := range []string{"/", accountPath} {
+		expect(t, page(t, s.ask("GET", path)), "The last run is suspect", "the inventory shrank: 2 of 3", `<b>\x1b[2J`, "account-drifted")
+	}
+}
+
 // The page is made anew for each request: what is too old by then is not called compliant.
 func TestAPageJudgesStalenessItself(t *testing.T) {
 	s := open(t, func(o *Options) { o.Now = func() time.Time { return noon.Add(2 * time.Hour) } })
