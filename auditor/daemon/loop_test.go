@@ -282,6 +282,45 @@ func TestAChangeIsConfirmedByASecondWitness(t *testing.T) {
 	}
 }
 
+// Where much is lost at once, the run says so by itself: as a metric and on the pages, while what is known stays.
+func TestASuspectRun(t *testing.T) {
+	names := []string{"exact-baseline", "beta-without-fourth-policy", "trust-upper-case", "extra-on-one-project"}
+	l := startLoop(t, hourly, names...)
+	l.gate.Unlock()
+	l.next()
+	l.has("agencyaudit_run_suspect 0")
+	again := func(severity string) *auditor.Run {
+		l.rewrite(l.config(hourly+"severities: {grant/wider: "+severity+"}\n", l.named(names...)...))
+		return l.next()
+	}
+	settings := l.cloud.Settings()
+	for _, name := range names[1:] {
+		settings.Failures = append(settings.Failures, simcloud.Failure{Account: name, Operation: "ListAgencies", Style: "html_502"})
+	}
+	if err := l.cloud.SetSettings(settings); err != nil {
+		t.Fatal(err)
+	}
+	if run := again("high"); len(run.Suspect) != 1 || run.States[rules.StateUnknown] != 3 {
+		t.Errorf("suspect %q, states %v", run.Suspect, run.States)
+	}
+	l.has("agencyaudit_run_suspect 1")
+	l.has(`agencyaudit_accounts{state="compliant"} 1`)
+	if _, page := l.get("GET", "/"); !strings.Contains(page, "The last run is suspect") || !strings.Contains(page, "before: missing COCServiceAgencyDefaultPolicy") {
+		t.Errorf("the page does not say so, or not what was known before:\n%s", page)
+	}
+	settings.Failures = nil
+	if err := l.cloud.SetSettings(settings); err != nil {
+		t.Fatal(err)
+	}
+	if run := again("critical"); run.Suspect != nil || run.States[rules.StateUnknown] != 0 {
+		t.Errorf("recovered: suspect %q, states %v", run.Suspect, run.States)
+	}
+	l.has("agencyaudit_run_suspect 0")
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A configuration that is not right changes nothing, whatever is wrong with it; the next one that is right counts.
 func TestABadReloadChangesNothing(t *testing.T) {
 	l := startLoop(t, hourly, "exact-baseline")
