@@ -63,6 +63,9 @@ type Standing struct {
 	Required []rules.Covered
 	// Findings are what evidence found wrong and none has refuted since.
 	Findings []rules.Finding
+	// keptAt is when the oldest reading began that something in Required or Findings rests on which Evidence could not decide;
+	// zero when there is none.
+	keptAt time.Time
 	// UnknownSince is when the first of the runs started that could not judge the subject, one after the other until now;
 	// zero when the last one could.
 	UnknownSince time.Time
@@ -106,10 +109,16 @@ func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge
 		if !same[st.Baseline] {
 			// What another baseline called right is not known to be right by this one.
 			st.Last = nil
-			st.Required = slices.DeleteFunc(slices.Clone(st.Required), func(c rules.Covered) bool {
-				return c.Coverage.Satisfied() || !slices.ContainsFunc(required[st.Baseline], func(r rules.Requirement) bool {
-					return r.Policy == c.Policy && r.Scope == c.Scope
+			requires := func(policy string, scope rules.ScopeKind) bool {
+				return slices.ContainsFunc(required[st.Baseline], func(r rules.Requirement) bool {
+					return r.Policy == policy && r.Scope == scope
 				})
+			}
+			st.Required = slices.DeleteFunc(slices.Clone(st.Required), func(c rules.Covered) bool {
+				return c.Coverage.Satisfied() || !requires(c.Policy, c.Scope)
+			})
+			st.Findings = slices.DeleteFunc(slices.Clone(st.Findings), func(f rules.Finding) bool {
+				return (f.Rule == rules.RuleMissing || f.Rule == rules.RuleNarrower) && !requires(f.Policy, f.Scope)
 			})
 		}
 	}
@@ -172,8 +181,11 @@ func (st *Standing) take(sweep *Sweep, required []rules.Requirement) {
 	if !sweep.HasEvidence() {
 		return
 	}
-	st.Evidence = sweep
-	before, trust := st.Required, st.find(rules.RuleTrustMismatch)
+	before, found, readAt := st.Required, st.Findings, st.ReadAt()
+	if !st.keptAt.IsZero() {
+		readAt = st.keptAt
+	}
+	st.Evidence, st.keptAt = sweep, time.Time{}
 	st.Required, st.Findings = r.Required, r.Findings
 	if r.Agency == nil {
 		st.Required = nil
@@ -186,17 +198,36 @@ func (st *Standing) take(sweep *Sweep, required []rules.Requirement) {
 		return
 	}
 	// Evidence that could not decide everything refutes nothing of what it could not decide.
-	st.Required = slices.Clone(r.Required)
+	st.Required, st.Findings = slices.Clone(r.Required), slices.Clone(r.Findings)
 	for _, c := range before {
-		if !c.Coverage.Satisfied() && !slices.ContainsFunc(r.Required, func(is rules.Covered) bool {
-			return is.Policy == c.Policy && is.Scope == c.Scope
-		}) {
-			st.Required = append(st.Required, c)
+		if !c.Coverage.Satisfied() && !decides(r, c.Policy, c.Scope) {
+			st.Required, st.keptAt = append(st.Required, c), readAt
 		}
 	}
-	if trust != nil && st.find(rules.RuleTrustMismatch) == nil {
-		st.Findings = append([]rules.Finding{*trust}, r.Findings...)
+	for i := range found {
+		f := &found[i]
+		kept := false
+		switch f.Rule {
+		case rules.RuleTrustMismatch:
+			kept = st.find(f.Rule) == nil
+		case rules.RuleMissing, rules.RuleNarrower:
+			kept = !decides(r, f.Policy, f.Scope)
+		}
+		if kept {
+			st.Findings, st.keptAt = append(st.Findings, *f), readAt
+		}
 	}
+	slices.SortStableFunc(st.Findings, func(a, b rules.Finding) int { return cmp.Compare(rank(a.Severity), rank(b.Severity)) })
+}
+
+// decides says whether a report has a word on a required grant.
+func decides(r *rules.Report, policy string, scope rules.ScopeKind) bool {
+	return slices.ContainsFunc(r.Required, func(c rules.Covered) bool { return c.Policy == policy && c.Scope == scope })
+}
+
+// rank is the place of a severity, the worst first.
+func rank(s rules.Severity) int {
+	return slices.Index([]rules.Severity{rules.Critical, rules.High, rules.Warning, rules.Info}, s)
 }
 
 // none says of every requirement that nothing satisfies it.
@@ -223,6 +254,25 @@ func (st *Standing) ReadAt() time.Time {
 		return time.Time{}
 	}
 	return st.Evidence.StartedAt
+}
+
+// FoundAt is when the reading began that a finding of the standing rests on: ReadAt or, for one that the last evidence could
+// not decide, an earlier instant; never a later one than is true.
+func (st *Standing) FoundAt(f rules.Finding) time.Time {
+	if st.Evidence != nil && !slices.ContainsFunc(st.Evidence.Report.Findings, func(is rules.Finding) bool {
+		return is.Rule == f.Rule && is.Policy == f.Policy && is.PolicyID == f.PolicyID && is.Scope == f.Scope
+	}) {
+		return st.keptAt
+	}
+	return st.ReadAt()
+}
+
+// CoveredAt is FoundAt for what is known of a required grant.
+func (st *Standing) CoveredAt(c rules.Covered) time.Time {
+	if e := st.Evidence; e != nil && e.Report.Agency != nil && !decides(&e.Report, c.Policy, c.Scope) {
+		return st.keptAt
+	}
+	return st.ReadAt()
 }
 
 // last is what the last evidence showed.

@@ -1,6 +1,7 @@
 package auditor_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -74,7 +75,9 @@ func words(st *auditor.Standing) string {
 
 func TestBadNewsSticksAndGoodNewsExpires(t *testing.T) {
 	const exact, missing, wider = rules.CoverageExact, rules.CoverageMissing, rules.CoverageWider
-	trust, excess := rules.Finding{Rule: rules.RuleTrustMismatch}, rules.Finding{Rule: rules.RuleExcess}
+	trust := rules.Finding{Rule: rules.RuleTrustMismatch, Severity: rules.Critical}
+	excess := rules.Finding{Rule: rules.RuleExcess, Severity: rules.Warning}
+	lacks := rules.Finding{Rule: rules.RuleMissing, Severity: rules.High, Policy: "P", Scope: rules.Global}
 	at := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
 	for name, c := range map[string]struct {
 		runs  []*auditor.Run
@@ -98,10 +101,17 @@ func TestBadNewsSticksAndGoodNewsExpires(t *testing.T) {
 		},
 		"evidence that cannot decide one grant keeps what was wrong of it, and drops what it refutes": {
 			[]*auditor.Run{
-				runOf(sweep(at(0), rules.StateDrifted, "", missing, missing, excess)),
+				runOf(sweep(at(0), rules.StateDrifted, "", missing, missing, lacks, excess)),
 				runOf(sweep(at(1), rules.StateUnknown, rules.ReasonUnresolvable, "", exact)),
 			},
-			rules.StateUnknown, rules.ReasonUnresolvable, "Q=exact P=missing ",
+			rules.StateUnknown, rules.ReasonUnresolvable, "Q=exact P=missing grant/missing ",
+		},
+		"and what such evidence finds itself goes beside it, the worst first": {
+			[]*auditor.Run{
+				runOf(sweep(at(0), rules.StateDrifted, "", missing, missing, lacks)),
+				runOf(sweep(at(1), rules.StateUnknown, rules.ReasonUnresolvable, "", exact, trust, excess)),
+			},
+			rules.StateUnknown, rules.ReasonUnresolvable, "Q=exact P=missing trust/mismatch grant/missing grant/excess ",
 		},
 		"evidence that cannot decide the trust keeps the mismatch": {
 			[]*auditor.Run{
@@ -137,6 +147,43 @@ func TestBadNewsSticksAndGoodNewsExpires(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is kept is as old as the reading that it rests on, and not as young as the last one.
+func TestWhatIsKeptKeepsItsAge(t *testing.T) {
+	const exact, missing = rules.CoverageExact, rules.CoverageMissing
+	trust := rules.Finding{Rule: rules.RuleTrustMismatch, Severity: rules.Critical}
+	lacks := rules.Finding{Rule: rules.RuleMissing, Severity: rules.High, Policy: "P", Scope: rules.Global}
+	excess := rules.Finding{Rule: rules.RuleExcess, Severity: rules.Warning, PolicyID: "x"}
+	at := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+	s := start().Next(runOf(sweep(at(0), rules.StateDrifted, "", missing, exact, trust, lacks)))
+	ages := func(want map[string]int) {
+		t.Helper()
+		st := &s.Standings[0]
+		got := map[string]int{}
+		for _, f := range st.Findings {
+			got[f.Rule] = int(st.FoundAt(f).Sub(noon).Minutes())
+		}
+		for _, c := range st.Required {
+			got[c.Policy] = int(st.CoveredAt(c).Sub(noon).Minutes())
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("read at minute %v, want %v", got, want)
+		}
+	}
+	ages(map[string]int{"trust/mismatch": 0, "grant/missing": 0, "P": 0, "Q": 0})
+	// Nothing is read: all of it stays, and gets older.
+	s = s.Next(runOf(dark(at(1), rules.ReasonTimeout)))
+	ages(map[string]int{"trust/mismatch": 0, "grant/missing": 0, "P": 0, "Q": 0})
+	// Evidence that cannot decide trust and P, twice: both are of the first reading still.
+	for n := 2; n < 4; n++ {
+		s = s.Next(runOf(sweep(at(n), rules.StateUnknown, rules.ReasonUnresolvable, "", exact, excess)))
+		ages(map[string]int{"trust/mismatch": 0, "grant/missing": 0, "grant/excess": n, "P": 0, "Q": n})
+	}
+	s = s.Next(runOf(sweep(at(4), rules.StateDrifted, "", missing, exact, lacks)))
+	ages(map[string]int{"grant/missing": 4, "P": 4, "Q": 4})
+	s = s.Next(runOf(sweep(at(5), rules.StateUnknown, rules.ReasonUnresolvable, "", exact)))
+	ages(map[string]int{"grant/missing": 4, "P": 4, "Q": 5})
 }
 
 // Where the agency must be and is not, nothing of it is there; where it need not be, nothing is said.
@@ -231,6 +278,11 @@ func TestAChangeOfConfiguration(t *testing.T) {
 	strict := base()
 	strict.Digest, strict.Required = "2", append(strict.Required[:1:1], rules.Requirement{Policy: "R", Scope: rules.Global})
 	judged := s.Expect(auditor.Subjects([]rules.Account{acct}, []rules.Baseline{strict}), []rules.Baseline{strict}, maxAge)
+	lacks := sweep(noon, rules.StateDrifted, "", "missing", "missing", rules.Finding{Rule: rules.RuleMissing, Policy: "P", Scope: rules.Global},
+		rules.Finding{Rule: rules.RuleMissing, Policy: "Q", Scope: rules.AllResources})
+	if got := start().Next(runOf(lacks)).Expect(auditor.Subjects([]rules.Account{acct}, []rules.Baseline{strict}), []rules.Baseline{strict}, maxAge); words(&got.Standings[0]) != "P=missing grant/missing " {
+		t.Errorf("by another baseline: %q", words(&got.Standings[0]))
+	}
 	if state, _ := judged.Standings[0].At(noon, maxAge); state != rules.StateUnknown || words(&judged.Standings[0]) != "P=missing grant/excess " {
 		t.Errorf("by another baseline: %s, %q", state, words(&judged.Standings[0]))
 	}

@@ -305,7 +305,7 @@ func TestASuspectRun(t *testing.T) {
 	}
 	l.has("agencyaudit_run_suspect 1")
 	l.has(`agencyaudit_accounts{state="compliant"} 1`)
-	if _, page := l.get("GET", "/"); !strings.Contains(page, "The last run is suspect") || !strings.Contains(page, "before: missing COCServiceAgencyDefaultPolicy") {
+	if _, page := l.get("GET", "/"); !strings.Contains(page, "The last run is suspect") || !strings.Contains(page, " ago: missing COCServiceAgencyDefaultPolicy") {
 		t.Errorf("the page does not say so, or not what was known before:\n%s", page)
 	}
 	settings.Failures = nil

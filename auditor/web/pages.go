@@ -100,10 +100,13 @@ type accountRow struct {
 	Severity               string
 	What                   []string
 	More                   int
-	Before                 []string
+	Before                 []aged
 	Read                   moment
 	Since                  moment
 }
+
+// aged is what was known to be wrong when an account that is unknown was read last.
+type aged struct{ Says, Ago string }
 
 // listed is a standing that may be shown, with what it is sorted by.
 type listed struct {
@@ -234,20 +237,22 @@ func rowOf(l *listed, now time.Time) accountRow {
 		State: string(l.state), Words: words(l.state), Read: at(l.ReadAt(), now), Since: at(l.UnknownSince, now),
 	}
 	var says []string
+	var before []aged
 	severity := ""
 	for i := range l.Findings {
 		f := &l.Findings[i]
-		if f.Severity.Drift() || l.state == rules.StateCompliant {
-			says = append(says, f.Short())
-			severity = cmp.Or(severity, string(f.Severity))
+		if !f.Severity.Drift() && l.state != rules.StateCompliant {
+			continue
 		}
-	}
-	if len(says) > perRow {
-		row.More = len(says) - perRow
-		says = says[:perRow]
+		if len(says) == perRow {
+			row.More++
+			continue
+		}
+		says, before = append(says, f.Short()), append(before, aged{f.Short(), at(l.FoundAt(*f), now).Ago})
+		severity = cmp.Or(severity, string(f.Severity))
 	}
 	if l.state == rules.StateUnknown {
-		row.What, row.Before = []string{l.why.Reason.Words()}, says
+		row.What, row.Before = []string{l.why.Reason.Words()}, before
 		return row
 	}
 	row.What, row.Severity = says, severity
@@ -351,19 +356,27 @@ type accountPage struct {
 	Read, Since   moment
 	Agency        *rules.Agency
 	Created, Ends string
-	Required      []rules.Covered
+	Required      []requiredView
 	Findings      []findingView
+	Old           bool // all of it is of a reading before, since nothing may be said now
 	Planes        []rules.Plane
 	Sweep         *auditor.Sweep
 	Took          string
 	Requests      string
 }
 
-// findingView is a finding with what can be done about it.
+// findingView is a finding with what can be done about it, and when the reading was that it rests on.
 type findingView struct {
 	rules.Finding
 	Page     string
 	Remedies []rules.Remedy
+	Read     moment
+}
+
+// requiredView is a required grant, and when the reading was that the word on it rests on.
+type requiredView struct {
+	rules.Covered
+	Read moment
 }
 
 func (s *Server) account(w http.ResponseWriter, r *http.Request) {
@@ -380,7 +393,11 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 	p := &accountPage{
 		head: s.head(rules.Escape(cmp.Or(st.Account.Name, st.Account.ID)), r, v), Account: st.Account, AgencyName: st.Agency,
 		State: string(state), Words: words(state), Meaning: meaning(state), Unknown: why,
-		Read: at(st.ReadAt(), now), Since: at(st.UnknownSince, now), Required: st.Required, Sweep: st.Evidence,
+		Read: at(st.ReadAt(), now), Since: at(st.UnknownSince, now), Sweep: st.Evidence,
+		Old: state == rules.StateUnknown,
+	}
+	for _, c := range st.Required {
+		p.Required = append(p.Required, requiredView{c, at(st.CoveredAt(c), now)})
 	}
 	for i := range v.Snapshot.Baselines {
 		if v.Snapshot.Baselines[i].Name == st.Baseline {
@@ -410,7 +427,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 				page = rule.Page()
 			}
 		}
-		p.Findings = append(p.Findings, findingView{f, page, rules.Remedies(p.Baseline, f)})
+		p.Findings = append(p.Findings, findingView{f, page, rules.Remedies(p.Baseline, f), at(st.FoundAt(f), now)})
 	}
 	s.render(w, http.StatusOK, "account.html", p)
 }

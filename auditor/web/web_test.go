@@ -285,7 +285,7 @@ func TestTheFirstPage(t *testing.T) {
 	text := page(t, s.ask("GET", "/"))
 	expect(t, text, "1 of 5 accounts has drifted, and 1 could not be judged.", "in 1 min, run run1 (start); not everything was read",
 		"account-drifted", "excess Tenant Administrator (project project-name)", "missing DCS UserAccess (all resources) · cohort", "critical",
-		"account-unknown", "the key may not read this, or the account may not be entered", "before: excess Tenant Administrator",
+		"account-unknown", "the key may not read this, or the account may not be entered", "before, 4 min ago: excess Tenant Administrator",
 		"unknown since 2026-03-01 11:59:00 UTC", "2026-03-01 11:59:00 UTC 4 min ago", "Next run 2026-03-01 12:04:00 UTC, in 1 min", "schedule */15 * * * * (UTC)",
 		"The site has no policy of that name.", "coc", "ServiceAgencyForCOC", "older than 1 h counts no longer")
 	if strings.Contains(text, "account-compliant") {
@@ -319,6 +319,44 @@ func TestThePageOfAnAccount(t *testing.T) {
 		"plane-request-id", "Region-specific project", "Enabling COC, Table 1")
 	expect(t, page(t, s.ask("GET", strings.Replace(accountPath, "0001/", "0000/", 1))), "Why nothing may be said", "denied", "the cloud answered 403", "What to do: grant it", "request-id",
 		"Unknown since 2026-03-01 11:59:00 UTC 4 min ago", "still stands below", "excess Tenant Administrator")
+	if text := page(t, s.ask("GET", accountPath)); strings.Contains(text, "As it was read") || strings.Contains(text, "As read") {
+		t.Error("what is known is called old")
+	}
+}
+
+// What is known of an account that cannot be read any more stays, and every word of it says how old it is.
+func TestOldNewsSaysItsAge(t *testing.T) {
+	s := open(t)
+	drifted := accountPath
+	last := s.view.Snapshot.Run
+	later := *last
+	later.StartedAt, later.EndedAt, later.Sweeps = noon, noon.Add(time.Minute), slices.Clone(last.Sweeps)
+	for i := range later.Sweeps {
+		r := &later.Sweeps[i].Report
+		later.Sweeps[i] = auditor.Sweep{StartedAt: noon.Add(2 * time.Minute), EndedAt: noon.Add(2 * time.Minute), Report: rules.Undecided(
+			s.view.Snapshot.Baselines[0], r.Account, &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "no answer"})}
+	}
+	s.view.Snapshot = s.view.Snapshot.Next(&later)
+	expect(t, page(t, s.ask("GET", drifted)), "Unknown since 2026-03-01 12:02:00 UTC 1 min ago",
+		"excess Tenant Administrator (project project-name) As it was read 2026-03-01 11:59:00 UTC 4 min ago ; whether it is so still is unknown.",
+		"missing DCS UserAccess (all resources) · cohort As it was read 2026-03-01 11:59:00 UTC 4 min ago",
+		"As read DCS UserAccess all resources missing 2026-03-01 11:59:00 UTC 4 min ago",
+		"The agency, as it was read 4 min ago", "What was read 2026-03-01 11:59:00 UTC 4 min ago")
+	expect(t, page(t, s.ask("GET", "/?q=account-drifted")), "before, 4 min ago: excess Tenant Administrator", "before, 4 min ago: missing DCS UserAccess")
+
+	// Evidence that cannot decide the grant makes its finding no younger.
+	newest := later
+	newest.Sweeps = slices.Clone(last.Sweeps)
+	for i := range newest.Sweeps {
+		sweep := &newest.Sweeps[i]
+		sweep.StartedAt, sweep.Report.State, sweep.Report.Required = noon.Add(2*time.Minute), rules.StateUnknown, nil
+		sweep.Report.Unknown = &rules.Unknown{Reason: rules.ReasonUnresolvable}
+		sweep.Report.Findings = sweep.Report.Findings[:min(1, len(sweep.Report.Findings))]
+	}
+	s.view.Snapshot = s.view.Snapshot.Next(&newest)
+	expect(t, page(t, s.ask("GET", "/?q=account-drifted")), "before, 1 min ago: excess Tenant Administrator", "before, 4 min ago: missing DCS UserAccess")
+	expect(t, page(t, s.ask("GET", drifted)), "missing DCS UserAccess (all resources) · cohort As it was read 2026-03-01 11:59:00 UTC 4 min ago",
+		"As read DCS UserAccess all resources missing 2026-03-01 11:59:00 UTC 4 min ago")
 }
 
 // Whoever looks at any page is told that the last run should not be acted on, and shown what it read.

@@ -603,7 +603,7 @@ func TestAnUnreadableAccountKeepsItsOnesAndLosesItsZeros(t *testing.T) {
 	}
 	within(t, "the page says what was known before", func() string {
 		body := d.get(t, "/").body
-		if strings.Contains(body, victim) && strings.Contains(body, "before:") && strings.Contains(body, "DCS UserAccess") {
+		if strings.Contains(body, victim) && strings.Contains(body, "before, ") && strings.Contains(body, "DCS UserAccess") {
 			return ""
 		}
 		return body
