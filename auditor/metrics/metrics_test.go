@@ -149,17 +149,17 @@ agency_expiry_timestamp_seconds 1775966400
 			rules.Finding{Rule: rules.RuleExcess, Policy: "Tenant", PolicyID: "1", Scope: rules.Global, Risk: rules.RiskHigh, Grants: []rules.Grant{system, system}},
 			rules.Finding{Rule: rules.RuleExcess, Policy: "my \"own\"\n", PolicyID: "2", Scope: rules.Project, Risk: rules.RiskMedium, Grants: []rules.Grant{grant("2", rules.Custom)}},
 			rules.Finding{Rule: rules.RuleExcess, PolicyID: "3", Scope: rules.Identity, Risk: rules.RiskMedium, Grants: []rules.Grant{grant("3", rules.Unresolved)}},
-			rules.Finding{Rule: rules.RuleImpostor, Policy: "P", PolicyID: "4", Scope: rules.Global, Grants: []rules.Grant{grant("4", rules.Custom)}},
+			rules.Finding{Rule: rules.RuleImpostor, Policy: "P", PolicyID: "4", Scope: rules.Global, Risk: rules.RiskCritical, Grants: []rules.Grant{grant("4", rules.Custom)}},
 			rules.Finding{Rule: rules.RuleWider, Policy: "Q", PolicyID: "5", Scope: rules.AllResources, Grants: []rules.Grant{system}},
 			rules.Finding{Rule: rules.RuleTrustMismatch},
 		))}, `account_state{state="drifted"} 1
 account_last_complete_read_timestamp_seconds 1772366400
 policy_missing{policy="P",scope="global"} 1
 policy_missing{policy="Q",scope="all_resources"} 1
+policy_excess{policy="P",policy_id="4",scope="global",kind="impostor",risk="critical"} 1
 policy_excess{policy="Tenant",policy_id="1",scope="global",kind="grant",risk="high"} 2
 policy_excess{policy="custom",policy_id="2",scope="project",kind="grant",risk="medium"} 1
 policy_excess{policy="unresolved",policy_id="3",scope="identity",kind="grant",risk="medium"} 1
-policy_excess{policy="P",policy_id="4",scope="global",kind="impostor",risk="none"} 1
 policy_excess{policy="Q",policy_id="5",scope="all_resources",kind="wider",risk="none"} 1
 policy_excess_dropped 0
 agency_trust_mismatch 1
