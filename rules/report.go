@@ -46,6 +46,8 @@ type Finding struct {
 	Grants []Grant `json:"grants,omitempty"`
 	// Cohort names the known group of accounts that the account belongs to, if the finding is explained by it.
 	Cohort string `json:"cohort,omitempty"`
+	// CohortSays says what is known of that group; it is no consequence.
+	CohortSays string `json:"cohort_says,omitempty"`
 }
 
 // Report is the verdict on one agency in one account.

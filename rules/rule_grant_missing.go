@@ -18,8 +18,7 @@ var ruleMissing = Rule{
 				Consequences: j.baseline.uses(req, "cannot"),
 			}
 			if cohort := j.cohort(c.Policy); cohort != nil {
-				f.Cohort = cohort.Name
-				f.Consequences = append(f.Consequences, cohort.Says)
+				f.Cohort, f.CohortSays = cohort.Name, cohort.Says
 			}
 			out = append(out, f)
 		}

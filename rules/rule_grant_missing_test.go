@@ -89,7 +89,8 @@ func TestCohortExplainsOnlyOldAgenciesThatLackNothingElse(t *testing.T) {
 		for _, f := range r.Findings {
 			if f.Cohort != "" {
 				got = f.Cohort
-				if f.Rule != rules.RuleMissing || f.Policy != cocSelf || !slices.Contains(f.Consequences, "It enabled COC in the beta.") {
+				if f.Rule != rules.RuleMissing || f.Policy != cocSelf || f.CohortSays != "It enabled COC in the beta." ||
+					slices.Contains(f.Consequences, f.CohortSays) {
 					t.Errorf("%s: cohort on %+v", name, f)
 				}
 			}

@@ -195,6 +195,10 @@ func (p *page) finding(b rules.Baseline, r *rules.Report, i int, f rules.Finding
 	for _, c := range f.Consequences {
 		p.say("  - ", rules.Escape(c))
 	}
+	if f.CohortSays != "" {
+		p.gap()
+		p.say("  ", rules.Escape(f.CohortSays))
+	}
 	for _, g := range f.Grants {
 		name := cmp.Or(rules.Escape(g.Policy.Name), "without a name")
 		p.say("  held: ", fmt.Sprintf("%s policy %s (id %s) at %s", g.Policy.Origin, name, rules.Escape(g.Policy.ID), rules.Escape(scopeOf(g.Scope))))

@@ -145,6 +145,7 @@ type findingForm struct {
 	Scope        *string      `json:"scope"`
 	Risk         *string      `json:"risk"`
 	Cohort       *string      `json:"cohort"`
+	CohortSays   *string      `json:"cohort_says"`
 	Message      string       `json:"message"`
 	Consequences []string     `json:"consequences"`
 	Grants       []grantForm  `json:"grants"`
@@ -342,7 +343,7 @@ func formFinding(b rules.Baseline, r rules.Report, f rules.Finding) findingForm 
 	form := findingForm{
 		ID: rules.FindingID(r, f), Rule: f.Rule, Severity: string(f.Severity),
 		Policy: orNull(f.Policy), PolicyID: orNull(f.PolicyID), Scope: orNull(string(f.Scope)), Risk: orNull(string(f.Risk)),
-		Cohort: orNull(f.Cohort), Message: f.Message,
+		Cohort: orNull(f.Cohort), CohortSays: orNull(f.CohortSays), Message: f.Message,
 		Consequences: list(f.Consequences), Grants: forms(f.Grants, formGrant),
 		Remedies: forms(rules.Remedies(b, f), func(m rules.Remedy) remedyForm { return remedyForm{m.Where, list(m.Steps)} }),
 		Page:     orNull(pageOf(f.Rule)),
