@@ -32,6 +32,7 @@ func Evaluate(b Baseline, e Evidence, fleet Fleet, now time.Time) Report {
 		for _, f := range rule.find(j) {
 			f.Rule = rule.ID
 			f.Severity = b.severity(rule, f)
+			f.SharesName = j.sharesName(f)
 			r.Findings = append(r.Findings, f)
 		}
 	}
@@ -118,6 +119,13 @@ type judgement struct {
 	redundant  []Grant
 	impostors  []Grant
 	excess     []Grant
+}
+
+// sharesName says whether a finding about one policy needs its id to be told apart by whoever looks at a console.
+func (j *judgement) sharesName(f Finding) bool {
+	return f.PolicyID != "" && f.Policy != "" && slices.ContainsFunc(j.evidence.grants, func(g Grant) bool {
+		return g.Policy.Name == f.Policy && g.Policy.ID != f.PolicyID && g.Scope.Kind == f.Scope
+	})
 }
 
 // weighGrants gives each grant its part. It returns why the account cannot be judged, if a required policy is not held

@@ -34,6 +34,9 @@ type Finding struct {
 	// cannot be named.
 	Policy   string `json:"policy,omitempty"`
 	PolicyID string `json:"policy_id,omitempty"`
+	// SharesName says that the agency holds another policy of the same name at the same kind of scope, so that its id alone
+	// tells which one is meant.
+	SharesName bool `json:"shares_name,omitempty"`
 	// Scope is the kind of scope that the finding is about: the required one when a grant is missing, else the held one.
 	Scope ScopeKind `json:"scope,omitempty"`
 	// Risk is set for grants that the baseline does not have.

@@ -99,9 +99,16 @@ func grantRemedies(b Baseline, policy string, scope ScopeKind) []Remedy {
 
 // revokeRemedy is the way to take a grant away, with the warning that belongs to it.
 func revokeRemedy(b Baseline, f Finding, why string) []Remedy {
+	policy, it := policyWords(f.Policy, f.PolicyID), "that authorization"
+	if f.SharesName {
+		policy += fmt.Sprintf(" (id %s, since another policy there bears the same name)", f.PolicyID)
+	}
+	if n := len(f.Grants); n > 1 {
+		it = fmt.Sprintf("those %d authorizations", n)
+	}
 	return []Remedy{{Where: iamConsole, Steps: append(openAgency(b),
 		why,
-		fmt.Sprintf("Open Permissions, find %s at %s and delete that authorization.", policyWords(f.Policy, f.PolicyID), scopeWords(f)),
+		fmt.Sprintf("Open Permissions, find %s at %s and delete %s.", policy, scopeWords(f), it),
 		fmt.Sprintf("Afterwards check %s: changing the permissions of a cloud service agency may affect functions of the service.", b.Service),
 	)}}
 }

@@ -146,3 +146,72 @@ func TestMoreGrantsNeverMakeAMissingOne(t *testing.T) {
 		}
 	})
 }
+
+func TestNoTwoFindingsSoundTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := rules.Evaluate(baseline(), rapidEvidence(t, grants(t)), fleet(), now)
+		said := map[string]rules.Finding{}
+		for _, f := range r.Findings {
+			if other, twice := said[f.Short()]; twice {
+				t.Fatalf("%q is said of two: %+v and %+v", f.Short(), other, f)
+			}
+			said[f.Short()] = f
+		}
+	})
+}
+
+// Whoever deletes an authorization by hand must be told which one, when the console shows two of one name.
+func TestTheStepThatDeletesNamesTheIDOfANamesake(t *testing.T) {
+	step := func(r rules.Report, id string) string {
+		t.Helper()
+		for _, f := range r.Findings {
+			if f.PolicyID != id {
+				continue
+			}
+			for _, s := range rules.Remedies(baseline(), f)[0].Steps {
+				if strings.Contains(s, "and delete ") {
+					return s
+				}
+			}
+		}
+		t.Fatalf("no step deletes the policy %q: %+v", id, r.Findings)
+		return ""
+	}
+	twin := grant("OBS Administrator", rules.Global)
+	twin.Policy.ID = "twin"
+	// Beside the right one an impostor is the more dangerous to mistake.
+	r := judge(t, append(exact(), grant("OBS Administrator", rules.Global), twin, grant("ECS FullAccess", rules.Global), custom(iamRead, "mine", rules.Global))...)
+	for id, want := range map[string]string{
+		"twin":                    "find OBS Administrator (id twin, since another policy there bears the same name) at Global service",
+		"id of OBS Administrator": "find OBS Administrator (id id of OBS Administrator, since",
+		"id of ECS FullAccess":    "find ECS FullAccess at Global service and delete that authorization.",
+		"mine":                    "find " + iamRead + " (id mine, since",
+	} {
+		if got := step(r, id); !strings.Contains(got, want) {
+			t.Errorf("%s: the step says %q, want %q", id, got, want)
+		}
+	}
+	// The same name elsewhere is no namesake.
+	r = judge(t, append(exact(), grant("OBS Administrator", rules.AllResources), twin)...)
+	if got := step(r, "twin"); strings.Contains(got, "(id ") {
+		t.Errorf("the step names an id that nobody needs: %q", got)
+	}
+	for _, f := range r.Findings {
+		if strings.Contains(f.Short(), "policy id") {
+			t.Errorf("it is told apart although the scope does that: %q", f.Short())
+		}
+	}
+	several := judge(t, append(exact(), in("ECS FullAccess", rules.Project, "p1"), in("ECS FullAccess", rules.Project, "p2"))...)
+	if got := step(several, "id of ECS FullAccess"); !strings.HasSuffix(got, "and delete those 2 authorizations.") {
+		t.Errorf("two authorizations are one: %q", got)
+	}
+}
+
+func TestGrantsStandByTheNamesOfTheirProjects(t *testing.T) {
+	a, b := in("ECS FullAccess", rules.Project, "1"), in("ECS FullAccess", rules.Project, "2")
+	a.Scope.Name, b.Scope.Name = "zebra", "ant"
+	r := judge(t, append(exact(), a, b)...)
+	if g := r.Findings[0].Grants; g[0].Scope.Name != "ant" || g[1].Scope.Name != "zebra" {
+		t.Errorf("the order is %v", g)
+	}
+}

@@ -38,7 +38,8 @@ func heldAt(grants []Grant) string {
 	return fmt.Sprintf("%d %ss", len(grants), kind.Words())
 }
 
-// Short says in a few words what the finding is about. What a cloud or a user wrote is in it as it is.
+// Short says in a few words what the finding is about, and no two findings of a report the same. What a cloud or a user wrote is
+// in it as it is.
 func (f Finding) Short() string {
 	policy := cmp.Or(f.Policy, "policy with the id "+f.PolicyID)
 	var s string
@@ -57,6 +58,9 @@ func (f Finding) Short() string {
 		s = fmt.Sprintf("impostor: custom policy named %s (%s)", policy, heldAt(f.Grants))
 	default:
 		s = strings.TrimSuffix(f.Message, ".")
+	}
+	if f.SharesName {
+		s += ", policy id " + f.PolicyID
 	}
 	if f.Cohort != "" {
 		s += " · " + f.Cohort

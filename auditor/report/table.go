@@ -322,16 +322,8 @@ func (p *page) what(r *rules.Report) [][]cell {
 		out = append(out, []cell{{}, {string(u.Reason) + ", see below", ""}})
 	}
 	found := p.findings(r)
-	times := map[string]int{}
 	for _, f := range found {
-		times[f.Short()]++
-	}
-	for _, f := range found {
-		said := elide(f.Short(), maxSentence)
-		if times[f.Short()] > 1 {
-			said += ", policy id " + rules.Escape(f.PolicyID) // several policies may bear one name
-		}
-		out = append(out, []cell{{string(f.Severity), severityColor(f.Severity)}, {said, ""}})
+		out = append(out, []cell{{string(f.Severity), severityColor(f.Severity)}, {elide(f.Short(), maxSentence), ""}})
 	}
 	switch {
 	case r.State == rules.StateNotEnabled:
