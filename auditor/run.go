@@ -60,7 +60,7 @@ func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*
 	}
 	log := a.Logger.With("run", run.ID)
 	ctx, cancel := context.WithTimeoutCause(ctx, a.RunTimeout,
-		fmt.Errorf("the run's time of %s is over: %w", a.RunTimeout, context.DeadlineExceeded))
+		fmt.Errorf("the run's time of %s is over: %w", rules.Span(a.RunTimeout), context.DeadlineExceeded))
 	defer cancel()
 	if err := a.guard(log, PlaceIdentity, "check of the program's own identity", func() error { return a.Observer.Verify(ctx) }); err != nil {
 		// Every account entered through that identity says so itself; those with keys of their own are still read.
@@ -153,7 +153,7 @@ func (a *Auditor) guard(log *slog.Logger, where, doing string, do func() error) 
 func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
 	log = log.With("account", j.account.Name, "account_id", j.account.ID, "agency", j.baseline.Agency)
 	ctx, cancel := context.WithTimeoutCause(ctx, a.AccountTimeout,
-		fmt.Errorf("the account's time of %s is over: %w", a.AccountTimeout, context.DeadlineExceeded))
+		fmt.Errorf("the account's time of %s is over: %w", rules.Span(a.AccountTimeout), context.DeadlineExceeded))
 	defer cancel()
 	j.sweep.StartedAt = a.Now().UTC()
 	err := a.guard(log, PlaceRead, "reading", func() error {

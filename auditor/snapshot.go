@@ -294,7 +294,7 @@ func (st *Standing) At(now time.Time, maxAge time.Duration) (rules.State, *rules
 		return rules.StateUnknown, st.Last.Report.Unknown
 	case age(now, st.ReadAt()) >= maxAge:
 		return rules.StateUnknown, &rules.Unknown{
-			Reason: rules.ReasonStale, Detail: "the last evidence is older than max_age (" + maxAge.String() + ")",
+			Reason: rules.ReasonStale, Detail: "the last evidence is older than max_age (" + rules.Span(maxAge) + ")",
 			Remedy: "see why no run was committed since: the page's last error, or the log",
 		}
 	}

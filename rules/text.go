@@ -4,7 +4,29 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 )
+
+// Span writes a span of time as a person would, and as configurations read it: 407ms, 1m30s, 1h, 30d. From two days on the
+// days are counted.
+func Span(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 2*day {
+		days := fmt.Sprintf("%dd", d/day)
+		if d %= day; d == 0 {
+			return days
+		}
+		return days + Span(d)
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
 
 // Words names the kind of scope inside a sentence.
 func (k ScopeKind) Words() string {

@@ -339,27 +339,15 @@ func (c *configCheck) checkLimits() {
 		at := strictyaml.Key("limits", t.key)
 		switch {
 		case t.is < time.Second || t.is > maxTimeout:
-			c.doc.Add(at, fmt.Sprintf("%s is out of range", short(t.is)), "write a duration from 1s to 24h")
+			c.doc.Add(at, fmt.Sprintf("%s is out of range", rules.Span(t.is)), "write a duration from 1s to 24h")
 		case i > 0 && t.is > timeouts[i-1].is:
-			c.doc.Add(at, fmt.Sprintf("%s is longer than %s, which is %s", short(t.is), timeouts[i-1].key, short(timeouts[i-1].is)),
+			c.doc.Add(at, fmt.Sprintf("%s is longer than %s, which is %s", rules.Span(t.is), timeouts[i-1].key, rules.Span(timeouts[i-1].is)),
 				"make it shorter, or the other one longer")
 		}
 	}
 	c.cfg.reader.RequestTimeout = l.RequestTimeout
 	c.cfg.reader.MaxBody = l.BodyBytes
 	c.cfg.reader.Connections = requestsAtOnce * l.Concurrency
-}
-
-// short writes a duration the way a person does: 1m, not 1m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 func (c *configCheck) checkCA() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/agencyaudit/agencyaudit/auditor/schedule"
 	"github.com/agencyaudit/agencyaudit/auditor/web"
+	"github.com/agencyaudit/agencyaudit/rules"
 	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
 )
 
@@ -25,10 +26,10 @@ var aYear = time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC)
 func (c *configCheck) checkSchedule() {
 	s := c.cfg.Schedule
 	if s.Drain < 0 || s.Drain > time.Hour {
-		c.doc.Add("schedule.drain", fmt.Sprintf("%s is out of range", short(s.Drain)), "write a duration from 0s to 1h")
+		c.doc.Add("schedule.drain", fmt.Sprintf("%s is out of range", rules.Span(s.Drain)), "write a duration from 0s to 1h")
 	}
 	if c.cfg.MaxAge < time.Second || c.cfg.MaxAge > oldest {
-		c.doc.Add("max_age", fmt.Sprintf("%s is out of range", short(c.cfg.MaxAge)), "write a duration from 1s to 9600h")
+		c.doc.Add("max_age", fmt.Sprintf("%s is out of range", rules.Span(c.cfg.MaxAge)), "write a duration from 1s to 400d")
 		return
 	}
 	plan := c.cfg.Plan()
@@ -48,8 +49,8 @@ func (c *configCheck) checkSchedule() {
 	}
 	if least := longest + plan.Jitter + plan.Timeout; c.cfg.MaxAge < least {
 		c.doc.Add("max_age", fmt.Sprintf("%s is shorter than evidence has to last: up to %s between two runs, %s of jitter and %s for a run",
-			short(c.cfg.MaxAge), short(longest), short(plan.Jitter), short(plan.Timeout)),
-			fmt.Sprintf("write at least %s, and better twice the pause so that one failed run does no harm; or run more often", short(least)))
+			rules.Span(c.cfg.MaxAge), rules.Span(longest), rules.Span(plan.Jitter), rules.Span(plan.Timeout)),
+			fmt.Sprintf("write at least %s, and better twice the pause so that one failed run does no harm; or run more often", rules.Span(least)))
 	}
 }
 

@@ -108,7 +108,7 @@ func seconds(d time.Duration) string {
 	case d < time.Minute:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
-	return d.Round(time.Second).String()
+	return rules.Span(d.Round(time.Second))
 }
 
 // accounts counts the different accounts of a run, which has a sweep for each account and baseline.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // Plan is when runs are made, and how long one may take.
@@ -46,19 +48,19 @@ func (p Plan) Check() error {
 	var faults []error
 	add := func(key, problem, remedy string) { faults = append(faults, Problem{key, problem, remedy}) }
 	if p.Timeout <= 0 {
-		add("timeout", fmt.Sprintf("%s is no time for a run", p.Timeout), "write a duration such as 10m")
+		add("timeout", fmt.Sprintf("%s is no time for a run", rules.Span(p.Timeout)), "write a duration such as 10m")
 	}
 	shortest, _, err := p.Gaps(epoch)
 	switch {
 	case err != nil:
 		faults = append(faults, err)
 		if p.Jitter < 0 {
-			add("jitter", fmt.Sprintf("%s is negative", p.Jitter), "write a duration such as 30s, or 0s for none")
+			add("jitter", fmt.Sprintf("%s is negative", rules.Span(p.Jitter)), "write a duration such as 30s, or 0s for none")
 		}
 	case p.Jitter < 0:
-		add("jitter", fmt.Sprintf("%s is negative", p.Jitter), "write a duration such as 30s, or 0s for none")
+		add("jitter", fmt.Sprintf("%s is negative", rules.Span(p.Jitter)), "write a duration such as 30s, or 0s for none")
 	case p.Jitter >= shortest:
-		add("jitter", fmt.Sprintf("%s is not shorter than the shortest pause between two runs, which is %s", p.Jitter, shortest),
+		add("jitter", fmt.Sprintf("%s is not shorter than the shortest pause between two runs, which is %s", rules.Span(p.Jitter), rules.Span(shortest)),
 			"write a shorter one, or 0s for none")
 	}
 	return errors.Join(faults...)
@@ -89,11 +91,11 @@ func (p Plan) parse() (s cron.Schedule, err error) {
 		case err != nil:
 			return fail(fmt.Sprintf("%q is no duration", strings.TrimSpace(every)), "write @every with a duration such as 90s or 15m")
 		case d < time.Second:
-			return fail(fmt.Sprintf("%s is no pause between two runs", d), "write at least 1s")
+			return fail(fmt.Sprintf("%s is no pause between two runs", rules.Span(d)), "write at least 1s")
 		case d%time.Second != 0:
-			return fail(fmt.Sprintf("%s is not a whole number of seconds", d), "write whole seconds")
+			return fail(fmt.Sprintf("%s is not a whole number of seconds", rules.Span(d)), "write whole seconds")
 		case d > horizon:
-			return fail(fmt.Sprintf("%s is longer than any program runs", d), "write a shorter pause")
+			return fail(fmt.Sprintf("%s is longer than any program runs", rules.Span(d)), "write a shorter pause")
 		}
 		return cron.Every(d), nil
 	}

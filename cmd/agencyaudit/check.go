@@ -53,7 +53,7 @@ func summary(file string, cfg *daemon.Config) string {
 		fmt.Fprintf(&b, "  baseline   %s: agency %s, %d required grants, sha256 %s\n",
 			rules.Escape(base.Name), rules.Escape(base.Agency), len(base.Required), base.Digest)
 	}
-	fmt.Fprintf(&b, "  schedule   %s (UTC); evidence older than %s is unknown\n", rules.Escape(cfg.Schedule.Cron), cfg.MaxAge)
+	fmt.Fprintf(&b, "  schedule   %s (UTC); evidence older than %s is unknown\n", rules.Escape(cfg.Schedule.Cron), rules.Span(cfg.MaxAge))
 	fmt.Fprintf(&b, "  listen     %s\n", rules.Escape(cfg.Listen.Address))
 	fmt.Fprintf(&b, "  cloud      %s (site %s)\n", cfg.Reader().Endpoint, rules.Escape(cfg.Cloud.Site))
 	return b.String()

@@ -71,7 +71,7 @@ var rooms = map[string]room{
 		testUses: []string{"rules/baseline"}, testLibs: []string{rapid},
 	},
 	// The only room that knows cron, whose traps are met there.
-	"auditor/schedule": {libs: []string{cron}, testLibs: []string{goleak, rapid}},
+	"auditor/schedule": {uses: []string{"rules"}, libs: []string{cron}, testLibs: []string{goleak, rapid}},
 	"auditor/metrics": {
 		uses: []string{"auditor", "rules"}, libs: []string{promClient, promModel, promCommon},
 		testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid},
