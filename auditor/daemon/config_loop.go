@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -25,6 +26,7 @@ var aYear = time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC)
 // checkSchedule checks when runs are made, and that evidence outlives the pause between two of them.
 func (c *configCheck) checkSchedule() {
 	s := c.cfg.Schedule
+	c.doc.Advise("schedule.timeout", "write limits.run_timeout, which bounds a run whatever makes it, and delete this")
 	if s.Drain < 0 || s.Drain > time.Hour {
 		c.doc.Add("schedule.drain", fmt.Sprintf("%s is out of range", rules.Span(s.Drain)), "write a duration from 0s to 1h")
 	}
@@ -48,10 +50,32 @@ func (c *configCheck) checkSchedule() {
 		return
 	}
 	if least := longest + plan.Jitter + plan.Timeout; c.cfg.MaxAge < least {
-		c.doc.Add("max_age", fmt.Sprintf("%s is shorter than evidence has to last: up to %s between two runs, %s of jitter and %s for a run",
-			rules.Span(c.cfg.MaxAge), rules.Span(longest), rules.Span(plan.Jitter), rules.Span(plan.Timeout)),
-			fmt.Sprintf("write at least %s, and better twice the pause so that one failed run does no harm; or run more often", rules.Span(least)))
+		has := fmt.Sprintf("%s is shorter than evidence has to last", rules.Span(c.cfg.MaxAge))
+		const at = "max_age"
+		key := at
+		if !c.doc.Has(at) {
+			// The default did not make itself too short: somebody made evidence have to last longer.
+			has = fmt.Sprintf("evidence has to last longer than max_age, which is %s unless it is written", rules.Span(c.cfg.MaxAge))
+			key = c.longestWritten(map[string]time.Duration{
+				"schedule.cron": longest, "schedule.jitter": plan.Jitter, "limits.run_timeout": plan.Timeout,
+			})
+		}
+		c.doc.Add(key, fmt.Sprintf("%s: up to %s between two runs, %s of jitter and %s for a run",
+			has, rules.Span(longest), rules.Span(plan.Jitter), rules.Span(plan.Timeout)),
+			fmt.Sprintf("write max_age: %s or more, and better twice the pause so that one failed run does no harm; or run more often",
+				rules.Span(least)))
 	}
+}
+
+// longestWritten is the key of the longest span among those that are written.
+func (c *configCheck) longestWritten(spans map[string]time.Duration) string {
+	longest := "max_age"
+	for _, key := range slices.Sorted(maps.Keys(spans)) {
+		if c.doc.Has(key) && spans[key] > spans[longest] {
+			longest = key
+		}
+	}
+	return longest
 }
 
 // problems are the faults that an error of a plan's check is made of.

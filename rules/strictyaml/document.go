@@ -46,6 +46,15 @@ func (d *Document) Add(path, problem, remedy string) {
 	}
 }
 
+// Advise replaces the remedy of every fault about the value at a path, for whoever knows better what was meant there.
+func (d *Document) Advise(path, remedy string) {
+	for i := range d.faults {
+		if d.faults[i].Path == path {
+			d.faults[i].Remedy = remedy
+		}
+	}
+}
+
 // Readable says that the text could be read as YAML, whatever else is wrong with it.
 func (d *Document) Readable() bool { return d.root != nil }
 
