@@ -71,10 +71,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 	scheduler.Start() // before anybody can ask whether it lives
 	g.Go(func() error { return server.Serve(listener) })
 	<-ctx.Done()
-	d.options.Logger.Info("ending", "drain", cfg.Schedule.Drain)
-	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.current().config.Schedule.Drain)
+	told, drain, last := d.options.Now(), d.current().config.Schedule.Drain, "none was under way"
+	d.options.Logger.Info("ending", "drain", drain)
+	if scheduler.Status().Running {
+		last = "finished"
+	}
+	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	if err := scheduler.Stop(drained); err != nil {
+		last = "cut short"
 		d.options.Logger.Warn("the run under way was cut short", "err", err)
 	}
 	closing, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
@@ -82,7 +87,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err := server.Shutdown(closing); err != nil {
 		d.options.Logger.Warn("not every answer was finished", "err", err)
 	}
-	if err := g.Wait(); err != nil {
+	err = g.Wait()
+	d.options.Logger.Info("ended", "run", last, "took", d.options.Now().Sub(told))
+	if err != nil {
 		return fmt.Errorf("serve metrics and pages: %w", err)
 	}
 	return nil

@@ -146,7 +146,8 @@ func TestToldToEndItFinishesTheRun(t *testing.T) {
 	if code := d.wait(t); code != exitOK {
 		t.Errorf("exit code %d, want 0; stderr:\n%s", code, last(d.err.String(), 2000))
 	}
-	if said := d.err.String(); !strings.Contains(said, `"msg":"ending"`) || strings.Contains(said, "cut short") {
+	if said := d.err.String(); !strings.Contains(said, `"msg":"ending","drain":"20s"`) || strings.Contains(said, "cut short") ||
+		!strings.Contains(said, `"msg":"ended","run":"finished","took":"`) {
 		t.Errorf("the run was not finished:\n%s", last(said, 2000))
 	}
 	cloud.untouched(t)
@@ -165,7 +166,7 @@ func TestToldToEndAtOnceItGivesTheRunUp(t *testing.T) {
 	if code := d.wait(t); code != exitOK {
 		t.Errorf("exit code %d, want 0; stderr:\n%s", code, last(d.err.String(), 2000))
 	}
-	if said := d.err.String(); !strings.Contains(said, "cut short") || !strings.Contains(said, `"msg":"the run gave no result"`) {
+	if said := d.err.String(); !strings.Contains(said, `"msg":"ended","run":"cut short"`) || !strings.Contains(said, `"msg":"the run gave no result"`) {
 		t.Errorf("the run was not given up:\n%s", last(said, 2000))
 	}
 }
