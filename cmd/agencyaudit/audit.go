@@ -57,6 +57,10 @@ over 1), 3 the command line or the configuration is wrong, and nothing was read.
 			if err != nil {
 				return err
 			}
+			if format == "prom" && cmd.Context().Err() != nil {
+				// What it left unread is not unknown, only unread: to say otherwise would end every alert there is.
+				return &failure{code: exitPartial, err: errors.New("interrupted: no metrics were written; those of the last run stay")}
+			}
 			o := a.layout()
 			o.Verbose, o.Explain = verbose, a.explainWith()
 			if file != "" {

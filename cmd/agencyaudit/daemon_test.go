@@ -742,3 +742,42 @@ func TestAnAuditWritesWhatTheDaemonServes(t *testing.T) {
 	}
 	cloud.untouched(t)
 }
+
+// An audit that is interrupted knows nothing of the accounts that it did not reach, and ends no alert about them.
+func TestAnAuditThatIsInterruptedLeavesTheOldMetrics(t *testing.T) {
+	t.Parallel()
+	cloud := startSimulator(t, steadySix...)
+	cloud.drift(t, `{"kind": "revoke", %s}`, lost)
+	dir := t.TempDir()
+	config, file := filepath.Join(dir, "agencyaudit.yaml"), filepath.Join(dir, "metrics.prom")
+	replace(t, config, cloud.looped())
+	audit := []string{"audit", "--config", config, "-o", "prom", "--log-level", "info"}
+	if code := launch(t, dir, cloud.key, append(audit, "--out", file)).wait(t); code != exitDrift {
+		t.Fatalf("exit code %d, want %d", code, exitDrift)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(before), "agencyaudit_policy_missing") {
+		t.Fatalf("%v\n%s", err, before)
+	}
+	cloud.latency(t, 2*time.Second) // for each of many answers
+	for _, out := range [][]string{{"--out", file}, nil} {
+		p := launch(t, dir, cloud.key, append(audit, out...))
+		within(t, "the audit reads", func() string {
+			if !strings.Contains(p.err.String(), `"msg":"run started"`) {
+				return "not yet: " + p.err.String()
+			}
+			return ""
+		})
+		p.signal(t, syscall.SIGTERM)
+		if code := p.wait(t); code != exitPartial || p.out.String() != "" || !strings.Contains(p.err.String(), "interrupted") {
+			t.Errorf("%q: exit code %d, want %d; output %q, stderr:\n%s", out, code, exitPartial, p.out.String(), p.err.String())
+		}
+	}
+	after, err := os.ReadFile(file)
+	if err != nil || string(after) != string(before) {
+		t.Errorf("%v; the file holds\n%s", err, after)
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 2 {
+		t.Errorf("something is left behind: %v %v", names, err)
+	}
+}
