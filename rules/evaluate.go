@@ -66,7 +66,7 @@ func Unresolvable(b Baseline, fleet Fleet) []Finding {
 			continue
 		}
 		f := unresolvableFinding(b, req)
-		f.Rule = RuleUnresolvable
+		f.Rule, f.Baseline = RuleUnresolvable, b.Name
 		f.Severity = b.severity(ruleByID(RuleUnresolvable), f)
 		findings = append(findings, f)
 	}

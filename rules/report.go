@@ -28,7 +28,9 @@ type Covered struct {
 // Finding is one rule's statement about one subject.
 type Finding struct {
 	// Rule is the rule's permanent id.
-	Rule     string   `json:"rule"`
+	Rule string `json:"rule"`
+	// Baseline is the name of the baseline that a finding of the run is about; empty in a report, which has it itself.
+	Baseline string   `json:"baseline,omitempty"`
 	Severity Severity `json:"severity"`
 	// Policy is the display name of the policy that the finding is about; empty when it is about none, or about one that
 	// cannot be named.

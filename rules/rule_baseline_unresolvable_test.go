@@ -10,7 +10,7 @@ func TestAPolicyThatTheSiteLacksIsNeitherRedNorGreen(t *testing.T) {
 	f := fleet()
 	delete(f.PolicyIDs, rmsRead)
 	found := rules.Unresolvable(baseline(), f)
-	if len(found) != 1 || found[0].Rule != rules.RuleUnresolvable || found[0].Policy != rmsRead || found[0].Severity != rules.High {
+	if len(found) != 1 || found[0].Rule != rules.RuleUnresolvable || found[0].Policy != rmsRead || found[0].Baseline != baseline().Name || found[0].Severity != rules.High {
 		t.Fatalf("findings of the run: %+v", found)
 	}
 	if len(rules.Remedies(baseline(), found[0])) == 0 {

@@ -140,6 +140,7 @@ type findingForm struct {
 	ID           string       `json:"id"`
 	Rule         string       `json:"rule"`
 	Severity     string       `json:"severity"`
+	Baseline     string       `json:"baseline"`
 	Policy       *string      `json:"policy"`
 	PolicyID     *string      `json:"policy_id"`
 	Scope        *string      `json:"scope"`
@@ -181,12 +182,10 @@ func JSON(w io.Writer, run *auditor.Run) error {
 	s.field("schema", Schema)
 	s.field("run", formRun(run))
 	s.field("baselines", forms(run.Baselines, formBaseline))
-	of := about(run)
-	found := make([]findingForm, len(run.Findings))
-	for i, f := range run.Findings {
-		found[i] = formFinding(of[i], rules.Report{AgencyName: of[i].Agency}, f)
-	}
-	s.field("findings", found)
+	s.field("findings", forms(run.Findings, func(f rules.Finding) findingForm {
+		b := baselineOf(run, f.Baseline)
+		return formFinding(b, rules.Report{AgencyName: b.Agency}, f)
+	}))
 	s.text(indentOnce + `"sweeps": [`)
 	for i := range run.Sweeps {
 		if i > 0 {
@@ -341,7 +340,7 @@ func formSweep(b rules.Baseline, s *auditor.Sweep) sweepForm {
 
 func formFinding(b rules.Baseline, r rules.Report, f rules.Finding) findingForm {
 	form := findingForm{
-		ID: rules.FindingID(r, f), Rule: f.Rule, Severity: string(f.Severity),
+		ID: rules.FindingID(r, f), Rule: f.Rule, Severity: string(f.Severity), Baseline: b.Name,
 		Policy: orNull(f.Policy), PolicyID: orNull(f.PolicyID), Scope: orNull(string(f.Scope)), Risk: orNull(string(f.Risk)),
 		Cohort: orNull(f.Cohort), CohortSays: orNull(f.CohortSays), Message: f.Message,
 		Consequences: list(f.Consequences), Grants: forms(f.Grants, formGrant),

@@ -130,17 +130,3 @@ func baselineOf(run *auditor.Run, name string) rules.Baseline {
 	}
 	return rules.Baseline{Name: name}
 }
-
-// about returns, for each finding of the run, the baseline that it is about. The findings stand in the order of the
-// baselines and of their requirements, so that two baselines that require the same policy are told apart.
-func about(run *auditor.Run) []rules.Baseline {
-	out := make([]rules.Baseline, 0, len(run.Findings))
-	for _, b := range run.Baselines {
-		for _, r := range b.Required {
-			if len(out) < len(run.Findings) && run.Findings[len(out)].Policy == r.Policy && run.Findings[len(out)].Scope == r.Scope {
-				out = append(out, b)
-			}
-		}
-	}
-	return append(out, make([]rules.Baseline, len(run.Findings)-len(out))...)
-}

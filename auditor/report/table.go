@@ -343,13 +343,12 @@ func (p *page) runFindings(run *auditor.Run) {
 	}
 	p.gap()
 	p.paint("", bold, "ABOUT THE WHOLE RUN")
-	of := about(run)
-	for i, f := range run.Findings {
+	for _, f := range run.Findings {
 		p.paint(p.o.label(f.Severity), "", elide(f.Message, maxSentence))
 		for _, c := range f.Consequences {
 			p.say("          ", elide(c, maxSentence))
 		}
-		for _, way := range rules.Remedies(of[i], f) {
+		for _, way := range rules.Remedies(baselineOf(run, f.Baseline), f) {
 			p.say("          → ", elide(way.Where+": "+strings.Join(way.Steps, " "), 2*maxSentence))
 		}
 	}
