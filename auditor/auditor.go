@@ -25,8 +25,9 @@ type Observer interface {
 	// ctx is done. Whatever happens in one account touches no other. The Trail is valid in both cases.
 	Observe(ctx context.Context, account rules.Account, b rules.Baseline, last rules.Last) (rules.Evidence, Trail, error)
 	// PolicyIDs returns, for each of the names, the ids of the system-defined policies that bear it on this site; a name
-	// that does not exist has none. It fails with a *rules.Unknown when no account could read the catalogue.
-	PolicyIDs(ctx context.Context, names []string) (map[string][]string, error)
+	// that does not exist has none. at is the instant until which that is known to be so. It fails with a *rules.Unknown
+	// when no account could read the catalogue.
+	PolicyIDs(ctx context.Context, names []string) (ids map[string][]string, at time.Time, err error)
 	// Verify checks that the program's own identity, through which accounts are entered, is the configured one; without
 	// such an identity it does nothing. It is called at the start of every run and fails with a *rules.Unknown. After a
 	// failure Observe fails with the same error for every account that is entered through that identity, until a later
@@ -61,6 +62,9 @@ type Run struct {
 	Baselines []rules.Baseline `json:"baselines"`
 	// States counts the sweeps by state; every state is a key.
 	States map[rules.State]int `json:"states"`
+	// CatalogueAt is, by baseline, the instant until which the catalogue of policies that it was judged with is known to be
+	// so; a baseline for which no catalogue could be read has none.
+	CatalogueAt map[string]time.Time `json:"catalogue_at"`
 	// Findings are about the whole run rather than one account.
 	Findings []rules.Finding `json:"findings"`
 	// Sweeps are ordered by account name, account id and agency name.

@@ -56,7 +56,7 @@ const (
 func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*Run, error) {
 	run := &Run{
 		ID: newID(), Trigger: trigger, Program: a.Program, StartedAt: a.Now().UTC(), Baselines: a.Baselines,
-		Restricted: a.Restricted, Findings: []rules.Finding{},
+		Restricted: a.Restricted, Findings: []rules.Finding{}, CatalogueAt: map[string]time.Time{},
 	}
 	log := a.Logger.With("run", run.ID)
 	ctx, cancel := context.WithTimeoutCause(ctx, a.RunTimeout,
@@ -185,12 +185,15 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 		b := &a.Baselines[i]
 		fleet := &rules.Fleet{}
 		err := a.guard(log, PlaceCatalogue, "reading of the catalogue", func() (err error) {
-			fleet.PolicyIDs, err = a.Observer.PolicyIDs(ctx, policyNames(b))
+			fleet.PolicyIDs, run.CatalogueAt[b.Name], err = a.Observer.PolicyIDs(ctx, policyNames(b))
 			return err
 		})
 		if err != nil {
 			fleet.PolicyIDs = nil
 			log.Warn("catalogue of policies not read", "baseline", b.Name, "err", err)
+		}
+		if fleet.PolicyIDs == nil {
+			delete(run.CatalogueAt, b.Name)
 		}
 		fleets[b] = fleet
 		run.Findings = append(run.Findings, rules.Unresolvable(*b, *fleet)...)

@@ -50,11 +50,11 @@ func (o observer) Observe(
 	return e, auditor.Trail{Requests: 6}, err
 }
 
-func (o observer) PolicyIDs(_ context.Context, names []string) (map[string][]string, error) {
+func (o observer) PolicyIDs(_ context.Context, names []string) (map[string][]string, time.Time, error) {
 	if !slices.Equal(names, []string{"P", "Q"}) {
-		return nil, fmt.Errorf("asked for %v", names)
+		return nil, time.Time{}, fmt.Errorf("asked for %v", names)
 	}
-	return map[string][]string{"P": {"p"}}, o.catalogue
+	return map[string][]string{"P": {"p"}}, noon, o.catalogue
 }
 
 func (o observer) Verify(context.Context) error { return o.verify }
@@ -286,8 +286,15 @@ func TestAnUnresolvablePolicyIsAFindingOfTheRunAndNotARead(t *testing.T) {
 // unresolving is an observer on a site whose catalogue lacks the policy.
 type unresolving struct{ observer }
 
-func (unresolving) PolicyIDs(context.Context, []string) (map[string][]string, error) {
-	return map[string][]string{}, nil
+func (unresolving) PolicyIDs(context.Context, []string) (map[string][]string, time.Time, error) {
+	return map[string][]string{}, noon, nil
+}
+
+// silent is an observer that says nothing of the catalogue.
+type silent struct{ observer }
+
+func (silent) PolicyIDs(context.Context, []string) (map[string][]string, time.Time, error) {
+	return nil, noon, nil
 }
 
 // panicking is an observer with a bug in one place.
@@ -303,7 +310,7 @@ func (p panicking) Verify(context.Context) error {
 	return nil
 }
 
-func (p panicking) PolicyIDs(ctx context.Context, names []string) (map[string][]string, error) {
+func (p panicking) PolicyIDs(ctx context.Context, names []string) (map[string][]string, time.Time, error) {
 	if p.catalogue {
 		panic("the secret is SK-CANARY")
 	}

@@ -46,6 +46,9 @@ type Snapshot struct {
 	CompletedAt time.Time
 	// Baselines are those that the subjects are judged by.
 	Baselines []rules.Baseline
+	// Catalogue is the site's catalogue's last word on each policy that the baselines require, in their order; there is none
+	// on a policy that no catalogue was read for.
+	Catalogue []Resolution
 	// Standings has one entry for each expected subject, in the order of Subjects.
 	Standings []Standing
 }
@@ -97,6 +100,7 @@ func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge
 		required[baselines[i].Name] = baselines[i].Required
 		same[baselines[i].Name] = digests[baselines[i].Name] == baselines[i].Digest
 	}
+	next.Catalogue = s.expect(baselines, same)
 	for i := range next.Standings {
 		st := &next.Standings[i]
 		was, known := old[st.key()]
@@ -128,7 +132,7 @@ func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge
 // Next is the snapshot after one more run. Subjects that the run did not sweep are unknown from then on; sweeps of
 // subjects that are not expected are left out.
 func (s *Snapshot) Next(run *Run) *Snapshot {
-	next := &Snapshot{MaxAge: s.MaxAge, Run: run, CompletedAt: s.CompletedAt, Baselines: s.Baselines}
+	next := &Snapshot{MaxAge: s.MaxAge, Run: run, CompletedAt: s.CompletedAt, Baselines: s.Baselines, Catalogue: s.resolve(run)}
 	if run.Complete {
 		next.CompletedAt = run.EndedAt
 	}
@@ -301,19 +305,26 @@ func (st *Standing) At(now time.Time, maxAge time.Duration) (rules.State, *rules
 	return st.Last.Report.State, nil
 }
 
-// StaleAt is the next instant after now at which evidence of a subject that is not unknown yet gets too old; zero when
-// there is none.
+// StaleAt is the next instant after now at which evidence of a subject that is not unknown yet, or good news of the
+// catalogue, gets too old; zero when there is none.
 func (s *Snapshot) StaleAt(now time.Time) time.Time {
 	var first time.Time
+	since := func(then time.Time) {
+		if at := now.Add(s.MaxAge - age(now, then)); first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	for i := range s.Catalogue {
+		if r := &s.Catalogue[i]; len(r.Lacking) == 0 && r.Counts(now, s.MaxAge) {
+			since(r.At)
+		}
+	}
 	for i := range s.Standings {
 		st := &s.Standings[i]
 		if state, _ := st.At(now, s.MaxAge); state == rules.StateUnknown {
 			continue
 		}
-		at := now.Add(s.MaxAge - age(now, st.ReadAt()))
-		if first.IsZero() || at.Before(first) {
-			first = at
-		}
+		since(st.ReadAt())
 	}
 	return first
 }

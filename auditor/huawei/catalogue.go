@@ -36,8 +36,8 @@ type catalogue struct {
 	mu  sync.RWMutex
 	// policies by id; nil until the catalogue was read. The map is never changed.
 	policies map[string]rules.Policy
-	// staleAt is when it should be read anew.
-	staleAt time.Time
+	// staleAt is when it should be read anew, and goodUntil how long it is known to be so, be it renewed or not.
+	staleAt, goodUntil time.Time
 	// attempts counts the accounts that are reading it, waiting those that wait for one of them and have not tried.
 	attempts, waiting int
 	// begun and ended count the attempts since the start.
@@ -60,12 +60,13 @@ func (k *catalogue) lookup(id string) (rules.Policy, bool) {
 	return p, ok
 }
 
-// idsOf returns the ids of each name, in order; false when the catalogue was never read.
-func (k *catalogue) idsOf(names []string) (map[string][]string, bool) {
+// idsOf returns the ids of each name, in order, and until when that is known to be so, which is now unless the catalogue
+// is old; nil when it was never read.
+func (k *catalogue) idsOf(names []string, now time.Time) (map[string][]string, time.Time) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	if k.policies == nil {
-		return nil, false
+		return nil, time.Time{}
 	}
 	ids := make(map[string][]string, len(names))
 	for _, n := range names {
@@ -79,7 +80,10 @@ func (k *catalogue) idsOf(names []string) (map[string][]string, bool) {
 	for _, found := range ids {
 		slices.Sort(found)
 	}
-	return ids, true
+	if k.goodUntil.Before(now) {
+		return ids, k.goodUntil
+	}
+	return ids, now
 }
 
 // ensure returns when there is a catalogue, or with the error of this account's own attempt to read it, or when ctx is
@@ -171,6 +175,7 @@ func (k *catalogue) attempt(
 		k.ended++
 		if k.attempts--; policies != nil {
 			k.policies, k.staleAt, k.crowd = policies, now().Add(keepFor), false
+			k.goodUntil = k.staleAt
 		} else {
 			k.crowd = true
 		}

@@ -86,16 +86,16 @@ func (c *Cloud) Verify(ctx context.Context) (err error) {
 }
 
 // PolicyIDs looks the names up in the catalogue. See auditor.Observer.
-func (c *Cloud) PolicyIDs(_ context.Context, names []string) (map[string][]string, error) {
-	ids, ok := c.catalogue.idsOf(names)
-	if !ok {
-		return nil, &rules.Unknown{
+func (c *Cloud) PolicyIDs(_ context.Context, names []string) (map[string][]string, time.Time, error) {
+	ids, at := c.catalogue.idsOf(names, c.now())
+	if ids == nil {
+		return nil, at, &rules.Unknown{
 			Reason: rules.ReasonIncomplete,
 			Detail: "no account has read the catalogue of system-defined policies",
 			Remedy: "at least one account must be read with the permission " + operations[opCatalogue].action,
 		}
 	}
-	return ids, nil
+	return ids, at, nil
 }
 
 // identity is the main identity and what is known of it.

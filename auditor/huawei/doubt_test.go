@@ -230,7 +230,7 @@ func TestCatalogueIsReadTwice(t *testing.T) {
 		})
 		c, _ := open(t, f.config())
 		wantUnknown(t, c, 0, rules.ReasonIncomplete)
-		if _, err := c.PolicyIDs(t.Context(), nil); err == nil {
+		if _, _, err := c.PolicyIDs(t.Context(), nil); err == nil {
 			t.Errorf("%s: believed", name)
 		}
 		f.lie("catalogue", nil)

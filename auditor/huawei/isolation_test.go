@@ -209,9 +209,16 @@ func TestCatalogueIsReadAnewWhenItIsOld(t *testing.T) {
 	if sent := f.log(); asked(sent, "catalogue") != 1 {
 		t.Errorf("sent %q", sent)
 	}
+	// But it is not passed off as what the site says now.
+	if _, at, err := c.PolicyIDs(t.Context(), nil); err != nil || clk.now().Sub(at).Round(time.Minute) != time.Hour {
+		t.Errorf("an hour after it should have been read anew it is known until %s before now (%v)", clk.now().Sub(at), err)
+	}
 	f.lie("catalogue", nil)
 	clk.advance(2 * time.Minute)
 	ev = mustObserve(t, c, 1)
+	if _, at, err := c.PolicyIDs(t.Context(), nil); err != nil || clk.now().Sub(at).Round(time.Minute) != 0 {
+		t.Errorf("read anew it is known until %s before now (%v)", clk.now().Sub(at), err)
+	}
 	wantLines(t, grants(ev), []string{`global system "IAM renamed"`, `all_resources system "DCS UserAccess"`})
 }
 

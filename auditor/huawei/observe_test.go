@@ -179,7 +179,7 @@ func TestEveryPlaneIsReadAndEveryPolicyNamed(t *testing.T) {
 	want := append(six(0), "policy "+id, "policy "+id, "policy "+id, "projects "+id)
 	slices.Sort(want)
 	wantLines(t, f.log(), want)
-	ids, err := c.PolicyIDs(t.Context(), []string{"New FullAccess", "IAM ReadOnlyAccess", "renamed", "nobody"})
+	ids, _, err := c.PolicyIDs(t.Context(), []string{"New FullAccess", "IAM ReadOnlyAccess", "renamed", "nobody"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestPagesAreFollowedToTheEnd(t *testing.T) {
 		if n := len(ev.Grants()); n != 242 {
 			t.Errorf("pages of %d: %d grants, want 242", pageCap, n)
 		}
-		if ids, err := c.PolicyIDs(t.Context(), []string{"Service699 ReadOnlyAccess"}); err != nil || len(ids["Service699 ReadOnlyAccess"]) != 1 {
+		if ids, _, err := c.PolicyIDs(t.Context(), []string{"Service699 ReadOnlyAccess"}); err != nil || len(ids["Service699 ReadOnlyAccess"]) != 1 {
 			t.Errorf("pages of %d: the last policy of the catalogue has the ids %v (%v)", pageCap, ids, err)
 		}
 	}
@@ -303,7 +303,7 @@ func TestAgencyWithoutGrantsReadsTheCatalogueForTheOthers(t *testing.T) {
 	f.accounts[accountID(0)].grants = nil
 	c, _ := open(t, f.config())
 	mustObserve(t, c, 0)
-	if ids, err := c.PolicyIDs(t.Context(), []string{"IAM ReadOnlyAccess"}); err != nil || len(ids["IAM ReadOnlyAccess"]) != 1 {
+	if ids, _, err := c.PolicyIDs(t.Context(), []string{"IAM ReadOnlyAccess"}); err != nil || len(ids["IAM ReadOnlyAccess"]) != 1 {
 		t.Errorf("%v, %v", ids, err)
 	}
 	// It does not matter to the account itself.
@@ -327,7 +327,7 @@ func TestAbsentAgencyHasTwoWitnesses(t *testing.T) {
 	want := append(slices.Repeat([]string{"agencies " + id}, 3), slices.Repeat([]string{"catalogue " + id}, 8)...)
 	want = append(want, "domains "+id)
 	wantLines(t, got, want) // by name, whose key, all of them, the empty page after them; and names for the others
-	if _, err := c.PolicyIDs(t.Context(), nil); err != nil {
+	if _, _, err := c.PolicyIDs(t.Context(), nil); err != nil {
 		t.Errorf("an account without the agency has not read the catalogue for the others: %v", err)
 	}
 	f.lie("agencies", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
@@ -443,7 +443,7 @@ func TestAccountWithoutAccess(t *testing.T) {
 	if sent := f.log(); len(sent) != 0 {
 		t.Errorf("sent %v", sent)
 	}
-	if _, err := c.PolicyIDs(t.Context(), []string{"x"}); err == nil {
+	if _, _, err := c.PolicyIDs(t.Context(), []string{"x"}); err == nil {
 		t.Error("ids of a catalogue that nobody has read")
 	} else if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonIncomplete {
 		t.Errorf("error %v", err)

@@ -163,7 +163,7 @@ func (w *writer) snapshot(s *auditor.Snapshot, now time.Time) {
 	w.b = strconv.AppendInt(w.b, int64(len(s.Standings)), 10)
 	w.b = append(w.b, '\n')
 	w.suspect(s)
-	w.unresolvable(s)
+	w.unresolvable(s, now)
 
 	rows := make([]row, len(s.Standings))
 	var b []byte
@@ -191,30 +191,23 @@ func (w *writer) suspect(s *auditor.Snapshot) {
 	w.b = append(w.b, '\n')
 }
 
-func (w *writer) unresolvable(s *auditor.Snapshot) {
-	if s.Run == nil {
-		return
-	}
+func (w *writer) unresolvable(s *auditor.Snapshot, now time.Time) {
 	const name = "baseline_policy_unresolvable"
-	w.family(name, "Whether the site's catalogue lacks a policy that the baseline requires, by the last committed run.")
+	w.family(name, "1 while the site's catalogue lacks a policy that the baseline requires, 0 while it has it; a 1 stays and a 0 goes "+
+		"while the catalogue cannot be read.")
 	type key struct{ baseline, policy string }
 	written := map[key]bool{}
-	for i := range s.Run.Baselines {
-		b := &s.Run.Baselines[i]
-		for _, r := range b.Required {
-			k := key{label(b.Name), label(r.Policy)}
-			if written[k] {
-				continue
-			}
-			written[k] = true
-			lacking := slices.ContainsFunc(s.Run.Findings, func(f rules.Finding) bool {
-				return f.Rule == rules.RuleUnresolvable && f.Policy == r.Policy
-			})
-			w.series(name, "")
-			w.label("baseline", k.baseline)
-			w.label("policy", k.policy)
-			w.value(number(lacking))
+	for i := range s.Catalogue {
+		r := &s.Catalogue[i]
+		k := key{label(r.Baseline), label(r.Policy)}
+		if written[k] || !r.Counts(now, s.MaxAge) {
+			continue
 		}
+		written[k] = true
+		w.series(name, "")
+		w.label("baseline", k.baseline)
+		w.label("policy", k.policy)
+		w.value(number(len(r.Lacking) > 0))
 	}
 }
 

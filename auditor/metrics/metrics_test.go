@@ -79,7 +79,7 @@ func dark(a rules.Account, at time.Time, why rules.Reason) auditor.Sweep {
 
 func run(sweeps ...auditor.Sweep) *auditor.Run {
 	return &auditor.Run{
-		ID: "1", Program: "v1", Complete: true, StartedAt: noon, EndedAt: noon.Add(time.Second), Baselines: []rules.Baseline{base}, Sweeps: sweeps,
+		ID: "1", Program: "v1", Complete: true, CatalogueAt: map[string]time.Time{"coc": noon}, StartedAt: noon, EndedAt: noon.Add(time.Second), Baselines: []rules.Baseline{base}, Sweeps: sweeps,
 	}
 }
 
@@ -347,10 +347,10 @@ func (r reference) Collect(ch chan<- prometheus.Metric) {
 	send("accounts_expected", float64(len(r.s.Standings)))
 	if r.s.Run != nil {
 		send("run_suspect", truth[len(r.s.Run.Suspect) > 0])
-		for _, b := range r.s.Run.Baselines {
-			for _, req := range b.Required {
-				send("baseline_policy_unresolvable", 0, "baseline", label(b.Name), "policy", label(req.Policy))
-			}
+	}
+	for _, c := range r.s.Catalogue {
+		if lacks := len(c.Lacking) > 0; lacks || r.now.Sub(c.At) < r.s.MaxAge {
+			send("baseline_policy_unresolvable", truth[lacks], "baseline", label(c.Baseline), "policy", label(c.Policy))
 		}
 	}
 }

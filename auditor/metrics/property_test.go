@@ -29,12 +29,14 @@ func pick[T any](list ...T) *rapid.Generator[T] { return rapid.SampledFrom(list)
 // twice, and an account has no more of them than it may.
 func TestHostileNames(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		b := base
+		two := base
+		two.Name, two.Agency = "two", "B"
+		two.Required = append(two.Required, rules.Requirement{Policy: hostile.Draw(rt, "required"), Scope: rules.Global}, rules.Requirement{Policy: "P", Scope: rules.AllResources})
 		var accounts []rules.Account
 		for n := range rapid.IntRange(0, 4).Draw(rt, "accounts") {
 			accounts = append(accounts, rules.Account{ID: fmt.Sprintf("d%031d", n), Name: hostile.Draw(rt, "name")})
 		}
-		baselines := []rules.Baseline{b}
+		baselines := []rules.Baseline{base, two}
 		s := auditor.NewSnapshot(auditor.Subjects(accounts, baselines), baselines, hour)
 		for n := range rapid.IntRange(0, 3).Draw(rt, "runs") {
 			at := noon.Add(time.Duration(n) * time.Minute)
@@ -67,6 +69,18 @@ func TestHostileNames(t *testing.T) {
 			r := run(sweeps...)
 			if rapid.Bool().Draw(rt, "suspect") {
 				r.Suspect = []string{hostile.Draw(rt, "why")}
+			}
+			r.CatalogueAt = map[string]time.Time{}
+			for _, b := range baselines {
+				if !rapid.Bool().Draw(rt, "catalogue read") {
+					continue
+				}
+				r.CatalogueAt[b.Name] = at
+				for _, req := range b.Required {
+					if rapid.Bool().Draw(rt, "lacking") {
+						r.Findings = append(r.Findings, rules.Finding{Rule: rules.RuleUnresolvable, Baseline: b.Name, Policy: req.Policy})
+					}
+				}
 			}
 			s = s.Next(r)
 		}

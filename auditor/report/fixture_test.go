@@ -208,14 +208,14 @@ func (c cloud) Observe(_ context.Context, a rules.Account, b rules.Baseline, _ r
 	return e, auditor.Trail{Requests: 6}, err
 }
 
-func (c cloud) PolicyIDs(_ context.Context, names []string) (map[string][]string, error) {
+func (c cloud) PolicyIDs(_ context.Context, names []string) (map[string][]string, time.Time, error) {
 	ids := map[string][]string{}
 	for _, n := range names {
 		if n != c.lacks {
 			ids[n] = []string{hex("p", n)}
 		}
 	}
-	return ids, nil
+	return ids, now, nil
 }
 
 func (c cloud) Verify(context.Context) error { return nil }

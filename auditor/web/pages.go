@@ -121,9 +121,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	p := &indexPage{
 		head: s.head("Fleet", r, v), Expected: len(snap.Standings), Baselines: snap.Baselines,
 		Filter: filter(r.FormValue("state")), Query: shorten(strings.TrimSpace(r.FormValue("q"))),
-	}
-	if snap.Run != nil {
-		p.Run = snap.Run.Findings
+		Run: snap.Findings(),
 	}
 	address := func(set ...string) string { return p.address(set...) }
 	counts := snap.Count(now)

@@ -43,7 +43,8 @@ func fleet(text func(string) string) *auditor.Snapshot {
 	var accounts []rules.Account
 	run := &auditor.Run{ID: "run1", Trigger: "start", Complete: true, StartedAt: noon.Add(-time.Minute), EndedAt: noon, Baselines: b, Findings: []rules.Finding{{
 		Rule: rules.RuleUnresolvable, Severity: rules.Warning, Message: text("The site has no policy of that name."),
-	}}}
+		Baseline: coc.Name, Policy: coc.Required[0].Policy,
+	}}, CatalogueAt: map[string]time.Time{coc.Name: noon}}
 	for i, state := range rules.States() {
 		a := rules.Account{ID: fmt.Sprintf("d%031d", i), Name: text("account-" + string(state)), RequireAgency: state != rules.StateNotEnabled}
 		accounts = append(accounts, a)
