@@ -101,6 +101,8 @@ var rooms = map[string]room{
 	},
 	// The benchmark compares the program with a bare loop over the SDK, which it therefore has to hold itself.
 	"cmd/bench": {uses: []string{"auditor/simcloud"}, libs: []string{sdk}},
+	// It knows the code as text alone.
+	"cmd/mutants": {},
 }
 
 // forbidden packages and why. Test files are held to it too.

@@ -1,0 +1,224 @@
+// Command mutants breaks the program on purpose, one way after the other, and has the tests find out.
+//
+// Each mutant is a mistake that this program or one of its kind could make in reading: nothing taken for an empty list, a
+// second page left out, a refusal taken for absence. It is a replacement in one file, which the Go tool is given as an
+// overlay, so that the tree itself stays as it is. A mutant is caught when a test fails; one that survives, does not
+// compile or no longer fits the code makes the command fail.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+// mutant is one mistake: in file, a path from the module's root, old stands exactly once and is replaced by new.
+type mutant struct {
+	name string
+	// what says what the mistake is, as the rest of "what if …".
+	what     string
+	file     string
+	old, new string
+}
+
+// stage is a group of tests that mutants are shown to.
+type stage struct {
+	name string
+	// pkg and tests are arguments of go test.
+	pkg, tests string
+}
+
+// stages are all of them, in the order in which a mutant meets them until it is caught.
+var stages = []stage{
+	{"worlds", "./auditor/huawei", "^TestWorlds"},
+	{"reader", "./auditor/huawei", "."},
+	{"core", "./rules", "."},
+	{"auditor", "./auditor", "."},
+	{"metrics", "./auditor/metrics", "."},
+	{"faults", "./cmd/agencyaudit", "^TestFaults"},
+}
+
+// patience is how long one stage may take: a mutant may also hang.
+const patience = 5 * time.Minute
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
+	some := flags.Int("n", 0, "try so many, chosen at random; 0 for all")
+	seed := flags.Uint64("seed", 0, "choose as this seed says; 0 for another choice each time")
+	only := flags.String("run", "", "try those whose name matches this expression")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	pattern, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("-run: %w", err)
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	chosen := slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool { return !pattern.MatchString(m.name) })
+	if len(chosen) == 0 {
+		return fmt.Errorf("no mutant is called like %q", *only)
+	}
+	if *some > 0 && *some < len(chosen) {
+		if *seed == 0 {
+			*seed = rand.Uint64()
+		}
+		r := rand.New(rand.NewPCG(*seed, *seed))
+		r.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
+		chosen = chosen[:*some]
+		fmt.Fprintf(out, "%d of %d mutants; the same ones again with -n %d -seed %d\n", *some, len(mutants), *some, *seed)
+	}
+	dir, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	// What a test finds in an unbroken tree says nothing about a mutant, and would count for each of them.
+	var failed []error
+	caught := 0
+	for i, m := range chosen {
+		fmt.Fprintf(out, "%2d/%d  %-28s what if %s\n", i+1, len(chosen), m.name, m.what)
+		started := time.Now()
+		how, err := m.try(ctx, root, dir)
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+		verdict := "caught"
+		if err != nil {
+			verdict, how = "FAILED", err.Error()
+			failed = append(failed, fmt.Errorf("%s: %w", m.name, err))
+		} else {
+			caught++
+		}
+		fmt.Fprintf(out, "       %s in %.0f s: %s\n", verdict, time.Since(started).Seconds(), how)
+	}
+	fmt.Fprintf(out, "%d of %d mutants caught\n", caught, len(chosen))
+	return errors.Join(failed...)
+}
+
+// moduleRoot is the folder of go.mod.
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask go for the module: %w", err)
+	}
+	file := strings.TrimSpace(string(out))
+	if !filepath.IsAbs(file) {
+		return "", errors.New("run it inside of the module")
+	}
+	return filepath.Dir(file), nil
+}
+
+// apply returns the mutated file.
+func (m mutant) apply(source []byte) ([]byte, error) {
+	switch n := bytes.Count(source, []byte(m.old)); {
+	case m.old == m.new:
+		return nil, errors.New("it changes nothing")
+	case n == 0:
+		return nil, fmt.Errorf("%s no longer has the text that it replaces", m.file)
+	case n > 1:
+		return nil, fmt.Errorf("%s has the text that it replaces %d times", m.file, n)
+	}
+	return bytes.Replace(source, []byte(m.old), []byte(m.new), 1), nil
+}
+
+// try shows the mutant to one stage after the other, and says which test caught it.
+func (m mutant) try(ctx context.Context, root, dir string) (string, error) {
+	file := filepath.Join(root, filepath.FromSlash(m.file))
+	source, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	mutated, err := m.apply(source)
+	if err != nil {
+		return "", err
+	}
+	copied := filepath.Join(dir, m.name+".go")
+	if err := os.WriteFile(copied, mutated, 0o600); err != nil {
+		return "", err
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: copied}})
+	if err != nil {
+		return "", err
+	}
+	list := filepath.Join(dir, m.name+".json")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		return "", err
+	}
+	for _, s := range stages {
+		out, err := s.test(ctx, root, list)
+		switch {
+		case err == nil:
+			continue
+		case bytes.Contains(out, []byte("[build failed]")), bytes.Contains(out, []byte("[setup failed]")):
+			return "", fmt.Errorf("it does not compile:\n%s", out)
+		}
+		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
+			return "", err
+		}
+		return s.name + ": " + verdict(out), nil
+	}
+	return "", errors.New("it survived every test")
+}
+
+// test runs the stage's tests over an overlay. The programs that they build are built over it as well.
+func (s stage) test(ctx context.Context, root, overlay string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience+time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-failfast", "-short", "-timeout", patience.String(), "-run", s.tests, s.pkg)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOFLAGS=-overlay="+overlay)
+	return cmd.CombinedOutput()
+}
+
+var (
+	failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	message = regexp.MustCompile(`(?m)^\s+\S+_test\.go:\d+: (.+)$`)
+	crash   = regexp.MustCompile(`(?m)^(panic: .+|fatal error: .+)$`)
+)
+
+// verdict finds in a test's output who complained, and the beginning of what it said.
+func verdict(out []byte) string {
+	var parts []string
+	if all := failure.FindAllSubmatch(out, -1); len(all) > 0 {
+		parts = append(parts, string(all[len(all)-1][1])) // the innermost one
+	}
+	if at := message.FindSubmatch(out); at != nil {
+		parts = append(parts, string(at[1]))
+	} else if at := crash.FindSubmatch(out); at != nil {
+		parts = append(parts, string(at[1]))
+	}
+	text := strings.Join(parts, ": ")
+	if len(text) > 160 {
+		text = strings.ToValidUTF8(text[:160], "") + "…"
+	}
+	if text == "" {
+		return "a test failed without a word"
+	}
+	return text
+}

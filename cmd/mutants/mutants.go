@@ -1,0 +1,212 @@
+package main
+
+// mutants are the mistakes, in the order of an answer's way: wire, lists, planes, evidence, judgement, memory, metrics.
+var mutants = []mutant{
+	// The wire: what may be believed at all.
+	{
+		name: "any-success-counts", what: "every status of success were taken for the documented one",
+		file: "auditor/huawei/wire.go",
+		old:  `if resp.StatusCode != want.status {`, new: `if resp.StatusCode >= 300 {`,
+	},
+	{
+		name: "content-type-ignored", what: "a page of HTML were decoded like JSON",
+		file: "auditor/huawei/wire.go",
+		old:  `len(body) > 0 && !isJSON(kind)`, new: `len(body) < 0 && !isJSON(kind)`,
+	},
+	{
+		name: "encoding-ignored", what: "compressed content were taken as it is",
+		file: "auditor/huawei/wire.go",
+		old:  `coding != "" && !strings.EqualFold(coding, "identity")`, new: `coding == "never" && !strings.EqualFold(coding, "identity")`,
+	},
+	{
+		name: "nothing-is-empty", what: "an answer without the list were an empty list",
+		file: "auditor/huawei/envelope.go",
+		old:  `if seen&(1<<n) == 0 {`, new: `if seen&(1<<n) == 0 && m.name == "" {`,
+	},
+	{
+		name: "null-is-empty", what: "null were an empty list",
+		file: "auditor/huawei/operation.go",
+		old:  `{name: "total_num", kinds: "0"}, {name: "role_assignments", kinds: "["}`,
+		new:  `{name: "total_num", kinds: "0"}, {name: "role_assignments", kinds: "[n"}`,
+	},
+	{
+		name: "error-envelope-believed", what: "an error with status 200 were a result",
+		file: "auditor/huawei/envelope.go",
+		old:  `case "error", "error_code", "error_msg":`, new: `case "no such member":`,
+	},
+	{
+		name: "last-duplicate-wins", what: "of two members with one name the last were taken",
+		file: "auditor/huawei/envelope.go",
+		old:  `if bytes.EqualFold(key, other) {`, new: `if len(key) < 0 && bytes.EqualFold(key, other) {`,
+	},
+	{
+		name: "endless-answers", what: "answers were read to their end, however long",
+		file: "auditor/huawei/fault.go",
+		old:  `case n > limit:`, new: `case n > limit<<20:`,
+	},
+	// Lists: whether they are whole.
+	{
+		name: "first-page-of-agencies", what: "only the first page of a list with page numbers were read",
+		file: "auditor/huawei/observe.go",
+		old:  `if enough(rows) {`, new: `if page == 1 || enough(rows) {`,
+	},
+	{
+		name: "short-page-ends", what: "a page shorter than asked for were the last one",
+		file: "auditor/huawei/observe.go",
+		old:  `return name != "" && len(rows) < agenciesPerPage &&`, new: `return len(rows) < agenciesPerPage || name != "" &&`,
+	},
+	{
+		name: "first-page-of-grants", what: "the first page of grants were all of them, and the count were not looked at",
+		file: "auditor/huawei/planes.go",
+		old:  "case page == 1:\n\t\t\tread.Total = total", new: "case page == 1:\n\t\t\tread.Total = len(rows)",
+	},
+	{
+		name: "first-page-of-identity", what: "the marker of a next page of identity policies were not followed",
+		file: "auditor/huawei/planes.go",
+		old:  `if marker == "" {`, new: `if marker == marker+"" {`,
+	},
+	{
+		name: "counts-not-compared", what: "the count of identity policies were not compared with the rows",
+		file: "auditor/huawei/planes.go",
+		old:  `n != len(rows) {`, new: `n < 0 {`,
+	},
+	{
+		name: "rows-twice", what: "a row that comes twice were counted twice",
+		file: "auditor/huawei/planes.go",
+		old:  `if _, ok := seen[k]; ok {`, new: `if _, ok := seen[k]; ok && k.policy == "" {`,
+	},
+	// Planes: the five places, and what refusals mean.
+	{
+		name: "no-enterprise-projects", what: "grants in enterprise projects were not read",
+		file: "auditor/huawei/planes.go",
+		old:  "scope: \"enterprise_project\",\n\t\t\tread: (*sweep).assignments,",
+		new: "scope: \"enterprise_project\",\n\t\t\tread: func(_ *sweep, p *plane, _ string) (rules.Plane, error) {\n" +
+			"\t\t\t\treturn rules.Plane{Kind: p.kind, State: rules.PlaneRead}, nil\n\t\t\t},",
+	},
+	{
+		name: "no-identity-policies", what: "attached identity policies were not read",
+		file: "auditor/huawei/planes.go",
+		old:  `read: (*sweep).attached},`,
+		new: "read: func(_ *sweep, p *plane, _ string) (rules.Plane, error) {\n" +
+			"\t\t\treturn rules.Plane{Kind: p.kind, State: rules.PlaneRead}, nil\n\t\t}},",
+	},
+	{
+		name: "inherited-not-compared", what: "grants for all resources were taken for grants for global services",
+		file: "auditor/huawei/planes.go",
+		old:  `case r.IsInherited != nil && *r.IsInherited != inherited:`, new: `case r.IsInherited != nil && *r.IsInherited != inherited && what != "":`,
+	},
+	{
+		name: "denied-is-absent", what: "a refused plane were a plane that does not exist",
+		file: "auditor/huawei/planes.go",
+		old:  `return f.status == 404 && f.code == "APIGW.0101" && f.page <= 1 &&`,
+		new:  `return (f.status == 403 || f.status == 404 && f.code == "APIGW.0101") && f.page <= 1 &&`,
+	},
+	{
+		name: "any-404-is-absent", what: "every 404 meant that a plane does not exist",
+		file: "auditor/huawei/planes.go",
+		old:  `return f.status == 404 && f.code == "APIGW.0101" && f.page <= 1 &&`, new: `return f.status == 404 &&`,
+	},
+	{
+		name: "plane-error-swallowed", what: "a plane that could not be read were left empty (as Gatekeeper's audit left kinds out)",
+		file: "auditor/huawei/planes.go",
+		old:  "if !p.absent(f) {\n\t\t\t\treturn s.fail(o, p.doing, err)\n\t\t\t}",
+		new:  "if !p.absent(f) {\n\t\t\t\tplanes[i] = rules.Plane{Kind: p.kind, State: rules.PlaneRead}\n\t\t\t\treturn nil\n\t\t\t}",
+	},
+	{
+		name: "timeout-is-absent", what: "an agency list that did not come in time were a list without the agency (as Custodian's tags were)",
+		file: "auditor/huawei/observe.go",
+		old:  `if o.Listed, o.ListRequestIDs, err = s.agencies(b.Agency); err != nil {`,
+		new:  `if o.Listed, o.ListRequestIDs, err = s.agencies(b.Agency); err != nil && asUnknown(err).Reason != rules.ReasonTimeout {`,
+	},
+	{
+		name: "denied-list-is-absent", what: "a refused list of agencies were a list without the agency",
+		file: "auditor/huawei/observe.go",
+		old:  `if o.Listed, o.ListRequestIDs, err = s.agencies(b.Agency); err != nil {`,
+		new: "if o.Listed, o.ListRequestIDs, err = s.agencies(b.Agency); err != nil && asUnknown(err).Reason == rules.ReasonDenied {\n" +
+			"\t\to.UnfilteredAsked = true\n\t\treturn o, nil\n\t}\n\tif err != nil {",
+	},
+	{
+		name: "absence-on-one-word", what: "the list by name alone said that there is no agency",
+		file: "auditor/huawei/observe.go",
+		old:  `if o.Unfiltered, ids, err = s.agencies(""); err != nil {`, new: `if o.Unfiltered, ids, err = o.Listed, nil, nil; err != nil {`,
+	},
+	{
+		name: "whose-key-not-asked", what: "another account's key could say that there is no agency",
+		file: "auditor/huawei/observe.go",
+		old:  `if len(ids) == 1 && ids[0] == s.account.ID {`, new: `if len(ids) > 0 {`,
+	},
+	{
+		name: "foreign-rows", what: "rows of another agency were this agency's",
+		file: "auditor/huawei/planes.go",
+		old:  `case r.Agency == nil || deref(r.Agency.Id) != agencyID:`, new: `case r.Agency == nil:`,
+	},
+	{
+		name: "unreadable-end-is-never", what: "an end of validity that cannot be read meant for ever",
+		file: "auditor/huawei/observe.go",
+		old:  `return a, lie(rules.ReasonRejected, "the end of the agency's validity: %v", err)`, new: `a.ExpiresAt = time.Time{}`,
+	},
+	// Evidence and judgement.
+	{
+		name: "one-of-two-agencies", what: "of two agencies with one name the first were taken",
+		file: "rules/evidence.go",
+		old:  "if found != nil {\n\t\t\treturn nil, unknown(ReasonAmbiguous,", new: "if found != nil && found.ID == \"\" {\n\t\t\treturn nil, unknown(ReasonAmbiguous,",
+	},
+	{
+		name: "witness-not-heard", what: "the second witness were asked and not listened to",
+		file: "rules/evidence.go",
+		old:  `if !slices.Equal(slices.Compact(ids), slices.Compact(witness)) {`, new: `if len(witness) < 0 {`,
+	},
+	{
+		name: "compared-by-name", what: "a custom policy that bears the name of a required one satisfied it",
+		file: "rules/evaluate.go",
+		old:  `if g.Policy.Origin != System || !req.accepts(g.Policy.Name) {`, new: `if !req.accepts(g.Policy.Name) {`,
+	},
+	{
+		name: "names-by-prefix", what: "a policy whose name begins like the required one satisfied it",
+		file: "rules/baseline.go",
+		old:  `return name == r.Policy ||`, new: `return len(name) > 2 && len(r.Policy) > 2 && name[:3] == r.Policy[:3] ||`,
+	},
+	{
+		name: "scope-ignored", what: "a policy at one project were as good as one at all resources",
+		file: "rules/evaluate.go",
+		old:  `case g.Scope.Kind == req.Scope:`, new: `case g.Scope.Kind == req.Scope || req.Scope.contains(g.Scope.Kind):`,
+	},
+	{
+		name: "trust-by-prefix", what: "a trusted account whose name begins like the right one were the right one",
+		file: "rules/rule_trust_mismatch.go",
+		old:  `if a == "" || len(a) != len(b) {`, new: `if a = a[:min(len(a), len(b))]; a == "" {`,
+	},
+	{
+		name: "trust-id-not-compared", what: "the pinned id of the trusted account were not compared",
+		file: "rules/rule_trust_mismatch.go",
+		old:  `case want.ID != "" && got.ID != want.ID:`, new: `case want.ID != "" && got.ID == "":`,
+	},
+	// Memory and metrics.
+	{
+		name: "stale-stays-green", what: "evidence of yesterday were as good as today's",
+		file: "auditor/snapshot.go",
+		old:  `case age(now, st.ReadAt()) >= maxAge:`, new: `case age(now, st.ReadAt()) < 0:`,
+	},
+	{
+		name: "bad-news-forgotten", what: "an account that cannot be read had no findings any more",
+		file: "auditor/snapshot.go",
+		old:  "if !sweep.HasEvidence() {\n\t\treturn\n\t}", new: "if !sweep.HasEvidence() {\n\t\tst.Required, st.Findings = nil, nil\n\t\treturn\n\t}",
+	},
+	{
+		name: "unread-run-is-complete", what: "a run with unread accounts were complete",
+		file: "auditor/run.go",
+		old:  "if u := j.sweep.Report.Unknown; u != nil && u.Reason != rules.ReasonUnresolvable {\n\t\t\trun.Complete = false",
+		new:  "if u := j.sweep.Report.Unknown; u != nil && u.Reason != rules.ReasonUnresolvable {\n\t\t\trun.Complete = true",
+	},
+	{
+		name: "unswept-keeps-state", what: "an account that a run left out stayed what it was",
+		file: "auditor/snapshot.go",
+		old:  `if sweep == nil || sweep.Report.Baseline != st.Baseline {`,
+		new: "if sweep == nil && st.Last != nil {\n\t\t\tsweep = st.Last\n\t\t}\n\t\tif sweep == nil || sweep.Report.Baseline != st.Baseline {",
+	},
+	{
+		name: "green-while-unknown", what: "the metrics kept good news of an account that cannot be read",
+		file: "auditor/metrics/fleet.go",
+		old:  `if c.Coverage.Satisfied() && rows[i].state == rules.StateUnknown {`, new: `if c.Coverage.Satisfied() && rows[i].state == "" {`,
+	},
+}
