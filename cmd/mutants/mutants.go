@@ -202,7 +202,7 @@ var mutants = []mutant{
 		name: "unswept-keeps-state", what: "an account that a run left out stayed what it was",
 		file: "auditor/snapshot.go",
 		old:  `if sweep == nil || sweep.Report.Baseline != st.Baseline {`,
-		new: "if sweep == nil && st.Last != nil {\n\t\t\tsweep = st.Last\n\t\t}\n\t\tif sweep == nil || sweep.Report.Baseline != st.Baseline {",
+		new:  "if sweep == nil && st.Last != nil {\n\t\t\tsweep = st.Last\n\t\t}\n\t\tif sweep == nil || sweep.Report.Baseline != st.Baseline {",
 	},
 	{
 		name: "green-while-unknown", what: "the metrics kept good news of an account that cannot be read",
