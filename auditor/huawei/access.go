@@ -95,18 +95,13 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 	fail := func(f *fault) *rules.Unknown {
 		if f.status == 404 {
 			// An agency that does not exist is answered with 403 or with 404: nothing documented says which (facts 6.1).
-			f.reason = rules.ReasonDenied
+			f.reason, f.rejection = rules.ReasonDenied, ""
 		}
-		return &rules.Unknown{
-			Reason:    f.reason,
-			Detail:    fmt.Sprintf("assuming the agency %q: %s", agency, f.detail),
-			RequestID: f.requestID,
-			Remedy:    c.remedy(opAssume, f, mainKeys),
-		}
+		return c.unknown(opAssume, fmt.Sprintf("assuming the agency %q", agency), f, mainKeys)
 	}
 	requests, err := w.dial(c.main.AccountID)
 	if err != nil {
-		return pass{}, fail(lie(rules.ReasonUnauthenticated, "%v", err))
+		return pass{}, fail(lie(rules.ReasonUnauthenticated, "%v", err).as(""))
 	}
 	seconds := int32(c.cfg.SessionDuration / time.Second)
 	resp, requestID, err := requests.assume(&model.CreateTemporaryAccessKeyByAgencyRequest{
@@ -122,7 +117,7 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 		return pass{}, fail(asFault(opAssume, err))
 	}
 	reject := func(what string) (pass, *rules.Unknown) {
-		f := lie(rules.ReasonRejected, "the cloud answered with %s", what)
+		f := lie(rules.ReasonRejected, "the cloud answered with %s", what).as(rejectedItem)
 		f.requestID = cleanID(requestID)
 		return pass{}, fail(f)
 	}

@@ -303,10 +303,10 @@ func (s *sweep) policy(id string) (rules.Policy, error) {
 	switch {
 	case f != nil:
 	case p.ID != id:
-		f = lie(rules.ReasonRejected, "the cloud answered with policy %q", shorten(p.ID))
+		f = lie(rules.ReasonRejected, "the cloud answered with policy %q", shorten(p.ID)).as(rejectedItem)
 	case p.Origin == rules.Custom && !readable(resp.Role.Policy):
 		// Its name says nothing of what it allows, so the risk of it would be understated.
-		f = lie(rules.ReasonRejected, "the cloud answered without what the custom policy allows")
+		f = lie(rules.ReasonRejected, "the cloud answered without what the custom policy allows").as(rejectedItem)
 	default:
 		return p, nil
 	}
@@ -322,7 +322,7 @@ func policyOf(r *model.RoleResult) (rules.Policy, *fault) {
 	case r.DomainId != nil:
 		p.Origin = rules.Custom
 	case deref(r.Catalog) == "CUSTOMED":
-		return p, lie(rules.ReasonRejected, "policy %q is a custom one that belongs to no account", shorten(p.ID))
+		return p, lie(rules.ReasonRejected, "policy %q is a custom one that belongs to no account", shorten(p.ID)).as(rejectedItem)
 	}
 	return p, nil
 }
@@ -347,8 +347,8 @@ func unbounded(doc *model.RolePolicy) bool {
 		return false
 	}
 	for _, st := range doc.Statement {
-		if st.Effect.Value() != model.GetPolicyStatementEffectEnum().ALLOW.Value() {
-			continue
+		if st.Effect == model.GetPolicyStatementEffectEnum().DENY {
+			continue // the SDK follows no escapes in it, so that whatever is not plainly a denial counts as the opposite
 		}
 		for _, action := range st.Action {
 			if action != "" && strings.Trim(action, "*:") == "" && strings.HasPrefix(action, "*") {
@@ -379,7 +379,7 @@ func (s *sweep) readCatalogue() (map[string]rules.Policy, error) {
 	}
 	if !maps.Equal(policies, again) {
 		return nil, s.fail(opCatalogue, "reading the catalogue of system-defined policies", lie(rules.ReasonIncomplete,
-			"it has %d policies, and read again at once %d, or others", len(policies), len(again)))
+			"it has %d policies, and read again at once %d, or others", len(policies), len(again)).as(rejectedWitness))
 	}
 	s.wire.log.Info("catalogue of policies read", "account", s.account.Name, "policies", len(policies))
 	return policies, nil
@@ -390,29 +390,33 @@ func (s *sweep) readCatalogue() (map[string]rules.Policy, error) {
 func (s *sweep) systemPolicies() (map[string]rules.Policy, error) {
 	page, perPage := int32(0), int32(cataloguePerPage)
 	req := &model.KeystoneListPermissionsRequest{Page: &page, PerPage: &perPage}
-	list, err := pages(s.cloud.cfg.MaxPages, cataloguePerPage, func(n int) (got listPage[rules.Policy], err error) {
-		page = int32(n)
-		resp, requestID, err := s.api.catalogue(req)
-		if err != nil {
-			return got, err
-		}
-		got.requestID, got.more = requestID, resp.Links != nil && resp.Links.Next != ""
-		got.rows = make([]rules.Policy, len(*resp.Roles))
-		for i := range *resp.Roles {
-			r := &(*resp.Roles)[i]
-			p, f := policyOf(r)
-			if f == nil && p.Origin != rules.System {
-				f = lie(rules.ReasonRejected, "policy %q is of account %q", shorten(p.ID), shorten(deref(r.DomainId)))
+	list, _, err := pages(listing[rules.Policy]{
+		limit: s.cloud.cfg.MaxPages, perPage: cataloguePerPage, key: func(p rules.Policy) string { return p.ID },
+		fetch: func(n int, _ string) (got listPage[rules.Policy], err error) {
+			page = int32(n)
+			resp, requestID, err := s.api.catalogue(req)
+			got.requestID = requestID
+			if err != nil {
+				return got, err
 			}
-			if f != nil {
-				return got, f
+			got.more = resp.Links != nil && resp.Links.Next != ""
+			got.rows = make([]rules.Policy, len(*resp.Roles))
+			for i := range *resp.Roles {
+				r := &(*resp.Roles)[i]
+				p, f := policyOf(r)
+				if f == nil && p.Origin != rules.System {
+					f = lie(rules.ReasonRejected, "policy %q is of account %q", shorten(p.ID), shorten(deref(r.DomainId))).as(rejectedItem)
+				}
+				if f != nil {
+					return got, f
+				}
+				got.rows[i] = p
 			}
-			got.rows[i] = p
-		}
-		return got, nil
-	}, func(p rules.Policy) string { return p.ID }, func([]rules.Policy) bool { return false })
+			return got, nil
+		},
+	})
 	if err == nil && len(list) == 0 {
-		err = lie(rules.ReasonIncomplete, "it is empty")
+		err = lie(rules.ReasonIncomplete, "it is empty").as(rejectedItem)
 	}
 	if err != nil {
 		return nil, s.fail(opCatalogue, "reading the catalogue of system-defined policies by means", err)

@@ -260,10 +260,7 @@ func (c *Cloud) whose(ctx context.Context) *rules.Unknown {
 	}
 	resp, _, err := requests.domains(&model.KeystoneListAuthDomainsRequest{})
 	if err != nil {
-		f := asFault(opDomains, err)
-		return &rules.Unknown{
-			Reason: f.reason, Detail: doing + ": " + f.detail, RequestID: f.requestID, Remedy: c.remedy(opDomains, f, mainKeys),
-		}
+		return c.unknown(opDomains, doing, asFault(opDomains, err), mainKeys)
 	}
 	var ids []string
 	for _, d := range *resp.Domains {

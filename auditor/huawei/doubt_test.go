@@ -59,8 +59,10 @@ func TestAnswersThatUnderstate(t *testing.T) {
 		{"agency without end", agencies, rejected, `"expire_time"`, swap(`"expire_time"`, `"expires"`)},
 		{"agency of a day without end", agencies, disagree, "no end", swap(`"FOREVER"`, `"24"`)},
 		{"agency with two ends", agencies, rejected, "twice", swap(`"expire_time":null`, `"expire_time":"2020-01-01T00:00:00","expire_\u0074ime":null`)},
-		{"agency trusted twice", agencies, rejected, "twice", swap(`"trust_domain_name":`, `"Trust_domain_name":"evil","trust_domain_name":`)},
+		{"agency trusted twice", agencies, rejected, "which is spelt", swap(`"trust_domain_name":`, `"Trust_domain_name":"evil","trust_domain_name":`)},
+		{"agency trusted in lower case", agencies, rejected, "which is spelt", swap(`"trust_domain_id":`, `"trust_doma\u0130n_id":`)},
 		{"effect twice", policy, rejected, "twice", swap(`"Effect":`, `"Effect":"Deny","effect":`)},
+		{"description twice", policy, rejected, "twice", swap(`"type":`, `"description":"","Descr\u0130ption":"","type":`)},
 		{"too many members", domain, rejected, "128", swap(`"total_num":`, func() string {
 			var b strings.Builder
 			for i := range 127 {

@@ -1,7 +1,6 @@
 package huawei
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,6 +23,10 @@ import (
 // fault is why one request brought nothing that may be believed. It carries no secret.
 type fault struct {
 	reason rules.Reason
+	// rejection is one of the words of Rejections when an answer came that may not be believed; counted says that the meter
+	// was told of it.
+	rejection string
+	counted   bool
 	// detail says what came instead of an answer, as the rest of a sentence that says what was asked.
 	detail string
 	// status and code are the cloud's own, where it answered.
@@ -32,7 +35,7 @@ type fault struct {
 	// keystone says that the answer was an error of IAM itself rather than of a gateway before it.
 	keystone  bool
 	requestID string
-	// page is which page of a list it is about; zero for what is no list.
+	// page says after how many requests for pages of a list it came; zero for what is no list.
 	page int
 }
 
@@ -40,7 +43,35 @@ func (f *fault) Error() string { return string(f.reason) + ": " + f.detail }
 
 // lie makes the fault of an answer whose content cannot be true or whole.
 func lie(reason rules.Reason, format string, args ...any) *fault {
-	return &fault{reason: reason, detail: fmt.Sprintf(format, args...)}
+	f := &fault{reason: reason, rejection: rejectedOther, detail: fmt.Sprintf(format, args...)}
+	if reason == rules.ReasonDisagree {
+		f.rejection = rejectedWitness
+	}
+	return f
+}
+
+// as says more exactly what an answer is rejected as; with an empty word, that no answer is rejected.
+func (f *fault) as(rejection string) *fault {
+	f.rejection = rejection
+	return f
+}
+
+// unknown makes of a fault what is reported: what was being done, what came of it, and what the operator can do. It is here
+// that the meter hears of rejected answers, since a refusal that is an answer, such as that a site has no such plane, is
+// none; and it hears of each fault once.
+func (c *Cloud) unknown(o op, doing string, f *fault, by holder) *rules.Unknown {
+	u := &rules.Unknown{
+		Reason: f.reason, Detail: doing + ": " + f.detail, Remedy: c.remedy(o, f, by), RequestID: f.requestID,
+	}
+	if f.rejection == "" {
+		return u
+	}
+	u.Detail += "; rejected: " + f.rejection
+	if !f.counted {
+		f.counted = true
+		c.cfg.Meter.Rejected(f.rejection)
+	}
+	return u
 }
 
 // asFault finds the fault in an error of the SDK.
@@ -56,40 +87,55 @@ func asFault(o op, err error) *fault {
 			text = "the decoder's message is withheld"
 		}
 		return &fault{
-			reason: rules.ReasonRejected, detail: "the answer's members are not of the documented types: " + shorten(text),
+			reason: rules.ReasonRejected, rejection: rejectedItem,
+			detail: "the answer's members are not of the documented types: " + shorten(text),
 			status: s.StatusCode, requestID: cleanID(s.RequestId),
 		}
 	}
 	return &fault{reason: rules.ReasonRejected, detail: "the SDK made no request: " + shorten(err.Error())}
 }
 
+// maxErrorBody is how much is read of an answer that is no success.
+const maxErrorBody = 64 << 10
+
 // errorBody is the union of the three shapes that errors have (facts 10.1).
 type errorBody struct {
-	ErrorCode string `json:"error_code"`
-	ErrorMsg  string `json:"error_msg"`
-	Error     *struct {
-		Message string `json:"message"`
-		Title   string `json:"title"`
-	} `json:"error"`
+	code, message string
+	// keystone says that the error is of IAM itself.
+	keystone bool
+}
+
+// readError reads the body of an error. It is believed no more easily than a success, since some errors are answers: that
+// a site has no such plane, or that a policy does not exist.
+func readError(body []byte) (e errorBody) {
+	var members struct{ top, inner map[string]json.RawMessage }
+	if checkBody(body, nil) != nil || json.Unmarshal(body, &members.top) != nil {
+		return e
+	}
+	text := func(raw json.RawMessage) (s string) {
+		if json.Unmarshal(raw, &s) != nil {
+			return ""
+		}
+		return s
+	}
+	e.code, e.message = text(members.top["error_code"]), text(members.top["error_msg"])
+	e.keystone = strings.HasPrefix(e.code, "IAM.")
+	if json.Unmarshal(members.top["error"], &members.inner) == nil && text(members.inner["message"]) != "" {
+		e.keystone, e.message = true, text(members.inner["message"])
+	}
+	return e
 }
 
 // refused makes the fault of an answer with a status that is not the documented one of success.
 func refused(resp *http.Response, body []byte, keys Keys) *fault {
-	f := &fault{status: resp.StatusCode, requestID: cleanID(resp.Header.Get("X-Request-Id"))}
-	var e errorBody
-	message := ""
-	if json.Unmarshal(body, &e) == nil {
-		f.code, message = shorten(keys.scrub(e.ErrorCode)), e.ErrorMsg
-		f.keystone = strings.HasPrefix(e.ErrorCode, "IAM.")
-		if e.Error != nil {
-			f.keystone, message = true, e.Error.Message
-		}
-	}
+	f := &fault{status: resp.StatusCode, requestID: requestID(resp)}
+	e := readError(body)
+	f.code, f.keystone = shorten(keys.scrub(e.code)), e.keystone
 	f.detail = fmt.Sprintf("the cloud answered %d", f.status)
 	if f.code != "" {
 		f.detail += " " + f.code
 	}
-	if message = shorten(keys.scrub(message)); message != "" {
+	if message := shorten(keys.scrub(e.message)); message != "" {
 		f.detail += ": " + message
 	} else if len(body) > 0 && f.code == "" {
 		f.detail += fmt.Sprintf(" with %d bytes that are no error of this API", len(body))
@@ -104,14 +150,14 @@ func refused(resp *http.Response, body []byte, keys Keys) *fault {
 	case s == http.StatusBadGateway, s == http.StatusServiceUnavailable, s == http.StatusGatewayTimeout:
 		// A gateway says that it could not reach IAM; what IAM says itself, 500 included, is an answer that is rejected.
 		f.reason = rules.ReasonUnreachable
-	case s >= 300 && s < 400:
-		f.reason = rules.ReasonRejected
+	case s >= 300 && s < 400 && s != http.StatusNotModified:
+		f.reason, f.rejection = rules.ReasonRejected, rejectedRedirect
 		f.detail = fmt.Sprintf("a redirect (%d), which is never followed", s)
-	case s >= 200 && s < 300:
-		f.reason = rules.ReasonRejected
+	case s < 400:
+		f.reason, f.rejection = rules.ReasonRejected, rejectedStatus
 		f.detail = fmt.Sprintf("status %d, which is not the one that this request is answered with", s)
 	default:
-		f.reason = rules.ReasonRejected
+		f.reason, f.rejection = rules.ReasonRejected, rejectedStatus
 	}
 	return f
 }
@@ -130,15 +176,16 @@ func disconnected(sweep context.Context, err error, keys Keys) *fault {
 		network   *net.OpError
 		timeout   net.Error
 		forbidden *addressError
+		over      *flaw
 	)
 	text := shorten(keys.scrub(err.Error()))
 	switch {
 	case sweep.Err() != nil:
 		f.reason = rules.ReasonTimeout
 		f.detail = "not waited for any longer: " + shorten(context.Cause(sweep).Error())
-	case errors.Is(err, errTooLarge):
-		f.reason = rules.ReasonRejected
-		f.detail = err.Error()
+	case errors.As(err, &over):
+		f.reason, f.rejection = rules.ReasonRejected, over.rejection
+		f.detail = "the cloud answered with " + over.what
 	case errors.As(err, &forbidden):
 		f.reason = rules.ReasonRejected
 		f.detail = "no connection was made: " + text
@@ -151,7 +198,7 @@ func disconnected(sweep context.Context, err error, keys Keys) *fault {
 		f.reason = rules.ReasonTimeout
 		f.detail = "no whole answer in time: " + text
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		f.reason = rules.ReasonIncomplete
+		f.reason, f.rejection = rules.ReasonIncomplete, rejectedShortBody
 		f.detail = "the connection ended before the answer did"
 	default:
 		f.detail = "no answer: " + text
@@ -232,29 +279,36 @@ func cleanID(id string) string {
 	return id
 }
 
+// requestID returns the cloud's id of an answer.
+func requestID(resp *http.Response) string { return cleanID(resp.Header.Get("X-Request-Id")) }
+
 // isJSON says whether a content type is JSON, with or without parameters.
 func isJSON(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	return strings.EqualFold(strings.TrimSpace(media), "application/json")
 }
 
-// readBody reads at most limit bytes. size is what the answer's header says, or less than zero.
+// readBody reads a body to its end, or until it has more bytes than limit; then it returns those that it read, and
+// errTooLarge. size is what the answer's header says, or less than zero. What it allocates follows what has come, not what
+// is announced, and is at most three times the limit in all.
 func readBody(r io.Reader, size, limit int64) ([]byte, error) {
-	if size > limit {
-		return nil, errTooLarge
+	const first = 64 << 10
+	if size < 0 {
+		size = 2 << 10
 	}
-	var b bytes.Buffer
-	if size >= 0 {
-		b.Grow(int(size) + bytes.MinRead) // as much as ReadFrom wants before it grows the buffer again
+	b := make([]byte, 0, min(size, limit, first)+1) // one more, so that the end is seen without growing
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > limit:
+			return b, errTooLarge
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			return b, err
+		case len(b) == cap(b):
+			b = append(make([]byte, 0, min(2*int64(cap(b)), limit+1)), b...)
+		}
 	}
-	n, err := b.ReadFrom(io.LimitReader(r, limit+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case n > limit:
-		return nil, errTooLarge
-	}
-	return b.Bytes(), nil
 }
-
-var errTooLarge = errors.New("the answer is larger than one may be")

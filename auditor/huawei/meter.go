@@ -11,7 +11,8 @@ type Meter interface {
 	// Request is called once for each request that was sent, by the service and the SDK's name of the operation. code is
 	// the status of the answer, or 0 when none came; took is the time from first dial to last byte.
 	Request(service, operation string, code int, took time.Duration)
-	// Rejected is called for each answer that may not be believed, with one of the words of Rejections.
+	// Rejected is called once for each answer, or list of several, that may not be believed, with one of the words of
+	// Rejections.
 	Rejected(reason string)
 	// Refreshed is called when temporary keys were asked for, with the way in ("iam") and whether they came.
 	Refreshed(way string, ok bool)
@@ -23,19 +24,33 @@ type Meter interface {
 // service is what Meter hears of every operation of this package.
 const service = "iam"
 
-// The reasons for which an answer is rejected.
+// The reasons for which an answer, or a list of several, is rejected.
 const (
-	rejectedStatus      = "status"
-	rejectedContentType = "content_type"
-	rejectedEncoding    = "encoding"
-	rejectedEnvelope    = "envelope"
-	rejectedTooLarge    = "too_large"
-	rejectedWitness     = "witness_mismatch"
+	rejectedStatus      = "status"           // another status than that of success, and none that is a reason of its own
+	rejectedRedirect    = "redirect"         // a status that leads elsewhere
+	rejectedContentType = "content_type"     // content that is not JSON
+	rejectedEncoding    = "encoding"         // compressed content
+	rejectedTooLarge    = "too_large"        // more bytes than an answer, or a text in it, may have
+	rejectedShortBody   = "short_body"       // fewer bytes than were announced
+	rejectedJSON        = "json"             // not one JSON value that every decoder reads the same
+	rejectedEnvelope    = "envelope"         // not the members that were asked for
+	rejectedError       = "error_envelope"   // an error under the status of success
+	rejectedItem        = "item"             // a row, or the one thing asked for, that is not what was asked for
+	rejectedTooMany     = "too_many_items"   // more rows, values or pages than there can be
+	rejectedLoop        = "page_loop"        // pages that come again
+	rejectedUnstable    = "unstable_paging"  // a list that changed while it was read, twice in a row
+	rejectedCount       = "count_mismatch"   // another number of rows on a page than it says
+	rejectedWitness     = "witness_mismatch" // two witnesses that contradict each other
+	rejectedOther       = "other"            // anything else that may not be believed
 )
 
 // Rejections returns the closed list of words that Meter.Rejected is called with.
 func Rejections() []string {
-	return []string{rejectedStatus, rejectedContentType, rejectedEncoding, rejectedEnvelope, rejectedTooLarge, rejectedWitness}
+	return []string{
+		rejectedStatus, rejectedRedirect, rejectedContentType, rejectedEncoding, rejectedTooLarge, rejectedShortBody, rejectedJSON,
+		rejectedEnvelope, rejectedError, rejectedItem, rejectedTooMany, rejectedLoop, rejectedUnstable, rejectedCount, rejectedWitness,
+		rejectedOther,
+	}
 }
 
 // Operations returns the SDK's names of all requests that the package can send, and the service that they go to.

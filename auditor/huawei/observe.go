@@ -53,6 +53,7 @@ func (c *Cloud) Observe(
 			ev, err = rules.NewEvidence(b, last, o)
 			if why, ok := errors.AsType[*rules.Unknown](err); ok && why.Reason == rules.ReasonDisagree {
 				c.cfg.Meter.Rejected(rejectedWitness)
+				why.Detail += "; rejected: " + rejectedWitness
 			}
 			return ev, trail, err
 		}
@@ -118,7 +119,7 @@ func (s *sweep) observe(b rules.Baseline, last rules.Last) (rules.Observation, e
 		}
 		o.ListRequestIDs = append(o.ListRequestIDs, ids...)
 		if s.via != "" && !slices.ContainsFunc(o.Unfiltered, func(a rules.Agency) bool { return a.Name == s.via }) {
-			f := lie(rules.ReasonIncomplete, "the list lacks the agency %q, by which the account was entered", s.via)
+			f := lie(rules.ReasonIncomplete, "the list lacks the agency %q, by which the account was entered", s.via).as(rejectedWitness)
 			if len(ids) > 0 {
 				f.requestID = ids[0]
 			}
@@ -176,13 +177,7 @@ func (s *sweep) ownKey() error {
 
 // fail says in words what a request of this sweep was for and what came of it.
 func (s *sweep) fail(o op, doing string, err error) *rules.Unknown {
-	f := asFault(o, err)
-	return &rules.Unknown{
-		Reason:    f.reason,
-		Detail:    doing + ": " + f.detail,
-		Remedy:    s.cloud.remedy(o, f, s.by),
-		RequestID: f.requestID,
-	}
+	return s.cloud.unknown(o, doing, asFault(o, err), s.by)
 }
 
 // agencies lists the account's agencies: those of the name or, without one, all of them (facts 1.1). How the cloud
@@ -194,27 +189,30 @@ func (s *sweep) agencies(name string) (agencies []rules.Agency, requestIDs []str
 	if name != "" {
 		doing, req.Name = fmt.Sprintf("looking for the agency %q", name), &name
 	}
-	agencies, err = pages(s.cloud.cfg.MaxPages, agenciesPerPage, func(page int) (got listPage[rules.Agency], err error) {
-		*req.Page = int32(page)
-		resp, requestID, err := s.api.agencies(req)
-		if err != nil {
-			return got, err
-		}
-		got.requestID = requestID
-		requestIDs = appendID(requestIDs, got.requestID)
-		got.rows = make([]rules.Agency, 0, len(*resp.Agencies))
-		for i := range *resp.Agencies {
-			a, err := s.agency(&(*resp.Agencies)[i], name)
+	agencies, requestIDs, err = pages(listing[rules.Agency]{
+		limit: s.cloud.cfg.MaxPages, perPage: agenciesPerPage, key: func(a rules.Agency) string { return a.ID },
+		fetch: func(page int, _ string) (got listPage[rules.Agency], err error) {
+			*req.Page = int32(page)
+			resp, requestID, err := s.api.agencies(req)
+			got.requestID = requestID
 			if err != nil {
 				return got, err
 			}
-			got.rows = append(got.rows, a)
-		}
-		return got, nil
-	}, func(a rules.Agency) string { return a.ID }, func(rows []rules.Agency) bool {
-		// Names are unique in an account, so a short page with the one that was asked for is the last.
-		return name != "" && len(rows) < agenciesPerPage &&
-			slices.ContainsFunc(rows, func(a rules.Agency) bool { return a.Name == name })
+			got.rows = make([]rules.Agency, 0, len(*resp.Agencies))
+			for i := range *resp.Agencies {
+				a, err := s.agency(&(*resp.Agencies)[i], name)
+				if err != nil {
+					return got, err
+				}
+				got.rows = append(got.rows, a)
+			}
+			return got, nil
+		},
+		enough: func(rows []rules.Agency) bool {
+			// Names are unique in an account, so a short page with the one that was asked for is the last.
+			return name != "" && len(rows) < agenciesPerPage &&
+				slices.ContainsFunc(rows, func(a rules.Agency) bool { return a.Name == name })
+		},
 	})
 	if err != nil {
 		return nil, nil, s.fail(opAgencies, doing, err)
@@ -228,16 +226,20 @@ func (s *sweep) agency(r *model.AgencyListResult, name string) (rules.Agency, er
 		ID: r.Id, Name: r.Name, AccountID: deref(r.DomainId),
 		Trust: rules.Trust{ID: deref(r.TrustDomainId), Name: deref(r.TrustDomainName)},
 	}
-	if a.AccountID != s.account.ID {
-		return a, lie(rules.ReasonRejected, "the list shows the agency %q of account %q", shorten(a.Name), shorten(a.AccountID))
+	item := func(format string, args ...any) (rules.Agency, error) {
+		return a, lie(rules.ReasonRejected, format, args...).as(rejectedItem)
 	}
 	switch {
+	case a.AccountID != s.account.ID:
+		return item("the list shows the agency %q of account %q", shorten(a.Name), shorten(a.AccountID))
 	case !isID(a.ID):
-		return a, lie(rules.ReasonRejected, "the list shows the agency %q with the id %q", shorten(a.Name), shorten(a.ID))
+		return item("the list shows the agency %q with the id %q", shorten(a.Name), shorten(a.ID))
 	case a.Name == "":
-		return a, lie(rules.ReasonRejected, "the list shows the agency %s without a name", a.ID)
+		return item("the list shows the agency %s without a name", a.ID)
 	case name == "" || a.Name != name:
 		return a, nil
+	case a.Trust.ID == "":
+		return a, lie(rules.ReasonIncomplete, "the agency %q comes without the id of the account it trusts", name).as(rejectedItem)
 	}
 	// A fleet's agencies are kept, and these words are the same in all of them.
 	a.Name, a.AccountID = name, s.account.ID
@@ -247,77 +249,12 @@ func (s *sweep) agency(r *model.AgencyListResult, name string) (rules.Agency, er
 		var err error
 		if a.ExpiresAt, err = parseTime(r.ExpireTime); err != nil {
 			// It must not read as "never".
-			return a, lie(rules.ReasonRejected, "the end of the agency's validity: %v", err)
+			return item("the end of the agency's validity: %v", err)
 		}
 	} else if r.Duration != "" && r.Duration != "FOREVER" { // facts 1.6
-		return a, lie(rules.ReasonDisagree, "the agency is valid for %q hours and has no end", shorten(r.Duration))
+		return a, lie(rules.ReasonDisagree, "the agency is valid for %q hours and has no end", shorten(r.Duration)).as(rejectedItem)
 	}
 	return a, nil
-}
-
-// listPage is one page of a list that has page numbers.
-type listPage[T any] struct {
-	rows      []T
-	requestID string
-	// more says that the page itself names a next one.
-	more bool
-}
-
-// pages reads a list that has page numbers and no count. It ends with an empty page, or where enough says so of a page;
-// a cloud may cut pages short, so that a short one alone proves nothing. A short page that comes again as the next one
-// ends the list as well: so answer servers that know no page numbers, or that are asked for more pages than there are.
-func pages[T any](
-	limit, perPage int, fetch func(page int) (listPage[T], error), id func(T) string, enough func(rows []T) bool,
-) ([]T, error) {
-	var all, last []T
-	seen := make(map[string]struct{})
-	for page := 1; page <= limit; page++ {
-		got, err := fetch(page)
-		reject := func(reason rules.Reason, format string, args ...any) error {
-			f := lie(reason, format, args...)
-			f.requestID = cleanID(got.requestID)
-			return onPage(page, f)
-		}
-		if err != nil {
-			if f, ok := errors.AsType[*fault](err); ok && f.requestID == "" {
-				f.requestID = cleanID(got.requestID)
-			}
-			return nil, onPage(page, err)
-		}
-		rows := got.rows
-		if len(rows) == 0 || (len(rows) < perPage &&
-			slices.EqualFunc(rows, last, func(a, b T) bool { return id(a) == id(b) })) {
-			if got.more {
-				return nil, reject(rules.ReasonRejected, "the list ends on a page that names a next one")
-			}
-			return all, nil
-		}
-		for _, r := range rows {
-			key := id(r)
-			if key == "" {
-				return nil, reject(rules.ReasonIncomplete, "the list shows a row without an id")
-			}
-			if _, ok := seen[key]; ok {
-				return nil, reject(rules.ReasonRejected, "the list shows %q twice", shorten(key))
-			}
-			seen[key] = struct{}{}
-		}
-		all, last = append(all, rows...), rows
-		if enough(rows) {
-			return all, nil
-		}
-	}
-	return nil, lie(rules.ReasonBudget, "the list does not end after %d pages", limit)
-}
-
-// onPage adds the page to a fault, and says so unless it is the first.
-func onPage(page int, err error) error {
-	if f, ok := errors.AsType[*fault](err); ok {
-		if f.page = page; page > 1 {
-			f.detail = fmt.Sprintf("page %d: %s", page, f.detail)
-		}
-	}
-	return err
 }
 
 func appendID(ids []string, id string) []string {

@@ -1,6 +1,9 @@
 package huawei
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // op is one request of the closed list that a wire lets through. All of them read, but for opAssume, which makes a
 // temporary key and changes nothing.
@@ -28,6 +31,8 @@ type operation struct {
 	method, path string
 	// status is the only one that counts as success.
 	status int
+	// part is which part of Config.MaxBody its answer may have: the whole, unless it is short by nature.
+	part int64
 	// envelope are the members that the answer must have.
 	envelope []member
 	// action is the permission that it needs, as policies spell it (facts 8, 10.5); empty when it needs none.
@@ -38,68 +43,140 @@ type operation struct {
 	shared bool
 }
 
-// member is what an answer's object must contain: a name, and the first bytes that its value may have, where 0 stands
-// for a number and n for null. inner are the members of the value, or of each of its rows when it is an array.
+// member is what is read of an answer's object, or of each object in a list: its name, and the first bytes that its value may
+// have, where 0 stands for a count, t and f for a boolean and n for null. inner are the members of the value, or of its rows.
 type member struct {
 	name  string
 	kinds string
-	inner []member
+	// optional says that it may be missing. It may not be there under a name that only a lenient decoder takes for it.
+	optional bool
+	inner    []member
+	// rows is how many rows a list may have: what the request asks for at most or, where it does not say, far more than there
+	// can be. id is the name of the member that each row is known by; empty when no single one is.
+	rows int
+	id   string
+	// row says that it is one row of a list, or the one thing that was asked for.
+	row bool
 }
 
-// owner is what tells a system-defined policy, where it is null, from a custom one (facts 3.3). To the SDK a member that
-// is missing is null as well.
-var owner = []member{{name: "domain_id", kinds: `n"`}}
+// Lists that are not asked for by the page.
+const (
+	maxRoles    = 2000 // of one agency at one scope
+	maxProjects = 5000 // facts 4
+	maxDomains  = 100  // one is expected
+)
+
+// text is a member that is a string.
+func text(name string) member { return member{name: name, kinds: `"`} }
+
+// maybe are members that may be missing, or of one of the kinds.
+func maybe(kinds string, names ...string) []member {
+	members := make([]member, len(names))
+	for i, n := range names {
+		members[i] = member{name: n, kinds: kinds, optional: true}
+	}
+	return members
+}
+
+// part is an object that may be missing or null.
+func part(name string, inner ...member) member {
+	return member{name: name, kinds: "{n", optional: true, inner: inner}
+}
+
+// withID are objects of which the id alone is read.
+func withID(names ...string) []member {
+	members := make([]member, len(names))
+	for i, n := range names {
+		members[i] = part(n, maybe(`"n`, "id")...)
+	}
+	return members
+}
+
+// role is a policy with what it allows. Only its owner tells a system-defined policy, where it is null, from a custom one
+// (facts 3.3); to the SDK an owner that is missing is null as well.
+var role = slices.Concat(
+	[]member{text("id"), {name: "domain_id", kinds: `n"`}},
+	maybe(`"n`, "name", "display_name", "catalog"),
+	[]member{part("policy", member{
+		name: "Statement", kinds: "[n", optional: true,
+		inner: slices.Concat(maybe(`"`, "Effect"), maybe("[n", "Action")),
+	})},
+)
 
 // operations are all of them. Paths: facts 1.1, 2.1, 2.3, 2.5, 3.1, 3.2, 4, 6.1 and 8.
 var operations = [opCount]operation{
 	opAgencies: {
-		name: "ListAgencies", method: "GET", path: "/v3.0/OS-AGENCY/agencies", status: 200,
-		// Without its end an agency would be valid for ever (facts 1.1).
-		envelope: []member{{name: "agencies", kinds: "[", inner: []member{{name: "expire_time", kinds: `n"`}}}},
-		action:   "iam:agencies:listAgencies",
+		name: "ListAgencies", method: "GET", path: "/v3.0/OS-AGENCY/agencies", status: 200, part: 2,
+		envelope: []member{{name: "agencies", kinds: "[", rows: agenciesPerPage, id: "id", inner: slices.Concat(
+			// Without its end an agency would be valid for ever (facts 1.1).
+			[]member{text("id"), {name: "expire_time", kinds: `n"`}},
+			maybe(`"n`, "name", "domain_id", "trust_domain_id", "trust_domain_name", "create_time", "duration"),
+		)}},
+		action: "iam:agencies:listAgencies",
 	},
 	opAssignments: {
 		name: "ShowDomainRoleAssignments", method: "GET", path: "/v3.0/OS-PERMISSION/role-assignments", status: 200,
-		envelope: []member{{name: "total_num", kinds: "0"}, {name: "role_assignments", kinds: "["}},
-		action:   "iam:permissions:listRoleAssignments",
+		part: 16,
+		envelope: []member{
+			{name: "total_num", kinds: "0"},
+			{name: "role_assignments", kinds: "[", rows: assignmentsPerPage, inner: slices.Concat(
+				withID("role", "agency"), maybe("{n", "user", "group"), maybe("tfn", "is_inherited"),
+				[]member{part("scope", withID("domain", "project", "enterprise_project")...)},
+			)},
+		},
+		action: "iam:permissions:listRoleAssignments",
 	},
 	opAttached: {
 		name: "ListAttachedAgencyPoliciesV5", method: "GET", path: "/v5/agencies/{}/attached-policies", status: 200,
+		part: 8,
 		envelope: []member{
-			{name: "attached_policies", kinds: "["},
-			{name: "page_info", kinds: "{", inner: []member{{name: "current_count", kinds: "0"}}},
+			{name: "attached_policies", kinds: "[", rows: attachedPerPage, id: "policy_id", inner: slices.Concat(
+				[]member{text("policy_id")}, maybe(`"n`, "policy_name", "urn"),
+			)},
+			{name: "page_info", kinds: "{", inner: append(maybe(`"n`, "next_marker"), member{name: "current_count", kinds: "0"})},
 		},
 		action: "iam:agencies:listAttachedPoliciesV5",
 	},
 	opGlobalRoles: {
-		name: "ListDomainPermissionsForAgency", method: "GET", status: 200,
+		name: "ListDomainPermissionsForAgency", method: "GET", status: 200, part: 1,
 		path:     "/v3.0/OS-AGENCY/domains/{}/agencies/{}/roles",
-		envelope: []member{{name: "roles", kinds: "["}}, action: "iam:permissions:listRolesForAgencyOnDomain",
+		envelope: []member{{name: "roles", kinds: "[", rows: maxRoles, id: "id", inner: []member{text("id")}}},
+		action:   "iam:permissions:listRolesForAgencyOnDomain",
 	},
 	opInheritedRoles: {
-		name: "ListAllProjectsPermissionsForAgency", method: "GET", status: 200,
+		name: "ListAllProjectsPermissionsForAgency", method: "GET", status: 200, part: 4,
 		path:     "/v3.0/OS-INHERIT/domains/{}/agencies/{}/roles/inherited_to_projects",
-		envelope: []member{{name: "roles", kinds: "["}}, action: "iam:permissions:listRolesForAgency",
+		envelope: []member{{name: "roles", kinds: "[", rows: maxRoles, id: "id", inner: []member{text("id")}}},
+		action:   "iam:permissions:listRolesForAgency",
 	},
 	opCatalogue: {
-		name: "KeystoneListPermissions", method: "GET", path: "/v3/roles", status: 200,
-		envelope: []member{{name: "roles", kinds: "[", inner: owner}}, action: "iam:roles:listRoles", shared: true,
+		name: "KeystoneListPermissions", method: "GET", path: "/v3/roles", status: 200, part: 1,
+		envelope: []member{
+			{name: "roles", kinds: "[", rows: cataloguePerPage, id: "id", inner: role}, part("links", maybe(`"n`, "next")...),
+		},
+		action: "iam:roles:listRoles", shared: true,
 	},
 	opPolicy: {
-		name: "KeystoneShowPermission", method: "GET", path: "/v3/roles/{}", status: 200,
-		envelope: []member{{name: "role", kinds: "{", inner: owner}}, action: "iam:roles:getRole",
+		name: "KeystoneShowPermission", method: "GET", path: "/v3/roles/{}", status: 200, part: 4,
+		envelope: []member{{name: "role", kinds: "{", inner: role, row: true}}, action: "iam:roles:getRole",
 	},
 	opProjects: {
-		name: "KeystoneListProjects", method: "GET", path: "/v3/projects", status: 200,
-		envelope: []member{{name: "projects", kinds: "["}},
+		name: "KeystoneListProjects", method: "GET", path: "/v3/projects", status: 200, part: 1,
+		envelope: []member{{name: "projects", kinds: "[", rows: maxProjects, id: "id", inner: slices.Concat(
+			[]member{text("id")}, maybe(`"n`, "name"),
+		)}},
 	},
 	opDomains: {
-		name: "KeystoneListAuthDomains", method: "GET", path: "/v3/auth/domains", status: 200,
-		envelope: []member{{name: "domains", kinds: "["}},
+		name: "KeystoneListAuthDomains", method: "GET", path: "/v3/auth/domains", status: 200, part: 64,
+		envelope: []member{{name: "domains", kinds: "[", rows: maxDomains, id: "id", inner: []member{text("id")}}},
 	},
 	opAssume: {
 		name: "CreateTemporaryAccessKeyByAgency", method: "POST", path: "/v3.0/OS-CREDENTIAL/securitytokens", status: 201,
-		envelope: []member{{name: "credential", kinds: "{"}}, action: "iam:agencies:assume", secret: true, shared: true,
+		part: 64,
+		envelope: []member{{name: "credential", kinds: "{", row: true, inner: []member{
+			text("access"), text("secret"), text("securitytoken"), text("expires_at"),
+		}}},
+		action: "iam:agencies:assume", secret: true, shared: true,
 	},
 }
 

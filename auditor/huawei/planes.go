@@ -134,58 +134,33 @@ func worst(errs []error) *rules.Unknown {
 
 // assignments reads one of the four v3 planes. Each page carries the count of all rows, which is the first witness.
 func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
-	read := rules.Plane{Kind: p.kind, State: rules.PlaneRead}
 	page, perPage := int32(0), int32(assignmentsPerPage)
 	req := &model.ShowDomainRoleAssignmentsRequest{
 		DomainId: s.account.ID, SubjectAgencyId: &agencyID, Scope: &p.scope, IsInherited: p.inherited,
 		Page: &page, PerPage: &perPage,
 	}
-	type key struct{ policy, scope string }
-	seen := make(map[key]struct{})
-	for int(page) < s.cloud.cfg.MaxPages {
-		page++
-		resp, id, err := s.api.assignments(req)
-		if err != nil {
-			return read, onPage(int(page), err)
-		}
-		reject := func(reason rules.Reason, format string, args ...any) error {
-			if reason == rules.ReasonDisagree {
-				s.cloud.cfg.Meter.Rejected(rejectedWitness)
+	grants, ids, err := pages(listing[rules.Grant]{
+		limit: s.cloud.cfg.MaxPages, perPage: assignmentsPerPage,
+		key: func(g rules.Grant) string { return g.Policy.ID + " " + g.Scope.ID },
+		fetch: func(n int, _ string) (got listPage[rules.Grant], err error) {
+			page = int32(n)
+			resp, id, err := s.api.assignments(req)
+			got.requestID = id
+			if err != nil {
+				return got, err
 			}
-			f := lie(reason, format, args...)
-			f.requestID = cleanID(id)
-			return onPage(int(page), f)
-		}
-		read.RequestIDs = appendID(read.RequestIDs, id)
-		rows, total := *resp.RoleAssignments, int(*resp.TotalNum)
-		switch {
-		case total < 0:
-			return read, reject(rules.ReasonRejected, "the cloud counts %d grants", total)
-		case page == 1:
-			read.Total = total
-		case total != read.Total:
-			return read, reject(rules.ReasonDisagree, "the cloud counts %d grants, and counted %d before", total, read.Total)
-		}
-		for i := range rows {
-			g, what := s.grant(&rows[i], p, agencyID)
-			if what != "" {
-				return read, reject(rules.ReasonRejected, "row %d %s", i+1, what)
+			total := int(*resp.TotalNum)
+			got.total, got.rows = &total, make([]rules.Grant, len(*resp.RoleAssignments))
+			for i := range got.rows {
+				var what string
+				if got.rows[i], what = s.grant(&(*resp.RoleAssignments)[i], p, agencyID); what != "" {
+					return got, lie(rules.ReasonRejected, "row %d %s", i+1, what).as(rejectedItem)
+				}
 			}
-			k := key{g.Policy.ID, g.Scope.ID}
-			if _, ok := seen[k]; ok {
-				return read, reject(rules.ReasonRejected, "row %d shows policy %s at the same scope again", i+1, k.policy)
-			}
-			seen[k] = struct{}{}
-			read.Grants = append(read.Grants, g)
-		}
-		switch {
-		case len(read.Grants) == read.Total:
-			return read, nil
-		case len(read.Grants) > read.Total, len(rows) == 0:
-			return read, reject(rules.ReasonDisagree, "the cloud counts %d grants and shows %d", read.Total, len(read.Grants))
-		}
-	}
-	return read, lie(rules.ReasonBudget, "the list does not end after %d pages", s.cloud.cfg.MaxPages)
+			return got, nil
+		},
+	})
+	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: len(grants), Grants: grants, RequestIDs: ids}, err
 }
 
 // grant translates one row, or says what is wrong with it.
@@ -218,12 +193,12 @@ func (s *sweep) grant(r *model.RoleAssignmentBody, p *plane, agencyID string) (g
 			return g, "has not the scope of this account"
 		}
 	case "project":
-		if sc.Project == nil || deref(sc.Project.Id) == "" {
+		if sc.Project == nil || !isID(deref(sc.Project.Id)) {
 			return g, "has not the scope of a project"
 		}
 		g.Scope.ID = deref(sc.Project.Id)
 	default:
-		if sc.EnterpriseProject == nil || deref(sc.EnterpriseProject.Id) == "" {
+		if sc.EnterpriseProject == nil || !isID(deref(sc.EnterpriseProject.Id)) {
 			return g, "has not the scope of an enterprise project"
 		}
 		if g.Scope.ID = deref(sc.EnterpriseProject.Id); g.Scope.ID == "0" {
@@ -243,50 +218,38 @@ func (s *sweep) grant(r *model.RoleAssignmentBody, p *plane, agencyID string) (g
 
 // attached reads the identity policies that are attached to the agency (facts 8). The v3 lists do not show them.
 func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
-	read := rules.Plane{Kind: p.kind, State: rules.PlaneRead}
 	limit := int32(attachedPerPage)
 	req := &model5.ListAttachedAgencyPoliciesV5Request{AgencyId: agencyID, Limit: &limit}
-	seen, markers := make(map[string]struct{}), make(map[string]struct{})
-	for page := 1; page <= s.cloud.cfg.MaxPages; page++ {
-		resp, id, err := s.api.attached(req)
-		if err != nil {
-			return read, onPage(page, err)
-		}
-		reject := func(reason rules.Reason, format string, args ...any) error {
-			f := lie(reason, format, args...)
-			f.requestID = cleanID(id)
-			return onPage(page, f)
-		}
-		read.RequestIDs = appendID(read.RequestIDs, id)
-		rows := *resp.AttachedPolicies
-		if n := int(resp.PageInfo.CurrentCount); n != len(rows) {
-			return read, reject(rules.ReasonDisagree, "the cloud counts %d policies and shows %d", n, len(rows))
-		}
-		for _, r := range rows {
-			if !isID(r.PolicyId) {
-				return read, reject(rules.ReasonRejected, "a policy has no id")
+	grants, ids, err := pages(listing[rules.Grant]{
+		limit: s.cloud.cfg.MaxPages, perPage: attachedPerPage, key: func(g rules.Grant) string { return g.Policy.ID },
+		fetch: func(page int, marker string) (got listPage[rules.Grant], err error) {
+			if req.Marker = nil; page > 1 {
+				req.Marker = &marker
 			}
-			if _, ok := seen[r.PolicyId]; ok {
-				return read, reject(rules.ReasonRejected, "the policy %s is attached twice", r.PolicyId)
+			resp, id, err := s.api.attached(req)
+			got.requestID = id
+			if err != nil {
+				return got, err
 			}
-			seen[r.PolicyId] = struct{}{}
-			read.Total++
-			read.Grants = append(read.Grants, rules.Grant{
-				Policy: rules.Policy{ID: r.PolicyId, Name: r.PolicyName, Origin: originOfURN(r.Urn)},
-				Scope:  rules.Scope{Kind: p.kind},
-			})
-		}
-		marker := deref(resp.PageInfo.NextMarker)
-		if marker == "" {
-			return read, nil
-		}
-		if _, ok := markers[marker]; ok {
-			return read, reject(rules.ReasonRejected, "the marker of the next page is one that was followed before")
-		}
-		markers[marker] = struct{}{}
-		req.Marker = &marker
-	}
-	return read, lie(rules.ReasonBudget, "the list does not end after %d pages", s.cloud.cfg.MaxPages)
+			rows := *resp.AttachedPolicies
+			if n := int(resp.PageInfo.CurrentCount); n != len(rows) {
+				return got, lie(rules.ReasonDisagree, "the cloud counts %d policies and shows %d", n, len(rows)).as(rejectedCount)
+			}
+			next := deref(resp.PageInfo.NextMarker)
+			got.marker, got.rows = &next, make([]rules.Grant, len(rows))
+			for i, r := range rows {
+				if !isID(r.PolicyId) {
+					return got, lie(rules.ReasonRejected, "row %d has no policy id", i+1).as(rejectedItem)
+				}
+				got.rows[i] = rules.Grant{
+					Policy: rules.Policy{ID: r.PolicyId, Name: r.PolicyName, Origin: originOfURN(r.Urn)},
+					Scope:  rules.Scope{Kind: p.kind},
+				}
+			}
+			return got, nil
+		},
+	})
+	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: len(grants), Grants: grants, RequestIDs: ids}, err
 }
 
 // originOfURN tells who defined an identity policy. The name of one of an account is iam::<account>:policy:<path>; the

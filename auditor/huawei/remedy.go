@@ -25,6 +25,9 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 			"with IAM ReadOnlyAccess; an administrator of account %s gives the main identity Agent Operator, or a policy "+
 			"that allows %s on that agency", c.main.AccountID, c.main.AccountID, operations[o].action)
 	}
+	if f.rejection == rejectedTooLarge {
+		return "look into the account: no answer is expected to be that large; raise the limit on the size of answers if it is right"
+	}
 	switch f.reason {
 	case rules.ReasonUnauthenticated:
 		return map[holder]string{

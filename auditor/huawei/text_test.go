@@ -179,12 +179,12 @@ var envelopes = []member{
 
 func TestEnvelope(t *testing.T) {
 	for _, body := range []string{
-		`{"rows":[],"info":{"count":0}}`, " {\n\"info\" : { \"count\" : -1 } ,\t\"rows\" : [ 1 , {\"rows\":null} ] } \n",
+		`{"rows":[],"info":{"count":0}}`, " {\n\"info\" : { \"count\" : 1 } ,\t\"rows\" : [ 1 , {\"rows\":null} ] } \n",
 		`{"rows":[{"a":"]}\"\\"}],"info":{"count":1,"x":[{}]},"y":true,"z":null,"n":1.5e3}`,
 		`{"rows":["\"","\\"],"info":{"count":12}}`, `{"\u0072ows":[],"info":{"count":0}}`,
 		`{"rows":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `,"info":{"count":0}}`,
 	} {
-		if err := checkEnvelope([]byte(body), envelopes); err != nil {
+		if err := checkBody([]byte(body), envelopes); err != nil {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
@@ -198,7 +198,7 @@ func TestEnvelope(t *testing.T) {
 		`{"rows":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `,"info":{"count":0}}`,
 		"{\"rows\":[\"\xff\"],\"info\":{\"count\":0}}", `{"rows":[],"info":{"count":true}}`,
 	} {
-		if err := checkEnvelope([]byte(body), envelopes); err == nil {
+		if err := checkBody([]byte(body), envelopes); err == nil {
 			t.Errorf("%s: accepted", body)
 		}
 	}
@@ -211,7 +211,7 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte("{\"info\" : { \"count\" : -1, \"x\":\"\\\"}\" } ,\t\"rows\" : [ 1 , {\"rows\":null} ] } \n"))
 	f.Add([]byte(`{"\u0072ows":[[[]]],"info":{"count":1e3},"error":1}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if checkEnvelope(body, envelopes) != nil {
+		if checkBody(body, envelopes) != nil {
 			return
 		}
 		var v map[string]json.RawMessage

@@ -88,7 +88,7 @@ func (w *wire) dial(accountID string) (api, error) {
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	o, ok := identify(req.Method, req.URL.Path)
 	if !ok || req.URL.Host != w.cloud.site.host {
-		return nil, lie(rules.ReasonRejected, "not sent: %s %s is no request of this program", req.Method, shorten(req.URL.Path))
+		return nil, lie(rules.ReasonRejected, "not sent: %s %s is no request of this program", req.Method, shorten(req.URL.Path)).as("")
 	}
 	if w.ctx.Err() != nil {
 		return nil, disconnected(w.ctx, w.ctx.Err(), w.keys)
@@ -103,7 +103,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		w.sent.Add(1)
 	}
 	started := time.Now()
-	resp, body, err := w.exchange(req.WithContext(ctx))
+	resp, body, err := w.exchange(o, req.WithContext(ctx))
 	code := 0
 	if err == nil {
 		code = resp.StatusCode
@@ -112,9 +112,6 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	w.cloud.cfg.Meter.Request(service, operations[o].name, code, time.Since(started))
 	debug := w.log.Enabled(ctx, slog.LevelDebug)
 	if err != nil {
-		if errors.Is(err, errTooLarge) {
-			w.cloud.cfg.Meter.Rejected(rejectedTooLarge)
-		}
 		f := disconnected(w.ctx, err, w.keys)
 		if debug {
 			w.log.LogAttrs(ctx, slog.LevelDebug, "no answer", slog.String("operation", operations[o].name), slog.Any("err", f))
@@ -125,7 +122,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if debug {
 		w.log.LogAttrs(ctx, slog.LevelDebug, "answer", slog.String("operation", operations[o].name),
 			slog.Int("status", resp.StatusCode), slog.Int("bytes", len(body)),
-			slog.String("request_id", cleanID(resp.Header.Get("X-Request-Id"))), slog.Bool("believed", f == nil))
+			slog.String("request_id", requestID(resp)), slog.Bool("believed", f == nil))
 	}
 	if f != nil {
 		if f.reason == rules.ReasonUnauthenticated {
@@ -138,42 +135,74 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// exchange sends the request and reads the whole answer.
-func (w *wire) exchange(req *http.Request) (*http.Response, []byte, error) {
+// exchange sends the request and reads the answer: the whole of it when its head is that of a success, a little of an
+// error, and nothing of what is rejected by its head.
+func (w *wire) exchange(o op, req *http.Request) (*http.Response, []byte, error) {
 	resp, err := w.cloud.transport.RoundTrip(req)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := readBody(resp.Body, resp.ContentLength, w.cloud.cfg.MaxBody)
+	want := &operations[o]
+	rejection, _ := rejectHead(resp)
+	switch {
+	case resp.StatusCode != want.status && (resp.StatusCode < 400 || rejection != ""), rejection == rejectedEncoding:
+		return resp, nil, nil
+	case resp.StatusCode != want.status:
+		// The status counts, whatever becomes of the rest.
+		body, _ := readBody(resp.Body, resp.ContentLength, maxErrorBody)
+		return resp, body, nil
+	case rejection != "":
+		// A byte tells whether there is anything to be of that type: nothing at all has none.
+		body, err := readBody(resp.Body, 0, 0)
+		if errors.Is(err, errTooLarge) {
+			err = nil
+		}
+		return resp, body, err
+	}
+	limit := max(w.cloud.cfg.MaxBody/want.part, min(w.cloud.cfg.MaxBody, maxErrorBody))
+	body, err := readBody(resp.Body, resp.ContentLength, limit)
+	if errors.Is(err, errTooLarge) {
+		return resp, nil, overflow(body, want.envelope)
+	}
 	return resp, body, err
+}
+
+// rejectHead says why an answer may not be believed whatever its body is, and what it is instead: JSON, plain, and said
+// to be so once.
+func rejectHead(resp *http.Response) (rejection, what string) {
+	if kinds := resp.Header["Content-Type"]; len(kinds) != 1 || !isJSON(kinds[0]) {
+		return rejectedContentType, fmt.Sprintf("content of the type %q instead of JSON", strings.Join(kinds, ", "))
+	}
+	for _, coding := range resp.Header["Content-Encoding"] {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return rejectedEncoding, "compressed content, which was not asked for"
+		}
+	}
+	return "", ""
 }
 
 // judge says why an answer may not be believed; nil when it may.
 func (w *wire) judge(o op, resp *http.Response, body []byte) *fault {
 	want := &operations[o]
 	if resp.StatusCode != want.status {
-		f := refused(resp, body, w.keys)
-		if f.reason == rules.ReasonRejected {
-			w.cloud.cfg.Meter.Rejected(rejectedStatus)
-		}
-		return f
+		return refused(resp, body, w.keys)
 	}
-	reject := func(why, what string) *fault {
-		w.cloud.cfg.Meter.Rejected(why)
+	reject := func(rejection, what string) *fault {
 		return &fault{
-			reason: rules.ReasonRejected, detail: fmt.Sprintf("the cloud answered %d with %s", resp.StatusCode, what),
-			status: resp.StatusCode, requestID: cleanID(resp.Header.Get("X-Request-Id")),
+			reason: rules.ReasonRejected, rejection: rejection,
+			detail: fmt.Sprintf("the cloud answered %d with %s", resp.StatusCode, what),
+			status: resp.StatusCode, requestID: requestID(resp),
 		}
 	}
-	if kind := resp.Header.Get("Content-Type"); len(body) > 0 && !isJSON(kind) {
-		return reject(rejectedContentType, fmt.Sprintf("content of the type %q instead of JSON", shorten(w.keys.scrub(kind))))
+	if rejection, what := rejectHead(resp); rejection == rejectedEncoding || (rejection != "" && len(body) > 0) {
+		return reject(rejection, shorten(w.keys.scrub(what)))
 	}
-	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return reject(rejectedEncoding, "compressed content, which was not asked for")
-	}
-	if err := checkEnvelope(body, want.envelope); err != nil {
-		return reject(rejectedEnvelope, err.Error())
+	if f := checkBody(body, want.envelope); f != nil {
+		if want.secret {
+			f.what = "a body that is not of the documented form; what it is instead is withheld"
+		}
+		return reject(f.rejection, f.what)
 	}
 	return nil
 }

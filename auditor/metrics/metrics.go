@@ -80,8 +80,11 @@ type Metrics struct {
 // The closed lists of label values, beside those of package rules.
 var (
 	results    = []string{"complete", "incomplete", "failed"}
-	rejections = []string{"status", "content_type", "encoding", "envelope", "too_large", "witness_mismatch", other}
-	places     = []string{
+	rejections = []string{
+		"status", "redirect", "content_type", "encoding", "too_large", "short_body", "json", "envelope", "error_envelope", "item",
+		"too_many_items", "page_loop", "unstable_paging", "count_mismatch", "witness_mismatch", other,
+	}
+	places = []string{
 		auditor.PlaceIdentity, auditor.PlaceRead, auditor.PlaceCatalogue, auditor.PlaceJudge, "run", "scheduler", "web", other,
 	}
 )
