@@ -81,12 +81,24 @@ func Acts(r rune) bool {
 func isASCIILetter(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
 
 // imitates says whether a letter is of a script many of whose letters look like Latin ones, or a Latin letter in another
-// dress: full-width, mathematical.
+// dress.
 func imitates(r rune) bool {
-	const fullWidthA, fullWidthZ, mathFirst, mathLast = '\uff21', '\uff5a', '\U0001d400', '\U0001d7ff'
 	return r >= 0x80 && (unicode.In(r, unicode.Cyrillic, unicode.Greek, unicode.Armenian, unicode.Cherokee, unicode.Coptic,
-		unicode.Lisu) ||
-		fullWidthA <= r && r <= fullWidthZ || mathFirst <= r && r <= mathLast)
+		unicode.Lisu) || unicode.Is(dressedLatin, r))
+}
+
+// dressedLatin are letters that look like ASCII ones and that no language is written with beside them.
+var dressedLatin = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{Lo: 0x017f, Hi: 0x017f, Stride: 1}, // long s
+		{Lo: 0x0250, Hi: 0x02af, Stride: 1}, // phonetic
+		{Lo: 0x1d00, Hi: 0x1dbf, Stride: 1}, // phonetic, small capitals
+		{Lo: 0x2100, Hi: 0x218f, Stride: 1}, // letterlike such as the Kelvin sign, Roman numerals
+		{Lo: 0x24b6, Hi: 0x24e9, Stride: 1}, // in circles
+		{Lo: 0xa720, Hi: 0xa7ff, Stride: 1}, // of medievalists
+		{Lo: 0xff21, Hi: 0xff5a, Stride: 1}, // full-width
+	},
+	R32: []unicode.Range32{{Lo: 0x1d400, Hi: 0x1d7ff, Stride: 1}}, // mathematical
 }
 
 func writeEscaped(b *strings.Builder, r rune) {

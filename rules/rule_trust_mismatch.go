@@ -46,7 +46,11 @@ func (j *judgement) weighTrust() *Unknown {
 			Remedy: "pin the id of the trusted account in the baseline (trust: id)",
 		}
 	case got.Name != "" && !SameTrustName(got.Name, want.Name):
-		j.trustFault = fmt.Sprintf("The agency trusts the account %s (id %s); the baseline names %s.", got.Name, got.ID, want.Name)
+		looks := ""
+		if !isASCII(got.Name) {
+			looks = ", whose name is not plain ASCII and may only look like another one"
+		}
+		j.trustFault = fmt.Sprintf("The agency trusts the account %s (id %s)%s; the baseline names %s.", got.Name, got.ID, looks, want.Name)
 	case want.ID == "" && j.fleet.outlier(got.ID):
 		j.trustFault = fmt.Sprintf("The agency trusts the account %s by the id %s, which differs from the rest of the fleet; "+
 			"pin the right id in the baseline to settle which one it is.", got.Name, got.ID)
@@ -80,15 +84,16 @@ func (f *Fleet) CountTrust(b Baseline, e Evidence) {
 // byte outside of ASCII is the same as none: it could look like another one. (The vendor's own texts disagree on the
 // letter case of op_svc_coc.)
 func SameTrustName(a, b string) bool {
-	if a == "" || len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if a[i] >= 0x80 || b[i] >= 0x80 {
+	return a != "" && isASCII(a) && isASCII(b) && strings.EqualFold(a, b)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
 			return false
 		}
 	}
-	return strings.EqualFold(a, b)
+	return true
 }
 
 func orUnnamed(name string) string {
