@@ -382,6 +382,11 @@ func sameAsTheLibrary(t testing.TB, s *auditor.Snapshot, now time.Time) {
 	if err := f.writePlain(&text, nil); err != nil {
 		t.Fatal(err)
 	}
+	for line := range strings.SplitSeq(text.String(), "\n") {
+		if i := strings.IndexFunc(line, rules.Acts); i >= 0 {
+			t.Fatalf("a line leaves %q: %q", line[i:], line)
+		}
+	}
 	families := parse(t, text.Bytes())
 	got := series(families)
 	if n := strings.Count(text.String(), "\n") - 2*strings.Count(text.String(), "# TYPE "); n != len(got) {

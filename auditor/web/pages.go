@@ -162,9 +162,14 @@ func filter(text string) string {
 	return ""
 }
 
-// shorten makes what is searched for short, and text.
+// shorten makes what is searched for short, and text in which everything is seen: it is shown again in its field.
 func shorten(query string) string {
-	return strings.ToValidUTF8(query[:min(len(query), maxQuery)], "")
+	return strings.Map(func(r rune) rune {
+		if rules.Acts(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(query[:min(len(query), maxQuery)], ""))
 }
 
 // address is this page's with some of what it is asked for replaced.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -220,26 +219,6 @@ func (a *app) openLog() error {
 		return misuse("write auto, text or json", "unknown --log-format %q", a.logFormat)
 	}
 	return nil
-}
-
-func (a *app) newLog(text bool, level slog.Level) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level, ReplaceAttr: withUnit}
-	if text {
-		return slog.New(slog.NewTextHandler(a.err, o))
-	}
-	return slog.New(slog.NewJSONHandler(a.err, o))
-}
-
-// withUnit writes a span of time as text with its unit, in every format: 407ms, where JSON would have 407000000.
-func withUnit(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() != slog.KindDuration {
-		return a
-	}
-	d := a.Value.Duration()
-	if d >= time.Millisecond {
-		d = d.Round(time.Millisecond)
-	}
-	return slog.String(a.Key, rules.Span(d))
 }
 
 // layout is how text on stdout is laid out.
