@@ -193,7 +193,7 @@ func (x *call) listAssignments() answer {
 		return x.gateway(http.StatusNotFound, "APIGW.0101", notPublished)
 	}
 	if !page.given && x.s.Switches.AssignmentsUnpaged == "capped" {
-		page = paging{page: 1, size: x.cap(maxAssignments)}
+		page = paging{size: x.cap(maxAssignments)}
 	} else if !page.given {
 		page.size = math.MaxInt
 	}

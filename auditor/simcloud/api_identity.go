@@ -58,20 +58,23 @@ func markerPage[T any](x *call, rows []T, id func(T) string) ([]T, pageInfo, *an
 	}
 	limit = x.cap(limit)
 	rows = slices.SortedFunc(slices.Values(rows), func(p, q T) int { return cmp.Compare(id(p), id(q)) })
-	if marker, given := x.get("marker"); given {
+	if marker, given := x.get("marker"); given && x.cut() != looped {
 		raw, err := base64.URLEncoding.DecodeString(marker)
 		after, ours := strings.CutPrefix(string(raw), markerPrefix)
 		if err != nil || !ours {
 			a := x.pap(http.StatusBadRequest, "PAP5.0010", "The marker is invalid", "")
 			return nil, pageInfo{}, &a
 		}
-		rows = slices.DeleteFunc(rows, func(r T) bool { return id(r) <= after })
+		rows = slices.DeleteFunc(rows, func(r T) bool {
+			return id(r) < after || id(r) == after && x.cut() != overlapping
+		})
 	}
+	more := len(rows) > limit || x.cut() == looped
+	rows = rows[:min(len(rows), limit)]
 	info := pageInfo{CurrentCount: len(rows)}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		last := markerPrefix + id(rows[limit-1])
-		info = pageInfo{NextMarker: base64.URLEncoding.EncodeToString([]byte(last)), CurrentCount: limit}
+	if more && len(rows) > 0 {
+		last := markerPrefix + id(rows[len(rows)-1])
+		info.NextMarker = base64.URLEncoding.EncodeToString([]byte(last))
 	}
 	return rows, info, nil
 }

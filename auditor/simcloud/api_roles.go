@@ -11,7 +11,7 @@ import (
 // maxRoles is the most that a page of policies holds, and what comes without paging (facts 3.1).
 const maxRoles = 300
 
-// rolePages keeps pages of the whole system-defined catalogue, by number and size: every client reads them, and they
+// rolePages keeps pages of the whole system-defined catalogue, by first row and size: every client reads them, and they
 // never change. Clients ask for one size, or a few; of more, not all are kept.
 type rolePages struct {
 	mu    sync.Mutex
@@ -109,7 +109,7 @@ func (x *call) rolePage(rows []*policy, encode func(*policy) []byte) *bytes.Buff
 
 // cachedPage is a page of the whole system-defined catalogue.
 func (x *call) cachedPage(page paging) []byte {
-	k, key := &x.c.rolePages, [2]int{page.page, page.size}
+	k, key := &x.c.rolePages, [2]int{page.from, page.size}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if body := k.pages[key]; body != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type session struct {
 	name string
 	// allows is what the session policy lets through; everything without one.
 	allows operationSet
+	// ended is set when a fault ends the key before its time.
+	ended atomic.Bool
 }
 
 // alive says whether the session's agency is still there, valid, and trusts the account that the session was made from,
@@ -178,7 +181,7 @@ func (x *call) assume() answer {
 	x.c.sessions.issue(k, x.now)
 	return answer{status: http.StatusCreated, body: mustJSON(map[string]any{"credential": map[string]string{
 		"access": k.access, "secret": string(k.secret), "securitytoken": k.session.token,
-		"expires_at": k.session.expires.Format("2006-01-02T15:04:05.000000Z"),
+		"expires_at": k.session.expires.Add(x.s.ClockOffset).Format("2006-01-02T15:04:05.000000Z"),
 	}})}
 }
 

@@ -163,6 +163,7 @@ type settingsJSON struct {
 	Latency              duration            `json:"latency"`
 	ReadAfterWriteDelay  duration            `json:"read_after_write_delay"`
 	ReadAfterWriteDelays map[string]duration `json:"read_after_write_delays,omitempty"`
+	ClockOffset          duration            `json:"clock_offset"`
 	RateLimit            float64             `json:"rate_limit"`
 	PageSize             int                 `json:"page_size"`
 	Failures             []Failure           `json:"failures,omitempty"`
@@ -175,7 +176,8 @@ type duration string
 func writeSettings(s Settings) settingsJSON {
 	out := settingsJSON{
 		Latency: duration(s.Latency.String()), ReadAfterWriteDelay: duration(s.ReadAfterWriteDelay.String()),
-		RateLimit: s.RateLimit, PageSize: s.PageSize, Failures: s.Failures, Switches: s.Switches,
+		ClockOffset: duration(s.ClockOffset.String()),
+		RateLimit:   s.RateLimit, PageSize: s.PageSize, Failures: s.Failures, Switches: s.Switches,
 	}
 	for name, d := range s.ReadAfterWriteDelays {
 		if out.ReadAfterWriteDelays == nil {
@@ -201,6 +203,7 @@ func (s settingsJSON) read() (Settings, error) {
 	}
 	out.Latency = parse("latency", s.Latency)
 	out.ReadAfterWriteDelay = parse("read_after_write_delay", s.ReadAfterWriteDelay)
+	out.ClockOffset = parse("clock_offset", s.ClockOffset)
 	for _, name := range sortedKeys(s.ReadAfterWriteDelays) {
 		if out.ReadAfterWriteDelays == nil {
 			out.ReadAfterWriteDelays = map[string]time.Duration{}

@@ -63,8 +63,15 @@ func TestDocsSimcloud(t *testing.T) {
 			t.Errorf("the page has no row %s", row)
 		}
 	}
-	for _, style := range failureStyles {
-		has("Settings", style)
+	for _, f := range faults {
+		instead := "no"
+		if f.instead != nil {
+			instead = "yes"
+		}
+		row := "| `" + f.style + "` | " + f.needs.String() + " | " + instead + " | "
+		if !strings.Contains(section("Failures"), row) {
+			t.Errorf("the page has no row %s", row)
+		}
 	}
 	for _, kind := range []string{DriftGrant, DriftRevoke, DriftAttach, DriftDetach, DriftCreateAgency, DriftUpdateAgency,
 		DriftDeleteAgency, DriftSuspend, DriftResume, DriftSettings} {

@@ -35,8 +35,8 @@ type call struct {
 	params   []string
 	query    []parameter
 	body     []byte
-	// style is how a broken gateway is to spoil the answer; empty for not at all.
-	style string
+	// fault is how a broken gateway fails the request; nil for not at all.
+	fault *fault
 }
 
 // parameter is one parameter of the query, decoded.
@@ -51,6 +51,12 @@ type answer struct {
 	// location and retryAfter are the headers of these names; empty and 0 leave them out.
 	location   string
 	retryAfter int
+	// encoding is the header Content-Encoding; empty leaves it out.
+	encoding string
+	// missing is how many bytes more than there are the header Content-Length promises.
+	missing int
+	// stream writes the body instead of body, in chunks. An error means that the client is gone.
+	stream func(io.Writer) error
 }
 
 // maxBody is how much of a body may be signed (facts 10.1, APIGW.0201).
@@ -101,34 +107,34 @@ func (x *call) serve() (answer, error) {
 	if why := x.authenticate(); why != "" {
 		return x.unauthenticated(why), nil
 	}
-	for _, f := range x.s.failures {
-		if f.fits(x.account, x.op) {
-			x.style = f.Style
-			break
-		}
+	if x.fault = x.failing(); x.fault == nil {
+		return x.carryOut(), nil
 	}
-	switch x.style {
-	case "html_502":
-		return answer{status: http.StatusBadGateway, kind: "text/html",
-			body: []byte("<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>\r\n")}, nil
-	case "empty_200":
-		return answer{status: http.StatusOK}, nil
-	case "redirect_302":
-		return answer{status: http.StatusFound, location: c.site + "/maintenance"}, nil
+	if x.fault.instead != nil {
+		return x.fault.instead(x), nil
 	}
+	a := x.carryOut()
+	if x.fault.spoil != nil {
+		a = x.fault.spoil(x, a)
+	}
+	return a, nil
+}
+
+// carryOut does what the request asks for, or refuses it.
+func (x *call) carryOut() answer {
 	if after, ok := x.account.bucket.take(x.now, x.s.RateLimit); !ok {
-		return x.throttled(after), nil
+		return x.throttled(after)
 	}
 	switch {
 	case x.op.service == identityService && x.account.planes.NoIdentity,
 		x.op.enterprise && x.account.planes.NoEnterpriseProjects:
 		// How the real cloud answers for a plane that an account does not have is not known; that the gateway does not
 		// publish it there is our inference.
-		return x.gateway(http.StatusNotFound, "APIGW.0101", notPublished), nil
+		return x.gateway(http.StatusNotFound, "APIGW.0101", notPublished)
 	case len(x.op.actions) > 0 && !x.allowed():
-		return x.denied(), nil
+		return x.denied()
 	}
-	return x.op.handle(x), nil
+	return x.op.handle(x)
 }
 
 // parse takes the path and the query apart. It fails when the query cannot be decoded.
@@ -171,6 +177,9 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// clock is the time that the cloud shows, and by which it judges signatures.
+func (x *call) clock() time.Time { return x.now.Add(x.s.ClockOffset) }
+
 // requestID makes 32 hexadecimal digits.
 func requestID() string {
 	var raw [16]byte
@@ -190,7 +199,7 @@ func (x *call) count(a answer) {
 	if x.account != nil {
 		counts = &x.account.counts
 	}
-	if x.style == "reset" {
+	if x.fault != nil && x.fault.mute {
 		status = 0
 	}
 	counts.add(operation, status)
@@ -198,18 +207,27 @@ func (x *call) count(a answer) {
 
 // send writes the answer, or what a broken gateway makes of it.
 func (x *call) send(w http.ResponseWriter, a answer) {
-	if x.style == "reset" {
-		reset(w)
+	if x.fault != nil && x.fault.send != nil {
+		x.fault.send(x, w, a)
+		return
 	}
-	body := a.body
-	if x.style == "truncated" {
-		body = body[:len(body)/2]
+	x.begin(w, a)
+	if a.stream != nil {
+		_ = a.stream(w) // an error means that the client is gone
+		return
 	}
+	if x.r.Method != http.MethodHead {
+		_, _ = w.Write(a.body) // an error means that the client is gone
+	}
+}
+
+// begin writes the status and the headers.
+func (x *call) begin(w http.ResponseWriter, a answer) {
 	h := w.Header()
 	h["Server"] = []string{"api-gateway"}
 	h["X-Request-Id"] = []string{x.id}
-	if x.c.Now != nil {
-		h["Date"] = []string{x.now.Format(http.TimeFormat)} // clients may set their clocks by it
+	if x.c.Now != nil || x.s.ClockOffset != 0 {
+		h["Date"] = []string{x.clock().Format(http.TimeFormat)} // clients may set their clocks by it
 	}
 	if len(a.body) > 0 {
 		kind := a.kind
@@ -221,22 +239,17 @@ func (x *call) send(w http.ResponseWriter, a answer) {
 	if a.location != "" {
 		h["Location"] = []string{a.location}
 	}
+	if a.encoding != "" {
+		h["Content-Encoding"] = []string{a.encoding}
+	}
 	if a.retryAfter > 0 {
 		h["Retry-After"] = []string{strconv.Itoa(a.retryAfter)}
 	}
-	if x.r.Method == http.MethodHead {
-		body = nil
-	} else if a.status != http.StatusNoContent {
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	bodyless := x.r.Method == http.MethodHead || a.status == http.StatusNoContent || a.status == http.StatusNotModified
+	if !bodyless && a.stream == nil {
+		h["Content-Length"] = []string{strconv.Itoa(len(a.body) + a.missing)}
 	}
 	w.WriteHeader(a.status)
-	if x.style == "slow_body" && len(body) > 0 {
-		_, _ = w.Write(body[:len(body)/2]) // an error means that the client is gone, which is waited for anyway
-		_ = http.NewResponseController(w).Flush()
-		<-x.r.Context().Done()
-		panic(http.ErrAbortHandler)
-	}
-	_, _ = w.Write(body) // an error means that the client is gone
 }
 
 // reset cuts the connection without an answer, with a TCP reset where there is a TCP connection. It does not return.
@@ -272,9 +285,10 @@ func (x *call) unauthenticated(why string) answer {
 // throttled is status 429 in the shape that the switch asks for (facts 10.1).
 func (x *call) throttled(after time.Duration) answer {
 	limit, seconds := x.s.RateLimit, 1
-	if limit < 1 {
-		limit, seconds = 1, int(math.Ceil(1/limit))
+	if limit > 0 && limit < 1 {
+		seconds = int(math.Ceil(1 / limit))
 	}
+	limit = max(limit, 1)
 	var a answer
 	if x.s.Switches.Throttle == "IAM.0012" {
 		a = answer{body: mustJSON(struct {
@@ -391,10 +405,10 @@ func (x *call) once() *answer {
 	return nil
 }
 
-// paging is what page and per_page ask for.
+// paging is what page and per_page ask for: rows from the one counted from 0, at most as many as the size says.
 type paging struct {
 	given      bool
-	page, size int
+	from, size int
 }
 
 // paging reads page and per_page, which must come together, per_page from 1 to the limit.
@@ -405,7 +419,7 @@ func (x *call) paging(limit int) (paging, *answer) {
 	page, hasPage := x.get("page")
 	size, hasSize := x.get("per_page")
 	if !hasPage && !hasSize {
-		return paging{page: 1, size: math.MaxInt}, nil
+		return paging{size: math.MaxInt}, nil
 	}
 	var a answer
 	p, errPage := decimal(page)
@@ -418,7 +432,8 @@ func (x *call) paging(limit int) (paging, *answer) {
 	case errSize != nil || n < 1 || n > limit:
 		a = x.badRequest("Invalid input: per_page is %q, must be 1 to %d", size, limit)
 	default:
-		return paging{given: true, page: p, size: x.cap(n)}, nil
+		size := x.cap(n)
+		return paging{given: true, from: int(min(x.cut().from(p, size), math.MaxInt32)), size: size}, nil
 	}
 	return paging{}, &a
 }
@@ -442,7 +457,7 @@ func decimal(s string) (int, error) {
 
 // pageOf returns the rows of the page.
 func pageOf[T any](p paging, rows []T) []T {
-	from := int(min(int64(p.page-1)*int64(p.size), int64(len(rows)))) // both are below 2³¹, or the page is the first
+	from := min(p.from, len(rows))
 	return rows[from : from+min(len(rows)-from, p.size)]
 }
 

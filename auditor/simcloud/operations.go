@@ -33,6 +33,54 @@ type operation struct {
 	internal string
 	handle   func(*call) answer
 	index    int
+	// answers is the shape of the good answer, for faults.
+	answers shape
+}
+
+// shape says what the body of a good answer looks like. Without a key there is none.
+type shape struct {
+	// key is the member that matters: the rows of a list, or the one thing that was asked for.
+	key string
+	// id is where in a row its id is, with a dot between keys; empty for what is no list.
+	id string
+	// owner is the member of a row that says whose it is; empty where none does.
+	owner string
+	// count is where the number of rows is, with a dot between keys: of all rows at the top, of this page below page_info.
+	count string
+	// pages says that there is a parameter for the next page.
+	pages bool
+}
+
+// shapes are the answers that have a body, by operation. The count of policies is there for custom ones only.
+var shapes = map[string]shape{
+	"ListAgencies": {key: "agencies", id: "id", owner: "domain_id", pages: true},
+	"ShowAgency":   {key: "agency"},
+	"CreateAgency": {key: "agency"},
+	"UpdateAgency": {key: "agency"},
+
+	"ListDomainPermissionsForAgency":      {key: "roles", id: "id", owner: "domain_id"},
+	"ListProjectPermissionsForAgency":     {key: "roles", id: "id", owner: "domain_id"},
+	"ListAllProjectsPermissionsForAgency": {key: "roles", id: "id"},
+	"ShowDomainRoleAssignments": {key: "role_assignments", id: "role.id", owner: "agency", count: "total_num",
+		pages: true},
+
+	"KeystoneListPermissions": {key: "roles", id: "id", owner: "domain_id", count: "total_number", pages: true},
+	"KeystoneShowPermission":  {key: "role"},
+	"ListCustomPolicies":      {key: "roles", id: "id", owner: "domain_id", count: "total_number", pages: true},
+	"ShowCustomPolicy":        {key: "role"},
+
+	"KeystoneListProjects":     {key: "projects", id: "id", owner: "domain_id", pages: true},
+	"KeystoneListAuthProjects": {key: "projects", id: "id", owner: "domain_id"},
+	"KeystoneListAuthDomains":  {key: "domains", id: "id", owner: "id"},
+	"KeystoneListRegions":      {key: "regions", id: "id"},
+	"ListEnterpriseProject":    {key: "enterprise_projects", id: "id", count: "total_count", pages: true},
+
+	"CreateTemporaryAccessKeyByAgency": {key: "credential"},
+
+	"ListAgenciesV5": {key: "agencies", id: "agency_id", owner: "urn", count: "page_info.current_count", pages: true},
+	"GetAgencyV5":    {key: "agency"},
+	"ListAttachedAgencyPoliciesV5": {key: "attached_policies", id: "policy_id", owner: "urn",
+		count: "page_info.current_count", pages: true},
 }
 
 // maxOperations bounds the number of operations: they are members of an operationSet.
@@ -153,7 +201,7 @@ func (c *Cloud) indexOperations() {
 	c.routes = &route{}
 	for i := range c.operations {
 		op := &c.operations[i]
-		op.index = i
+		op.index, op.answers = i, shapes[op.name]
 		c.routes.add(op)
 	}
 	c.assumeOperation = c.operationIndex("CreateTemporaryAccessKeyByAgency")

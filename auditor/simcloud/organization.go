@@ -141,6 +141,8 @@ type Settings struct {
 	ReadAfterWriteDelay time.Duration `yaml:"read_after_write_delay" json:"read_after_write_delay"`
 	// ReadAfterWriteDelays overrides ReadAfterWriteDelay for single lists, by the SDK's name of the operation.
 	ReadAfterWriteDelays map[string]time.Duration `yaml:"read_after_write_delays" json:"read_after_write_delays"`
+	// ClockOffset is how much the clock is fast that the cloud shows and judges signatures by; negative is slow.
+	ClockOffset time.Duration `yaml:"clock_offset" json:"clock_offset"`
 	// RateLimit is requests a second for each account; 0 is no limit.
 	RateLimit float64 `yaml:"rate_limit" json:"rate_limit"`
 	// PageSize caps the rows of a page below what the API allows; 0 is the API's own cap.
@@ -151,17 +153,22 @@ type Settings struct {
 	Switches Switches `yaml:"switches" json:"switches"`
 }
 
-// Failure replaces answers by those of a broken gateway.
+// Failure has requests fail the way they do behind a broken gateway, or in front of a broken cloud.
 type Failure struct {
 	// Account (name or id) and Operation (the SDK's name) say which requests fail; empty is any.
 	Account   string `yaml:"account" json:"account"`
 	Operation string `yaml:"operation" json:"operation"`
-	// Style is html_502, empty_200, redirect_302, slow_body, reset or truncated. The last three happen to the real
-	// answer: a slow body stops in the middle until the client gives up, and a write has been applied.
+	// Query are parameters that the request must have, name to value. An empty value fits a request without the parameter
+	// too: {marker: ""} is the first page.
+	Query map[string]string `yaml:"query" json:"query,omitempty"`
+	// Style is how they fail: one of the table of faults, which docs/simcloud.md explains. Requests that a style has no
+	// use for, many_rows for what is no list for instance, do not fit.
 	Style string `yaml:"style" json:"style"`
-	// Skip is how many fitting requests are answered properly first; Times how many then fail, 0 for all of them.
+	// Skip is how many fitting requests are answered properly first. Of those that follow each Every-th fails, 0 being all
+	// of them, until so many as Times says have failed, 0 being no end.
 	Skip  int `yaml:"skip" json:"skip"`
 	Times int `yaml:"times" json:"times"`
+	Every int `yaml:"every" json:"every"`
 }
 
 // Switches are the ambiguities of the documentation (facts 14), each with its first value as default.

@@ -184,7 +184,7 @@ func TestABrokenGatewayFailsInItsStyle(t *testing.T) {
 				o.Settings.Failures = []simcloud.Failure{
 					{Account: "beta", Style: "html_502"},
 					{Account: "alpha", Operation: "ListAgencies", Style: style, Skip: 1, Times: 2},
-					{Operation: "AssociateAgencyWithDomainPermission", Style: style},
+					{Style: style, Skip: 3},
 				}
 			})
 			at := serve(t, c)

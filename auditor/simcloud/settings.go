@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -22,32 +21,13 @@ type settings struct {
 	timeLayout string
 }
 
-// failure is a Failure with the account resolved and the count of the requests that it fitted.
-type failure struct {
-	Failure
-	account *account
-	fitted  atomic.Int64
-}
-
-// fits says whether the request is to fail, and counts it.
-func (f *failure) fits(a *account, op *operation) bool {
-	if f.account != nil && f.account != a || f.Operation != "" && f.Operation != op.name {
-		return false
-	}
-	n := int(f.fitted.Add(1))
-	return n > f.Skip && (f.Times == 0 || n <= f.Skip+f.Times)
-}
-
-// failureStyles are the ways in which a gateway fails.
-var failureStyles = [...]string{"html_502", "empty_200", "redirect_302", "slow_body", "reset", "truncated"}
-
 // settle checks settings and makes them ready for use. The path is where they stand, for the problems.
 func (c *Cloud) settle(s Settings, path string) (*settings, Problems) {
 	var problems Problems
 	problem := func(at, format string, args ...any) {
 		problems = append(problems, Problem{Path: path + at, Message: fmt.Sprintf(format, args...)})
 	}
-	s.Failures = slices.Clone(s.Failures)
+	s.Failures = cloneFailures(s.Failures)
 	out := &settings{}
 	if s.Latency < 0 {
 		problem(".latency", "is %v; write a duration of 0s or more", s.Latency)
@@ -81,23 +61,9 @@ func (c *Cloud) settle(s Settings, path string) (*settings, Problems) {
 	out.maxDelay = slices.Max(out.delays[:])
 	for i, f := range s.Failures {
 		at := fmt.Sprintf(".failures[%d]", i)
-		r := &failure{Failure: f}
-		if f.Account != "" {
-			if r.account = c.findAccount(f.Account); r.account == nil {
-				problem(at+".account", "names no account of the organization: %q; write the name or the id of one", f.Account)
-			}
-		}
-		if f.Operation != "" && c.operationIndex(f.Operation) < 0 {
-			problem(at+".operation", "names no operation of the cloud: %q; write the SDK's name, ListAgencies for instance",
-				f.Operation)
-		}
-		if !slices.Contains(failureStyles[:], f.Style) {
-			problem(at+".style", "is %q; write one of %s", f.Style, strings.Join(failureStyles[:], ", "))
-		}
-		if f.Skip < 0 || f.Times < 0 {
-			problem(at, "has a negative skip or times; write 0 or more")
-		}
-		out.failures = append(out.failures, r)
+		out.failures = append(out.failures, f.settle(c, func(under, format string, args ...any) {
+			problem(at+under, format, args...)
+		}))
 	}
 	for _, w := range s.Switches.table() {
 		switch {
@@ -171,6 +137,14 @@ func (c *Cloud) SetSettings(s Settings) error {
 func (c *Cloud) Settings() Settings {
 	s := c.settings.Load().Settings
 	s.ReadAfterWriteDelays = maps.Clone(s.ReadAfterWriteDelays)
-	s.Failures = slices.Clone(s.Failures)
+	s.Failures = cloneFailures(s.Failures)
 	return s
+}
+
+func cloneFailures(in []Failure) []Failure {
+	out := slices.Clone(in)
+	for i := range out {
+		out[i].Query = maps.Clone(out[i].Query)
+	}
+	return out
 }

@@ -118,9 +118,9 @@ func (x *call) authenticate() string {
 	if err != nil {
 		return badSignature + ",x-sdk-date is not in the format " + dateLayout
 	}
-	if d := x.now.Sub(date); d > clockWindow || d < -clockWindow {
+	if d := x.clock().Sub(date); d > clockWindow || d < -clockWindow {
 		return fmt.Sprintf("calc aksk signature fail:signature expired, signature time:%s,server time:%s",
-			dates[0], x.now.Format(dateLayout))
+			dates[0], x.clock().Format(dateLayout))
 	}
 	if key.lock.locked(x.now) {
 		return keyLocked
@@ -159,7 +159,7 @@ func (x *call) checkToken(key *accessKey) string {
 	switch {
 	case len(tokens) != 1 || subtle.ConstantTimeCompare([]byte(tokens[0]), []byte(key.session.token)) != 1:
 		return badToken
-	case !x.now.Before(key.session.expires), !key.session.alive(key.account, x.now):
+	case key.session.ended.Load(), !x.now.Before(key.session.expires), !key.session.alive(key.account, x.now):
 		return tokenExpired
 	}
 	return ""

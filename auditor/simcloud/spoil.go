@@ -1,0 +1,399 @@
+package simcloud
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fixed is an answer that has nothing to do with the request.
+func fixed(status int, kind, body string) func(*call) answer {
+	return func(*call) answer { return answer{status: status, kind: kind, body: []byte(body)} }
+}
+
+func redirect(to string) answer { return answer{status: http.StatusFound, location: to} }
+
+// refusing refuses the request in the form of the service that was asked. Codes of IAM v5 and EPS that are not printed
+// anywhere are replaced by the gateway's: our inference.
+func refusing(status int) func(*call) answer {
+	return func(x *call) answer {
+		switch {
+		case status == http.StatusBadRequest:
+			return x.badRequest("The request is invalid")
+		case status == http.StatusUnauthorized:
+			return x.unauthenticated(unauthorized)
+		case status == http.StatusForbidden:
+			return x.denied()
+		case status == http.StatusTooManyRequests:
+			return x.throttled(time.Second)
+		case x.op.service == keystoneService:
+			return x.keystone(status, "%s", refusals[status])
+		case status == http.StatusNotFound && x.op.service == identityService:
+			return x.noEntity("resource", "that was asked for")
+		case status == http.StatusNotFound:
+			return x.gateway(status, "APIGW.0101", notPublished)
+		}
+		return x.gateway(status, "APIGW.0103", refusals[status])
+	}
+}
+
+// refusals are the texts of refusals that say nothing about the request.
+var refusals = map[int]string{
+	http.StatusNotFound:            "Could not find the resource",
+	http.StatusInternalServerError: "An unexpected error prevented the server from fulfilling your request",
+	http.StatusServiceUnavailable:  "The service is temporarily unavailable",
+}
+
+// expireKey ends the temporary key that is used, now and for good. Keys that are made afterwards are others.
+func (x *call) expireKey() answer {
+	x.key.session.ended.Store(true)
+	return x.unauthenticated(tokenExpired)
+}
+
+// renumber changes the status of a good answer, and leaves out the body where the new one has none.
+func renumber(status int) func(*call, answer) answer {
+	return func(_ *call, a answer) answer {
+		if a.status >= 300 {
+			return a
+		}
+		a.status = status
+		if status == http.StatusNoContent || status == http.StatusNotModified {
+			a.body = nil
+		}
+		return a
+	}
+}
+
+// hang lets the client wait until it gives up.
+func hang(x *call, _ http.ResponseWriter, _ answer) {
+	<-x.r.Context().Done()
+	panic(http.ErrAbortHandler)
+}
+
+// slowBody stops in the middle of the body until the client gives up.
+func slowBody(x *call, w http.ResponseWriter, a answer) {
+	x.half(w, a)
+	hang(x, w, a)
+}
+
+// resetMidBody cuts the connection in the middle of the body.
+func resetMidBody(x *call, w http.ResponseWriter, a answer) {
+	x.half(w, a)
+	reset(w)
+}
+
+// half sends the first half of the body and makes sure that it is under way.
+func (x *call) half(w http.ResponseWriter, a answer) {
+	x.begin(w, a)
+	_, _ = w.Write(a.body[:len(a.body)/2]) // an error means that the client is gone, which shows anyway
+	_ = http.NewResponseController(w).Flush()
+}
+
+// drip sends the body at a byte a second.
+func drip(x *call, w http.ResponseWriter, a answer) {
+	x.begin(w, a)
+	flush := http.NewResponseController(w).Flush
+	_ = flush()
+	for i := range a.body {
+		if !wait(x.r.Context(), time.Second) {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(a.body[i : i+1])
+		_ = flush()
+	}
+}
+
+// good leaves refusals alone: a fault of what the cloud says is not for what it does not say.
+func good(spoil func(*call, answer) answer) func(*call, answer) answer {
+	return func(x *call, a answer) answer {
+		if a.status >= 300 || len(a.body) == 0 {
+			return a
+		}
+		return spoil(x, a)
+	}
+}
+
+// document is good for answers that are JSON objects.
+func document(spoil func(*call, answer, object) answer) func(*call, answer) answer {
+	return good(func(x *call, a answer) answer { return spoil(x, a, parseObject(a.body)) })
+}
+
+// with returns the answer with another body.
+func (a answer) with(o object) answer {
+	a.body = o.encode()
+	return a
+}
+
+// zip packs a body.
+func zip(body []byte) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(body) // a Buffer takes everything
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// bomb is 256 MiB of blanks, which JSON does not mind, packed into 254 KiB. It is made once.
+var bomb = sync.OnceValue(func() []byte {
+	var b bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	blanks := bytes.Repeat([]byte(" "), 1<<20)
+	for range hugeSize / len(blanks) {
+		_, _ = w.Write(blanks)
+	}
+	_ = w.Close()
+	return b.Bytes()
+})
+
+// padding is what a huge body repeats.
+var padding = bytes.Repeat([]byte("padding."), 8<<10)
+
+// hugeBody puts a member before all others that makes the body 256 MiB long.
+func hugeBody(_ *call, a answer, o object) answer {
+	head, tail := []byte(`{"padding":"`), o.prepend("", nil).encode()[len(`{"":`):]
+	tail = append([]byte(`"`), tail...)
+	a.stream = func(w io.Writer) error {
+		if _, err := w.Write(head); err != nil {
+			return err
+		}
+		for left := hugeSize - len(head) - len(tail); left > 0; left -= len(padding) {
+			if _, err := w.Write(padding[:min(left, len(padding))]); err != nil {
+				return err
+			}
+		}
+		_, err := w.Write(tail)
+		return err
+	}
+	return a
+}
+
+// duplicateKey repeats the member that matters at the end, where it is empty: most decoders believe the last one.
+func duplicateKey(x *call, a answer, o object) answer {
+	m := *o.member(x.op.answers.key)
+	m.value = []byte("{}")
+	if x.op.answers.id != "" {
+		m.value = []byte("[]")
+	}
+	return a.with(append(o, m))
+}
+
+// nameKeys are the members that hold names for people.
+var nameKeys = []string{"name", "display_name", "agency_name", "policy_name"}
+
+// invalidUTF8 ends every name with a byte that is no UTF-8, and an answer without names has a member for it.
+func invalidUTF8(_ *call, a answer, o object) answer {
+	found := false
+	value := rewrite(o.encode(), func(key string, value []byte) []byte {
+		if !slices.Contains(nameKeys, key) || value[0] != '"' {
+			return value
+		}
+		found = true
+		return slices.Concat(value[:len(value)-1], []byte("\xff\""))
+	})
+	if !found {
+		return a.with(o.prepend("note", []byte("\"\xff\"")))
+	}
+	a.body = value
+	return a
+}
+
+// recount changes the count of a list that has one.
+func (x *call) recount(o object, change func(int) int) {
+	outer, inner, nested := strings.Cut(x.op.answers.count, ".")
+	m := o.member(outer)
+	if m == nil {
+		return
+	}
+	if !nested {
+		m.value = number(m.value, change)
+		return
+	}
+	in := parseObject(m.value)
+	count := in.member(inner)
+	count.value = number(count.value, change)
+	m.value = in.encode()
+}
+
+// rows changes the rows of a list that has some; its count follows their number.
+func rows(change func(*call, []object) []object) func(*call, answer) answer {
+	return document(func(x *call, a answer, o object) answer {
+		m := o.member(x.op.answers.key)
+		was := parseRows(m.value)
+		if len(was) == 0 {
+			return a
+		}
+		is := change(x, slices.Clone(was))
+		m.value = encodeRows(is)
+		x.recount(o, func(n int) int { return n + len(is) - len(was) })
+		return a.with(o)
+	})
+}
+
+// emptyList says that there is nothing, and that this is all.
+func emptyList(x *call, a answer, o object) answer {
+	o.member(x.op.answers.key).value = []byte("[]")
+	x.recount(o, func(int) int { return 0 })
+	if m := o.member("page_info"); m != nil {
+		m.value = parseObject(m.value).without("next_marker").encode()
+	}
+	return a.with(o)
+}
+
+// manyRows fills the list up with copies of its rows under ids of their own. A list without rows gets rows of nothing
+// but an id.
+func manyRows(x *call, a answer, o object) answer {
+	const here = `"here"`
+	m := o.member(x.op.answers.key)
+	real := parseRows(m.value)
+	type copied struct{ before, after []byte }
+	var from []copied
+	for _, row := range real {
+		before, after, _ := bytes.Cut(row.set(x.op.answers.id, []byte(here)).encode(), []byte(here))
+		from = append(from, copied{before, after})
+	}
+	if len(from) == 0 {
+		before, after, _ := bytes.Cut(object{}.set(x.op.answers.id, []byte(here)).encode(), []byte(here))
+		from = append(from, copied{before, after})
+	}
+	x.recount(o, func(int) int { return manySize })
+	m.value = []byte(here)
+	head, tail, _ := bytes.Cut(o.encode(), []byte(here))
+	a.stream = func(w io.Writer) error {
+		b := &bytes.Buffer{}
+		b.Write(head)
+		b.WriteByte('[')
+		for i := range manySize {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			if i < len(real) {
+				b.Write(real[i].encode())
+			} else {
+				row := from[i%len(from)]
+				b.Write(row.before)
+				fmt.Fprintf(b, `"%032x"`, i)
+				b.Write(row.after)
+			}
+			if b.Len() < 64<<10 {
+				continue
+			}
+			if _, err := b.WriteTo(w); err != nil {
+				return err
+			}
+		}
+		b.WriteByte(']')
+		b.Write(tail)
+		_, err := b.WriteTo(w)
+		return err
+	}
+	return a
+}
+
+// noID takes the last row's id away.
+func noID(x *call, rows []object) []object {
+	last := len(rows) - 1
+	rows[last] = rows[last].set(x.op.answers.id, nil)
+	return rows
+}
+
+// sameID repeats the last row under the same id and, where rows have names, another name.
+func sameID(_ *call, rows []object) []object {
+	twin := slices.Clone(rows[len(rows)-1])
+	for i, m := range twin {
+		if slices.Contains(nameKeys, m.key) {
+			twin[i].value = slices.Concat(m.value[:len(m.value)-1], []byte(`-2"`))
+		}
+	}
+	return append(rows, twin)
+}
+
+// foreignRows makes the rows those of another account, and role assignments those of another agency.
+func foreignRows(x *call, rows []object) []object {
+	other := x.otherAccount()
+	for _, row := range rows {
+		for i := range row {
+			m := &row[i]
+			switch owner := x.op.answers.owner; {
+			case m.key == "agency" && owner == "agency", m.key == "user" && owner == "agency":
+				subject := parseObject(m.value)
+				m.value = subject.set("id", mustJSON(x.otherAgency(text(subject.member("id").value)))).encode()
+			case m.key == "urn", m.key == "agency_urn":
+				parts := strings.SplitN(text(m.value), ":", 4) // iam::ACCOUNT:…
+				parts[2] = other
+				m.value = mustJSON(strings.Join(parts, ":"))
+			case m.key == owner, m.key == "parent_id" && text(m.value) == x.account.id:
+				m.value = mustJSON(other)
+			}
+		}
+	}
+	return rows
+}
+
+// otherAccount is the id of another account of the organization, or of none where there is no other.
+func (x *call) otherAccount() string {
+	for _, a := range x.c.accounts {
+		if a != x.account {
+			return a.id
+		}
+	}
+	return deriveID("another account", x.account.id)
+}
+
+// otherAgency is the id of another agency of the account, or of none where there is no other.
+func (x *call) otherAgency(id string) string {
+	for _, g := range x.account.truth() {
+		if g.id != id {
+			return g.id
+		}
+	}
+	return deriveID("another agency", id)
+}
+
+// cut is how lists are cut into pages.
+type cut uint8
+
+const (
+	inOrder cut = iota
+	// looped: every page is the first one.
+	looped
+	// overlapping: as if a row had come in at the front before each further page, which therefore begins with the last row
+	// of the page before.
+	overlapping
+)
+
+// cut is how the fault of the request, if any, cuts lists into pages.
+func (x *call) cut() cut {
+	if x.fault == nil {
+		return inOrder
+	}
+	return x.fault.cut
+}
+
+// from is the first row of the page of that number, counted from 0.
+func (c cut) from(page, size int) int64 {
+	switch c {
+	case looped:
+		return 0
+	case overlapping:
+		size--
+	}
+	return int64(page-1) * int64(size)
+}
+
+// pageLoop has counts and links say that there is more, on whatever page; markers do so where they are made.
+func pageLoop(x *call, a answer, o object) answer {
+	if !strings.Contains(x.op.answers.count, ".") { // of all rows, not of those on the page
+		x.recount(o, func(n int) int { return 1000 * n })
+	}
+	if m := o.member("links"); m != nil {
+		in := parseObject(m.value)
+		m.value = in.set("next", in.member("self").value).encode()
+	}
+	return a.with(o)
+}
