@@ -137,6 +137,16 @@ type CloudConfig struct {
 	Endpoints EndpointsConfig `yaml:"endpoints"`
 	// CAFile is a file of certificates (PEM). If it is set, they alone are believed. Default: those of the system.
 	CAFile string `yaml:"ca_file"`
+	// Rate is how many requests the cloud is sent.
+	Rate RateConfig `yaml:"rate"`
+}
+
+// RateConfig is how many requests a second the cloud is sent, over and above a burst of one second's worth. 0 is no limit.
+type RateConfig struct {
+	// PerAccount is for the requests that read one account, from 0.1 to 1000. Default: 8.
+	PerAccount float64 `yaml:"per_account"`
+	// Total is for all requests together, from 0.1 to 10000. Default: 200.
+	Total float64 `yaml:"total"`
 }
 
 // EndpointsConfig are addresses of the cloud's services.
@@ -159,19 +169,25 @@ type LimitsConfig struct {
 	// BodyBytes bounds one answer of the cloud, in bytes, from 65536 to 268435456. A longer one is not believed.
 	// Default: 4194304.
 	BodyBytes int64 `yaml:"body_bytes"`
+	// AccountRequests bounds the requests of one reading of one account, from 20 to 1000000. An account that needs more is
+	// unknown. Default: 1000.
+	AccountRequests int `yaml:"account_requests"`
+	// AccountBytes bounds the answers of one reading of one account together, in bytes, from BodyBytes to 4294967296. An
+	// account that sends more is unknown. Default: 67108864.
+	AccountBytes int64 `yaml:"account_bytes"`
 }
 
 // defaultConfig is the configuration before anything is read.
 func defaultConfig() *Config {
 	return &Config{
 		Baselines: []string{"coc"},
-		Cloud:     CloudConfig{Site: "intl"},
+		Cloud:     CloudConfig{Site: "intl", Rate: RateConfig{PerAccount: 8, Total: 200}},
 		Schedule:  ScheduleConfig{Cron: "*/15 * * * *", Jitter: 30 * time.Second, Drain: 20 * time.Second},
 		MaxAge:    time.Hour,
 		Listen:    ListenConfig{Address: "127.0.0.1:9878"},
 		Limits: LimitsConfig{
 			Concurrency: 64, RunTimeout: 10 * time.Minute, AccountTimeout: time.Minute, RequestTimeout: 20 * time.Second,
-			BodyBytes: 4 << 20,
+			BodyBytes: 4 << 20, AccountRequests: huawei.DefaultAccountRequests, AccountBytes: huawei.DefaultAccountBytes,
 		},
 	}
 }

@@ -38,6 +38,8 @@ const (
 	maxTimeout = 24 * time.Hour
 	// requestsAtOnce is how many requests of one account are under way at a time, and one to spare.
 	requestsAtOnce = 6
+	// requestsOfASweep is the fewest requests by which an account can be read.
+	requestsOfASweep = 6
 )
 
 var accountIDPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
@@ -331,6 +333,20 @@ func (c *configCheck) checkLimits() {
 		c.doc.Add("limits.body_bytes", fmt.Sprintf("%d is out of range", l.BodyBytes),
 			fmt.Sprintf("write a number of bytes from %d to %d", 64<<10, 256<<20))
 	}
+	if l.AccountRequests < 20 || l.AccountRequests > 1_000_000 {
+		c.doc.Add("limits.account_requests", fmt.Sprintf("%d is out of range", l.AccountRequests), "write a whole number from 20 to 1000000")
+	}
+	if !c.doc.Has("limits.account_bytes") {
+		l.AccountBytes = max(l.AccountBytes, l.BodyBytes)
+	}
+	switch {
+	case l.AccountBytes < 64<<10 || l.AccountBytes > 4<<30:
+		c.doc.Add("limits.account_bytes", fmt.Sprintf("%d is out of range", l.AccountBytes),
+			fmt.Sprintf("write a number of bytes from body_bytes to %d", 4<<30))
+	case l.AccountBytes < l.BodyBytes:
+		c.doc.Add("limits.account_bytes", fmt.Sprintf("%d is less than body_bytes, which is %d, and one answer may have that many",
+			l.AccountBytes, l.BodyBytes), "write more, or make body_bytes less")
+	}
 	timeouts := []struct {
 		key string
 		is  time.Duration
@@ -348,6 +364,35 @@ func (c *configCheck) checkLimits() {
 	c.cfg.reader.RequestTimeout = l.RequestTimeout
 	c.cfg.reader.MaxBody = l.BodyBytes
 	c.cfg.reader.Connections = requestsAtOnce * l.Concurrency
+	c.cfg.reader.AccountRequests, c.cfg.reader.AccountBytes = l.AccountRequests, l.AccountBytes
+	c.checkRate()
+}
+
+// checkRate checks how many requests are sent, and that accounts can be read at that pace in the time that they have.
+func (c *configCheck) checkRate() {
+	rate, l := c.cfg.Cloud.Rate, c.cfg.Limits
+	sweeps := len(c.cfg.Accounts.Static) * len(c.cfg.Baselines)
+	for _, r := range []struct {
+		key      string
+		is, most float64
+		requests int
+		limit    string
+		in       time.Duration
+	}{
+		{"per_account", rate.PerAccount, 1000, requestsOfASweep, "account_timeout", l.AccountTimeout},
+		{"total", rate.Total, 10_000, requestsOfASweep * sweeps, "run_timeout", l.RunTimeout},
+	} {
+		at := strictyaml.Key("cloud.rate", r.key)
+		switch {
+		case r.is != 0 && !(r.is >= 0.1 && r.is <= r.most): // whatever is no number is out of range as well
+			c.doc.Add(at, fmt.Sprintf("%v is out of range", r.is),
+				fmt.Sprintf("write requests a second, from 0.1 to %v, or 0 for no limit", r.most))
+		case r.is != 0 && r.in >= time.Second && float64(r.requests) > r.is*(r.in.Seconds()+1):
+			c.doc.Add(at, fmt.Sprintf("%v a second are too few for %d requests within %s, which is %s", r.is, r.requests, r.limit, short(r.in)),
+				"write a higher rate if the cloud bears it, or raise limits."+r.limit)
+		}
+	}
+	c.cfg.reader.Rate = huawei.Rate{PerAccount: rate.PerAccount, Total: rate.Total}
 }
 
 func (c *configCheck) checkCA() {

@@ -147,7 +147,7 @@ func TestMinimalConfig(t *testing.T) {
 	if got := cfg.LoadedBaselines(); !reflect.DeepEqual(got, []rules.Baseline{coc}) {
 		t.Errorf("baselines %+v", got)
 	}
-	if cfg.Limits != (LimitsConfig{64, 10 * time.Minute, time.Minute, 20 * time.Second, 4194304}) {
+	if cfg.Limits != (LimitsConfig{64, 10 * time.Minute, time.Minute, 20 * time.Second, 4194304, 1000, 67108864}) {
 		t.Errorf("limits %+v", cfg.Limits)
 	}
 	if got := cfg.Inventory(); !slices.Equal(got, []rules.Account{{ID: "d0000000000000000000000000000001", Name: "prod"}}) {
@@ -155,7 +155,7 @@ func TestMinimalConfig(t *testing.T) {
 	}
 	r := cfg.Reader()
 	if r.Endpoint != "https://iam.ap-southeast-3.myhuaweicloud.com" || r.RequestTimeout != 20*time.Second || r.MaxBody != 4194304 ||
-		r.Connections < 64*5 || !r.Main.Keys.IsZero() || len(r.CAPEM) > 0 {
+		r.Connections < 64*5 || r.Rate != (huawei.Rate{PerAccount: 8, Total: 200}) || r.AccountRequests != 1000 || r.AccountBytes != 64<<20 || !r.Main.Keys.IsZero() || len(r.CAPEM) > 0 {
 		t.Errorf("reader %+v", r)
 	}
 	accept(t, cfg)
@@ -180,9 +180,9 @@ accounts:
     - {name: "Ünit 2", id: d0000000000000000000000000000002, access: {via: keys, ak_file: secrets/ak, sk_file: ./secrets/sk}}
     - {name: d0000000000000000000000000000003, id: d0000000000000000000000000000003, access: {via: iam, agency: AgencyAuditReader}}
 credentials: {source: environment, account_id: d0000000000000000000000000000009}
-cloud: {site: custom, region: eu-west-101, endpoints: {iam: "https://iam.internal:8443"}, ca_file: ca.pem}
+cloud: {site: custom, region: eu-west-101, endpoints: {iam: "https://iam.internal:8443"}, ca_file: ca.pem, rate: {per_account: 0.5, total: 0}}
 max_age: 2h
-limits: {concurrency: 3, run_timeout: 1h, account_timeout: 2m, request_timeout: 1s, body_bytes: 65536}
+limits: {concurrency: 3, run_timeout: 1h, account_timeout: 2m, request_timeout: 1s, body_bytes: 65536, account_requests: 20, account_bytes: 65536}
 severities: {grant/wider: warning, grant/excess: critical}
 `)
 	if err != nil {
@@ -205,7 +205,7 @@ severities: {grant/wider: warning, grant/excess: critical}
 		t.Errorf("accounts %+v", r.Accounts)
 	}
 	if r.Main.AccountID != "d0000000000000000000000000000009" || r.Endpoint != "https://iam.internal:8443" ||
-		r.RequestTimeout != time.Second || r.MaxBody != 65536 || !bytes.HasPrefix(r.CAPEM, []byte("-----BEGIN CERTIFICATE")) {
+		r.RequestTimeout != time.Second || r.MaxBody != 65536 || r.Rate != (huawei.Rate{PerAccount: 0.5}) || r.AccountRequests != 20 || r.AccountBytes != 65536 || !bytes.HasPrefix(r.CAPEM, []byte("-----BEGIN CERTIFICATE")) {
 		t.Errorf("reader %+v", r)
 	}
 	want := []rules.Account{
@@ -430,7 +430,9 @@ func TestConfigurationPage(t *testing.T) {
 	for key, value := range map[string]string{
 		"cloud.site": defaults.Cloud.Site, "limits.concurrency": fmt.Sprint(defaults.Limits.Concurrency),
 		"limits.run_timeout": "10m", "limits.account_timeout": "1m", "limits.request_timeout": "20s",
-		"limits.body_bytes": fmt.Sprint(defaults.Limits.BodyBytes), "baselines": "[coc]", "accounts.static[].require_agency": "false",
+		"limits.body_bytes": fmt.Sprint(defaults.Limits.BodyBytes), "limits.account_requests": fmt.Sprint(defaults.Limits.AccountRequests),
+		"limits.account_bytes": fmt.Sprint(defaults.Limits.AccountBytes), "cloud.rate.per_account": fmt.Sprint(defaults.Cloud.Rate.PerAccount),
+		"cloud.rate.total": fmt.Sprint(defaults.Cloud.Rate.Total), "baselines": "[coc]", "accounts.static[].require_agency": "false",
 	} {
 		if !strings.Contains(string(page), "\n| `"+key+"` | `"+value+"` | ") {
 			t.Errorf("the page does not give %s the default %s", key, value)

@@ -23,6 +23,8 @@ const (
 	DefaultSessionName     = "agencyaudit"
 	DefaultSessionDuration = time.Hour
 	DefaultCatalogueAge    = 12 * time.Hour
+	DefaultAccountRequests = 1000
+	DefaultAccountBytes    = 64 << 20
 )
 
 // Keys sign requests.
@@ -50,6 +52,14 @@ type Access struct {
 	Keys Keys
 	// Agency is the name of the agency to assume. It is the program's own way in, never the agency that is audited.
 	Agency string
+}
+
+// Rate is how many requests a second are sent, over and above a burst of one second's worth. Zero is no limit.
+type Rate struct {
+	// PerAccount is for the requests that are signed with a key of one account, assumed keys included.
+	PerAccount float64
+	// Total is for all requests together.
+	Total float64
 }
 
 // Config says where the cloud is and how to enter its accounts. A zero limit is its default.
@@ -84,6 +94,13 @@ type Config struct {
 	// CatalogueAge is when the catalogue of system-defined policies is read anew.
 	CatalogueAge time.Duration
 
+	// Rate bounds the requests a second.
+	Rate Rate
+	// AccountRequests and AccountBytes bound the requests of one sweep of one account, and the bytes of its answers
+	// together. What is over is unknown for want of budget.
+	AccountRequests int
+	AccountBytes    int64
+
 	// Meter is told what requests came to; nil tells nobody.
 	Meter Meter
 	// Now is the clock; nil is the real one. It is called from many goroutines.
@@ -109,6 +126,8 @@ func (c Config) withDefaults() (Config, *site, error) {
 	orDefault(&c.SessionName, DefaultSessionName)
 	orDefault(&c.SessionDuration, DefaultSessionDuration)
 	orDefault(&c.CatalogueAge, DefaultCatalogueAge)
+	orDefault(&c.AccountRequests, DefaultAccountRequests)
+	orDefault(&c.AccountBytes, DefaultAccountBytes)
 	orDefault(&c.UserAgent, "agencyaudit") // without any, the SDK writes a file into the home folder (facts 5.5)
 	if c.Now == nil {
 		c.Now = time.Now
@@ -124,8 +143,14 @@ func (c Config) withDefaults() (Config, *site, error) {
 	if !agentPattern.MatchString(c.UserAgent) {
 		fault("user agent %q: letters, digits and ._+/- only", c.UserAgent)
 	}
-	if c.RequestTimeout < 0 || c.MaxBody < 0 || c.MaxPages < 0 || c.Connections < 0 || c.CatalogueAge < 0 {
+	if c.RequestTimeout < 0 || c.MaxBody < 0 || c.MaxPages < 0 || c.Connections < 0 || c.CatalogueAge < 0 ||
+		c.AccountRequests < 0 || c.AccountBytes < 0 {
 		fault("a limit is negative")
+	}
+	for _, r := range []float64{c.Rate.PerAccount, c.Rate.Total} {
+		if !(r >= 0 && r <= 1e6) { // whatever is no number is neither
+			fault("a rate of %v requests a second: from 0, which is no limit, to a million", r)
+		}
 	}
 	if !sessionPattern.MatchString(c.SessionName) {
 		fault("session name %q: 5 to 64 letters, digits, - and _, the first of them a letter", c.SessionName)

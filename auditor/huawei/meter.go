@@ -14,6 +14,11 @@ type Meter interface {
 	// Rejected is called once for each answer, or list of several, that may not be believed, with one of the words of
 	// Rejections.
 	Rejected(reason string)
+	// Retried is called for each request that is sent once more after a fault of the cloud, not after one of 429.
+	Retried(service string)
+	// Breakers is called with whether the main identity's breaker is open, and how many of the accounts' own and assumed
+	// keys have one that is.
+	Breakers(main bool, accounts int)
 	// Refreshed is called when temporary keys were asked for, with the way in ("iam") and whether they came.
 	Refreshed(way string, ok bool)
 	// Skew is how far this machine's clock is ahead of the cloud's, by the Date header of an answer: it is rounded to a
@@ -70,6 +75,12 @@ func (noMeter) Request(string, string, int, time.Duration) {}
 
 // Rejected is not kept.
 func (noMeter) Rejected(string) {}
+
+// Retried is not kept.
+func (noMeter) Retried(string) {}
+
+// Breakers is not kept.
+func (noMeter) Breakers(bool, int) {}
 
 // Refreshed is not kept.
 func (noMeter) Refreshed(string, bool) {}

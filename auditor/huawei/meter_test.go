@@ -22,6 +22,21 @@ type meter struct {
 	mu                            sync.Mutex
 	requests, rejected, refreshed []string
 	skews                         []time.Duration
+	retries                       int
+	main                          bool
+	accounts                      int
+}
+
+func (m *meter) Retried(string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.retries++
+}
+
+func (m *meter) Breakers(main bool, accounts int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.main, m.accounts = main, accounts
 }
 
 func (m *meter) Request(service, operation string, code int, took time.Duration) {

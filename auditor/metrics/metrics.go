@@ -68,6 +68,8 @@ type Metrics struct {
 	took       *prometheus.HistogramVec
 	rejected   *prometheus.CounterVec
 	throttled  *prometheus.CounterVec
+	retries    *prometheus.CounterVec
+	breakers   *prometheus.GaugeVec
 	refreshes  *prometheus.CounterVec
 	skew       *prometheus.GaugeVec
 	panics     *prometheus.CounterVec
@@ -130,6 +132,9 @@ func New(o Options) (*Metrics, error) {
 		[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 60}, "service", "operation")
 	m.rejected = f.counters("api_responses_rejected_total", "Answers of the cloud that could not be believed, by reason.", "reason")
 	m.throttled = f.counters("api_throttled_total", "Answers by which the cloud asked for fewer requests.", "service")
+	m.retries = f.counters("api_retries_total", "Requests that were sent once more after a fault of the cloud.", "service")
+	m.breakers = f.gauges("api_breaker_open", "Identities with which nothing is sent for a while: whether the main one is, and how "+
+		"many of the accounts' own are.", "identity")
 	m.refreshes = f.counters("credential_refreshes_total", "Temporary keys that were asked for, by the way in and the result.",
 		"way", "result")
 	m.skew = f.gauges("api_clock_skew_seconds", "How far this machine's clock was ahead of the cloud's at the last answer.")
@@ -176,7 +181,9 @@ func (m *Metrics) begin() {
 		m.requests.WithLabelValues(op.Service, op.Name, noAnswer)
 		m.took.WithLabelValues(op.Service, op.Name)
 		m.throttled.WithLabelValues(op.Service)
+		m.retries.WithLabelValues(op.Service)
 	}
+	m.Breakers(false, 0)
 }
 
 // Beat is told of the scheduler's heartbeat.
@@ -222,6 +229,25 @@ func (m *Metrics) Request(service, operation string, code int, took time.Duratio
 // Rejected counts an answer that could not be believed, by reason.
 func (m *Metrics) Rejected(reason string) {
 	m.rejected.WithLabelValues(oneOf(rejections, reason)).Inc()
+}
+
+// Retried counts a request that is sent once more after a fault of the cloud.
+func (m *Metrics) Retried(service string) {
+	if !slices.ContainsFunc(m.o.Operations, func(o Operation) bool { return o.Service == service }) {
+		service = other
+	}
+	m.retries.WithLabelValues(service).Inc()
+}
+
+// Breakers is told whether the main identity's breaker is open, and how many of the accounts' own identities have one that
+// is.
+func (m *Metrics) Breakers(main bool, accounts int) {
+	open := 0.0
+	if main {
+		open = 1
+	}
+	m.breakers.WithLabelValues("main").Set(open)
+	m.breakers.WithLabelValues("account").Set(float64(accounts))
 }
 
 // Refreshed counts temporary keys that were asked for, by the way in.

@@ -455,6 +455,8 @@ func full(t testing.TB, m *Metrics) {
 	m.Running("digest", []rules.Baseline{base})
 	m.Reloaded(true, noon)
 	m.Request("iam", "List", 200, time.Second)
+	m.Retried("iam")
+	m.Breakers(true, 3)
 }
 
 func TestCountersBeginAtZeroAndKeepToTheirLists(t *testing.T) {
@@ -471,6 +473,7 @@ func TestCountersBeginAtZeroAndKeepToTheirLists(t *testing.T) {
 	for _, s := range []string{
 		`runs_total{result="failed"}`, `runs_skipped_total`, `panics_total{where="read"}`, `api_responses_rejected_total{reason="envelope"}`,
 		`api_requests_total{code="200",operation="List",service="iam"}`, `api_throttled_total{service="iam"}`, `credential_refreshes_total{result="failed",way="iam"}`,
+		`api_retries_total{service="iam"}`, `api_breaker_open{identity="main"}`, `api_breaker_open{identity="account"}`,
 	} {
 		if v := value(s); v != "0" {
 			t.Errorf("%s is %s before anything happened", s, v)
@@ -486,11 +489,16 @@ func TestCountersBeginAtZeroAndKeepToTheirLists(t *testing.T) {
 	m.Request("x\n", "y", 99999, time.Second)
 	m.Panicked("somewhere")
 	m.Rejected("because")
+	m.Retried("iam")
+	m.Retried("elsewhere")
+	m.Breakers(true, 7)
 	m.RunEnded(nil, noon, noon)
 	for s, want := range map[string]string{
 		`api_requests_total{code="429",operation="List",service="iam"}`: "1", `api_throttled_total{service="iam"}`: "1",
 		`api_requests_total{code="none",operation="List",service="iam"}`: "1", `api_requests_total{code="other",operation="other",service="other"}`: "1",
 		`panics_total{where="other"}`: "1", `api_responses_rejected_total{reason="other"}`: "1", `runs_total{result="failed"}`: "1", `run_complete`: "0",
+		`api_retries_total{service="iam"}`: "1", `api_retries_total{service="other"}`: "1",
+		`api_breaker_open{identity="main"}`: "1", `api_breaker_open{identity="account"}`: "7",
 	} {
 		if v := value(s); v != want {
 			t.Errorf("%s is %s, want %s", s, v, want)
