@@ -182,12 +182,13 @@ func (n need) of(op *operation) bool {
 	return true
 }
 
-// failure is a Failure with the account and the fault resolved and the count of the requests that it fitted.
+// failure is a Failure with the account and the fault resolved, and the counts of the requests that it fitted and broke.
 type failure struct {
 	Failure
 	account *account
 	fault   *fault
 	fitted  atomic.Int64
+	broke   atomic.Int64
 }
 
 // fails says whether the request is to fail, and counts it.
@@ -250,6 +251,7 @@ func (c *Cloud) namesWith(n need) []string {
 func (x *call) failing() *fault {
 	for _, f := range x.s.failures {
 		if f.fails(x) {
+			f.broke.Add(1)
 			return f.fault
 		}
 	}

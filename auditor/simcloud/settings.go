@@ -148,3 +148,14 @@ func cloneFailures(in []Failure) []Failure {
 	}
 	return out
 }
+
+// Failed returns how many requests each of the failures in force has broken since the settings were set. A test whose failure
+// never happened proves nothing.
+func (c *Cloud) Failed() []int {
+	failures := c.settings.Load().failures
+	broke := make([]int, len(failures))
+	for i, f := range failures {
+		broke[i] = int(f.broke.Load())
+	}
+	return broke
+}
