@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -412,4 +413,47 @@ func TestAClockThatIsSetBack(t *testing.T) {
 		}
 		s.mu.Lock()
 	})
+}
+
+// A clock that is set an hour ahead or back in the middle of a run disturbs neither the run nor the ones after it: every slot
+// is one run, and never are two under way. The timers of cron go by the machine's own clock, which no test can set; what it
+// does when that leaps ahead is what it does after a suspension.
+func TestFaultClockSteps(t *testing.T) {
+	for name, step := range map[string]time.Duration{"ahead": time.Hour, "back": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const takes = 5 * time.Minute
+				var stepped atomic.Int64
+				s, j, m := start(t, Options{
+					Plan: Plan{Cron: "*/15 * * * *"},
+					Now:  func() time.Time { return time.Now().Add(time.Duration(stepped.Load())) },
+				}, func(ctx context.Context, n int) {
+					pause(ctx, takes/2)
+					if n == 2 {
+						stepped.Store(int64(step))
+					}
+					pause(ctx, takes/2)
+				})
+				began := time.Now()
+				time.Sleep(3*time.Hour + time.Minute)
+				beats := m.count()
+				time.Sleep(10 * time.Minute)
+				if m.count() < beats+30 {
+					t.Error("the heartbeat stopped")
+				}
+				if err := s.Stop(t.Context()); err != nil {
+					t.Error(err)
+				}
+				runs := j.all()
+				if len(runs) != 13 || m.skipped != 0 {
+					t.Errorf("%d runs and %d slots skipped in three hours, want 13 and none", len(runs), m.skipped)
+				}
+				for i, r := range runs {
+					if late := r.start.Sub(began) - time.Duration(i)*15*time.Minute; late != 0 || r.end.Sub(r.start) != takes {
+						t.Errorf("run %d came %s after its slot and took %s", i, late, r.end.Sub(r.start))
+					}
+				}
+			})
+		})
+	}
 }

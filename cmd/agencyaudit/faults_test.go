@@ -1,0 +1,503 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html"
+	"maps"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+)
+
+// fault is one row of the matrix.
+type fault struct {
+	// id is the row's; several lines may have one.
+	id   string
+	what string
+	do   trick
+	// state is that of the accounts that the fault strikes, with the reason or the rule in parentheses: while it lasts where
+	// it does, and at its end where it passes by itself. "right" is how they truly are.
+	state string
+	// metric is what shows the fault on /metrics, one or more of: NAME{LABEL=VALUE;...} and "rises" (since the fault began),
+	// "= N" (of each account that it strikes, where it is about accounts) or "≤ N".
+	metric string
+}
+
+// faults are the rows of the fault matrix that concern reading. Each is played through the built program: `run`, whose
+// metrics and pages are read before the fault, while it lasts and after it, and `audit` while it lasts. Those that need hours or
+// another clock are played in process in virtual time, by tests of other rooms, which the row names.
+var faults = []fault{
+	{"F1", "connection refused", closesPort, "unknown(unreachable)", "account_unknown{reason=unreachable} = 1, api_requests_total{code=none} rises"},
+	{"F2", "the name does not resolve", leadsTo("https://iam." + strings.Repeat("x", 64) + ".invalid"), "unknown(unreachable)", noAnswer},
+	{"F3", "certificate expired", certified(expired), "unknown(tls)", noAnswer},
+	{"F3", "certificate of another host", certified(ofAnotherHost), "unknown(tls)", noAnswer},
+	{"F3", "certificate of an unknown authority", certified(ofAnotherAuthority), "unknown(tls)", noAnswer},
+	{"F4", "connected, and never answers", hastily(answers("hang")), "unknown(timeout)", noAnswer},
+	{"F5", "answers with a byte a second", hastily(answers("drip")), "unknown(timeout)", noAnswer},
+	{"F6", "connection reset in mid-body, once", passing(answers("reset_mid_body")), "right", retried},
+	{"F6", "connection reset in mid-body, always", answers("reset_mid_body"), "unknown(unreachable)", noAnswer},
+	{"F7", "Content-Length longer than the body", answers("short_body"), "unknown(incomplete)", rejected("short_body")},
+	{"F8", "200 with HTML (captive portal)", answers("html_200"), "unknown(rejected)", rejected("content_type")},
+	{"F9", "302 to 169.254.169.254", answers("redirect_metadata", "redirect_302"), "unknown(rejected)", rejected("redirect")},
+	{"F10", "200 with an empty body", answers("empty_200"), "unknown(rejected)", rejected("envelope")},
+	{"F11", "200 with {}, null, a list that is null", answers("object_200", "null_200", "null_list"), "unknown(rejected)", rejected("envelope")},
+	{"F12", "200 with an error in it", answers("error_200"), "unknown(rejected)", rejected("error_envelope")},
+	{"F13", "202, 204, 206, 304 for a list", answers("status_202", "status_204", "status_206", "status_304"), "unknown(rejected)", rejected("status")},
+	{"F14", "a key twice, bytes after the end", answers("duplicate_key", "trailing_bytes"), "unknown(rejected)", rejected("json")},
+	{"F15", "a row without an id, an id twice", rowsOf("no_id", "same_id"), "unknown(rejected)", rejected("item")},
+	{"F16", "JSON cut off", answers("truncated"), "unknown(rejected)", rejected("json")},
+	{"F17", "254 KiB of gzip that are 256 MiB", answersOne("gzip_bomb"), "unknown(rejected)", rejected("encoding") + ", " + flat},
+	{"F17", "256 MiB of JSON", answersOne("huge_body"), "unknown(rejected)", rejected("too_large") + ", " + flat},
+	{"F18", "200,000 rows in one list", answersOne("many_rows"), "unknown(rejected)", rejected("too_many_items") + ", " + flat},
+	{"F19", "page 2 fails", inPages(page2, "html_200", "truncated"), "unknown(rejected)", rejected("content_type") + ", " + rejected("json")},
+	{"F20", "pages repeat", inPages(nil, "page_loop"), "unknown(rejected)", rejected("page_loop")},
+	{"F21", "pages overlap", inPages(nil, "page_overlap"), "unknown(rejected)", rejected("unstable_paging")},
+	{"F22", "v5 counts one policy more than it shows", counts(attached), "unknown(disagree)", rejected("count_mismatch")},
+	{"F23", "total_num is one more than the rows", counts(assignments), "unknown(disagree)", rejected("count_mismatch")},
+	{"F24", "403 for one scope", scopes("status_403"), "unknown(denied)", "account_unknown{reason=denied} = 1"},
+	{"F25", "403 for the list of agencies", at(agencies, "status_403"), "unknown(denied)", "account_unknown{reason=denied} = 1"},
+	{"F26", "the agency is not there", drifts(vanishes(auditedAgency)), "drifted(agency/absent)", "policy_missing = 1"},
+	{"F27", "two agencies of that name", drifts(appearsTwice), "unknown(ambiguous)", "account_unknown{reason=ambiguous} = 1"},
+	{"F28", "the agency trusts another account", drifts(trustsAnother), "drifted(trust/mismatch)", "agency_trust_mismatch = 1"},
+	{"F31", "a custom policy has a required one's name", imitated, "drifted(policy/impostor)", "policy_excess{kind=impostor} = 1"},
+	{"F32", "what a required policy allows is changed", rewritten, "right", "run_complete = 1"},
+	{"F33", "the account may not be entered", refusesEntry, "unknown(denied)", "account_unknown{reason=denied} = 1, credential_refreshes_total{result=failed} rises"},
+	{"F37", "temporary key ends in mid-account", keyEnds, "right", "credential_refreshes_total{result=ok} rises"},
+	{"F37", "temporary key ends after its hour", elsewhere("auditor/huawei", "TestFaultKeysThatEnd"), "right", "credential_refreshes_total{result=ok} rises"},
+	{"F38", "main key revoked (401)", revokesMain, "unknown(unauthenticated)", "api_breaker_open{identity=main} = 1"},
+	{"F39", "the cloud's clock is 20 minutes ahead", skewed, "unknown(unauthenticated)", "api_clock_skew_seconds ≤ -1190"},
+	{"F40", "clock steps an hour in mid-run", elsewhere("auditor/schedule", "TestFaultClockSteps"), "right", "runs_total rises"},
+	{"F41", "429 for 30 %, with Retry-After", throttles(3), "right", "api_throttled_total rises"},
+	{"F42", "429 for everything", hastily(throttles(1)), "unknown(throttled)", "api_throttled_total rises"},
+	{"F42", "429 for everything, ten minutes long", elsewhere("auditor/huawei", "TestFaultTenMinutesOf429"), "unknown(throttled)", "api_breaker_open = 1"},
+	{"F43", "500, 503 in a burst", passing(answers("status_500", "status_503")), "right", retried},
+	{"F43", "503 without end", hastily(answers("status_503")), "unknown(unreachable)", retried},
+	{"F58", "panic in the SDK's decoding", elsewhere("auditor/huawei", "TestFaultPanic"), "unknown(panic)", "panics_total{where=read} rises"},
+	{"F60", "hostile names", hostile, "drifted(grant/excess)", "policy_excess_dropped = 0"},
+	{"F61", "many accounts with 50 roles each", crowded, "right", "run_duration_seconds rises"},
+	{"F65", "100 scrapes at once, slow ones among them", storm, "right", "promhttp_metric_handler_requests_total{code=503} rises"},
+	{"F66", "runs are longer than the interval", latent, "right", "runs_skipped_total rises"},
+	{"F66", "the same, for ten years", elsewhere("auditor/schedule", "TestTenYears"), "right", "runs_skipped_total rises"},
+	{"F67", "host suspended for three days", elsewhere("auditor/schedule", "TestOneCatchUpAfterASuspend"), "right", "runs_total rises"},
+	{"F67", "DST gap and repeat, leap day", elsewhere("auditor/schedule", "TestTenYears"), "right", "runs_total rises"},
+}
+
+// notOfReading are the rows of the matrix that are about something else: what they need does not exist yet, or has tests of
+// its own.
+var notOfReading = map[string]string{
+	"F29": "repair: trust flips before a write", "F30": "repair: an agency made anew before a write",
+	"F34": "repair: writes are frozen", "F35": "inventory of the organization", "F36": "inventory of the organization",
+	"F44": "repair", "F45": "repair", "F46": "repair", "F47": "repair", "F48": "repair", "F49": "repair",
+	"F50": "ledger", "F51": "ledger", "F52": "ledger", "F53": "ledger", "F54": "ledger", "F55": "ledger",
+	"F56": "two instances", "F57": "two instances", "F59": "repair: panic in a write",
+	"F62": "configuration: TestABadReloadChangesNothing", "F63": "repair", "F64": "repair", "F68": "repair",
+	"F69": "fairness: auditor/huawei", "F70": "repair",
+}
+
+const (
+	noAnswer = "api_requests_total{code=none} rises"
+	retried  = "api_retries_total rises"
+	flat     = "process_resident_memory_bytes grows ≤ 16 MiB"
+)
+
+// rejected is the metric that counts answers that were not believed.
+func rejected(reason string) string {
+	return "api_responses_rejected_total{reason=" + reason + "} rises"
+}
+
+// trick is how a fault is brought about.
+type trick struct {
+	// failures are broken answers of the cloud, each in an account of its own.
+	failures []simcloud.Failure
+	// settings are those of the cloud before, while and after.
+	settings simcloud.Settings
+	// accounts is how many victims there are at least.
+	accounts int
+	// strikes says which accounts are victims; nil is all but the bystanders, and whole is all.
+	strikes func(i int, a actor) bool
+	whole   bool
+	// assumed has every victim be entered by an agency.
+	assumed bool
+	// hasty gives the program little time, limits are further ones.
+	hasty  bool
+	limits string
+	// passing says that the fault is over before anybody takes it away.
+	passing bool
+	// unaudited says that the fault is nothing to `audit`.
+	unaudited bool
+	// organization changes it before it is there.
+	organization func(*simcloud.Organization)
+	// strike and relent begin and end what is more than settings; meanwhile looks closer while it lasts.
+	strike, relent func(s *scene)
+	meanwhile      func(s *scene, before, during moment)
+	// play is all of it, for rows that are nothing like the others.
+	play func(t *testing.T, f fault)
+	// room and test name the test that plays the row in process.
+	room, test string
+}
+
+const (
+	agencies    = "ListAgencies"
+	assignments = "ShowDomainRoleAssignments"
+	attached    = "ListAttachedAgencyPoliciesV5"
+)
+
+var page2 = map[string]string{"page": "2"}
+
+// planesOf are the queries by which the four planes of role assignments are read.
+var planesOf = []map[string]string{
+	{"scope": "domain", "is_inherited": "false"}, {"scope": "domain", "is_inherited": "true"},
+	{"scope": "project"}, {"scope": "enterprise_project"},
+}
+
+// answers breaks each of the lists in each of the styles: the agencies, one of the planes in turn, the attached policies.
+func answers(styles ...string) trick {
+	var d trick
+	for i, style := range styles {
+		d.failures = append(d.failures,
+			simcloud.Failure{Operation: agencies, Style: style},
+			simcloud.Failure{Operation: assignments, Query: planesOf[i%len(planesOf)], Style: style},
+			simcloud.Failure{Operation: attached, Style: style})
+	}
+	return d
+}
+
+// answersOne breaks one list of one account.
+func answersOne(style string) trick {
+	return trick{failures: []simcloud.Failure{{Operation: assignments, Query: planesOf[0], Style: style}}}
+}
+
+// rowsOf breaks lists that have rows.
+func rowsOf(styles ...string) trick {
+	var d trick
+	for i, style := range styles {
+		d.failures = append(d.failures, simcloud.Failure{Operation: agencies, Style: style},
+			simcloud.Failure{Operation: assignments, Query: planesOf[i%2], Style: style})
+	}
+	return d
+}
+
+func at(operation, style string) trick {
+	return trick{failures: []simcloud.Failure{{Operation: operation, Style: style}, {Operation: operation, Style: style}}}
+}
+
+// inPages breaks the lists of the grants at projects, of which there are two pages.
+func inPages(query map[string]string, styles ...string) trick {
+	of := maps.Clone(planesOf[2])
+	maps.Copy(of, query)
+	d := trick{organization: func(org *simcloud.Organization) {
+		for i := range org.Accounts[bystanders:] {
+			acct := &org.Accounts[bystanders+i]
+			acct.Projects, acct.Agencies = slices.Clone(acct.Projects), slices.Clone(acct.Agencies)
+			for n := range 55 { // 50 are a page
+				in := fmt.Sprintf("ap-southeast-3_%d", n)
+				acct.Projects = append(acct.Projects, simcloud.Project{Name: in})
+				for j := range acct.Agencies {
+					if g := &acct.Agencies[j]; g.Name == auditedAgency { // which is redundant, and nothing worse
+						g.Grants = append(slices.Clone(g.Grants), simcloud.Grant{Policy: "COCServiceAgencyDefaultPolicy", Scope: "project", In: in})
+					}
+				}
+			}
+		}
+	}}
+	for _, style := range styles {
+		f := simcloud.Failure{Operation: assignments, Query: of, Style: style}
+		d.failures = append(d.failures, f, f)
+	}
+	return d
+}
+
+func counts(operation string) trick { return at(operation, "count_off") }
+
+func scopes(style string) trick {
+	var d trick
+	for _, q := range planesOf {
+		d.failures = append(d.failures, simcloud.Failure{Operation: assignments, Query: q, Style: style})
+	}
+	return d
+}
+
+func hastily(d trick) trick {
+	d.hasty = true
+	return d
+}
+
+// passing has each failure happen once.
+func passing(d trick) trick {
+	d.passing = true
+	for i := range d.failures {
+		d.failures[i].Times = 1
+	}
+	return d
+}
+
+// keyEnds ends the temporary keys of accounts while they are read.
+var keyEnds = func() trick {
+	d := passing(answers("key_expired"))
+	d.assumed = true
+	return d
+}()
+
+// throttles answers each nth request with 429.
+func throttles(n int) trick {
+	return trick{
+		whole: true, settings: simcloud.Settings{Switches: simcloud.Switches{RetryAfter: true}},
+		strike: func(s *scene) {
+			settings := s.fault.do.settings
+			settings.Failures = []simcloud.Failure{{Style: "status_429", Every: n}}
+			s.set(settings)
+		},
+	}
+}
+
+func elsewhere(room, test string) trick { return trick{room: room, test: test} }
+
+// skewed puts the cloud's clock ahead.
+var skewed = trick{whole: true, strike: func(s *scene) { s.set(simcloud.Settings{ClockOffset: 20 * time.Minute}) }}
+
+// latent makes the cloud so slow that a run takes longer than the second between two slots.
+var latent = trick{whole: true, unaudited: true, strike: func(s *scene) { s.set(simcloud.Settings{Latency: 400 * time.Millisecond}) }}
+
+// closesPort closes the cloud's port.
+var closesPort = trick{
+	whole: true, strike: func(s *scene) { s.door.close(s.t) }, relent: func(s *scene) { s.door.open(s.t) },
+}
+
+// revokesMain takes the rights of the main account away: its own key, and the temporary ones that were made with it, end.
+var revokesMain = trick{
+	accounts: 4, strikes: func(i int, a actor) bool { return i == 0 || a.assumed },
+	strike: func(s *scene) { s.happens(simcloud.Drift{Kind: simcloud.DriftSuspend, Account: s.accounts[0].id}) },
+	relent: func(s *scene) { s.happens(simcloud.Drift{Kind: simcloud.DriftResume, Account: s.accounts[0].id}) },
+	meanwhile: func(s *scene, before, during moment) {
+		// More than five refused signatures in a row lock a key.
+		runs, refused := int(during.runs-before.runs)+1, 0
+		for _, c := range s.cloud.Load().Counters() {
+			if c.AccountID == s.accounts[0].id {
+				refused += c.Refused[401]
+			}
+		}
+		if refused == 0 || refused > 3*runs {
+			s.t.Errorf("the key was refused %d times in %d runs", refused, runs)
+		}
+	},
+}
+
+// set replaces the settings of the cloud.
+func (s *scene) set(settings simcloud.Settings) {
+	s.t.Helper()
+	if err := s.cloud.Load().SetSettings(settings); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// happens has something happen in the cloud that no client did.
+func (s *scene) happens(d simcloud.Drift) {
+	s.t.Helper()
+	if err := s.cloud.Load().Drift(d); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// strike begins the fault.
+func (s *scene) strike() {
+	s.t.Helper()
+	s.cloud.Load().ResetCounters()
+	if len(s.fault.do.failures) > 0 {
+		settings := s.fault.do.settings
+		for i, f := range s.fault.do.failures {
+			f.Account = s.accounts[bystanders+i].id
+			settings.Failures = append(settings.Failures, f)
+		}
+		s.set(settings)
+	}
+	if s.fault.do.strike != nil {
+		s.fault.do.strike(s)
+	}
+}
+
+// struck wants the fault to have happened at all.
+func (s *scene) struck() {
+	s.t.Helper()
+	for i, n := range s.cloud.Load().Failed() {
+		if n == 0 {
+			s.t.Errorf("failure %d was never injected: %+v", i+1, s.cloud.Load().Settings().Failures[i])
+		}
+	}
+}
+
+// relent ends the fault.
+func (s *scene) relent() {
+	s.t.Helper()
+	s.set(s.fault.do.settings)
+	if s.fault.do.relent != nil {
+		s.fault.do.relent(s)
+	}
+}
+
+// play plays the row: the daemon before, while and after the fault, and an audit while it lasts.
+func (f fault) play(t *testing.T) {
+	s := stage(t, f)
+	s.serve()
+	s.await("everything is known", s.allAsTheyAre)
+	before := s.ranSince(time.Now()) // with keys that are used a second time, and nothing new
+	peak := s.peak()
+
+	s.strike()
+	if f.do.passing {
+		s.watch = func(m moment) {
+			if why := s.allAsTheyAre(m); why != "" {
+				t.Errorf("for a moment: %s", why)
+			}
+		}
+	}
+	during := s.ranSince(time.Now())
+	s.struck()
+	s.befallen(before, during)
+	s.unscathed(before, during)
+	s.shown(before, during)
+	s.answersSoon()
+	if f.do.meanwhile != nil {
+		f.do.meanwhile(s, before, during)
+	}
+	if strings.Contains(f.metric, flat) {
+		s.flat(peak)
+	}
+	s.pages()
+
+	m := s.look()
+	s.relent()
+	known := s.await("everything is known again", s.allAsTheyAre)
+	// The run that was under way, and two.
+	if n := known.runs - m.runs; n > 3 {
+		t.Errorf("it took %v runs until everything was known again", n)
+	}
+	s.end()
+
+	if !f.do.passing && !f.do.unaudited {
+		s.strike()
+		s.judged(s.audit())
+		s.struck()
+		s.relent()
+		noWrites(t, s.cloud.Load())
+	}
+}
+
+// atOnce is how many rows are played at once: they wait more than they work.
+const atOnce = 8
+
+// TestFaultMatrix plays every row of the matrix.
+func TestFaultMatrix(t *testing.T) {
+	t.Parallel()
+	var g sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	lines := map[string]int{}
+	for _, f := range faults {
+		name := f.id
+		if lines[f.id]++; lines[f.id] > 1 {
+			name = fmt.Sprintf("%s.%d", f.id, lines[f.id])
+		}
+		slots <- struct{}{}
+		g.Go(func() {
+			defer func() { <-slots }()
+			t.Run(name, func(t *testing.T) {
+				how := "binary"
+				switch {
+				case f.do.test != "":
+					how = "in process"
+					wantTest(t, f.do.room, f.do.test)
+					t.Attr("by", f.do.room+" "+f.do.test)
+				case f.do.play != nil:
+					f.do.play(t, f)
+				default:
+					f.play(t)
+				}
+				t.Attr("fault", strings.Join([]string{f.id, f.what, f.state, f.metric, how}, "|"))
+			})
+		})
+	}
+	g.Wait()
+}
+
+// wantTest wants another room to have a test.
+func wantTest(t *testing.T, room, name string) {
+	t.Helper()
+	files, err := os.ReadDir("../../" + room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile("../../" + room + "/" + f.Name())
+		if strings.HasSuffix(f.Name(), "_test.go") && err == nil && regexp.MustCompile(`(?m)^func `+name+`\(t \*testing\.T\)`).Match(text) {
+			return
+		}
+	}
+	t.Errorf("%s has no test %s", room, name)
+}
+
+// The matrix has 70 rows. Each is played, or is said to be about something else.
+func TestFaultMatrixIsWhole(t *testing.T) {
+	demanded := []int{37, 38, 39, 40, 41, 42, 43, 58, 60, 61, 65, 66, 67}
+	for n := 1; n <= 32; n++ {
+		if n != 29 && n != 30 {
+			demanded = append(demanded, n)
+		}
+	}
+	for n := 1; n <= 70; n++ {
+		id := fmt.Sprintf("F%d", n)
+		has := slices.ContainsFunc(faults, func(f fault) bool { return f.id == id })
+		_, other := notOfReading[id]
+		switch {
+		case slices.Contains(demanded, n) && !has:
+			t.Errorf("%s is about reading and is not played", id)
+		case has == other:
+			t.Errorf("%s is played: %v, and about something else: %v", id, has, other)
+		}
+	}
+	for _, f := range faults {
+		if expression.FindString(strings.Split(f.metric, ", ")[0]) == "" || f.what == "" {
+			t.Errorf("%s, %s: the metric %s", f.id, f.what, f.metric)
+		}
+	}
+}
+
+// The search for secrets finds them, wherever and however they are written, and so does the one in a scene: what passes through
+// the door of its cloud holds keys.
+func TestFaultSecretsAreFound(t *testing.T) {
+	t.Parallel()
+	secret := "canary/secret+0001=xyzxyzxyz<&>"
+	s := &secrets{}
+	s.add("CANARYACCESS0001", secret)
+	inside := func(s string) []byte { return []byte("...the key is " + s + ", they say") }
+	quoted, err := json.Marshal(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for form, text := range map[string]string{
+		"raw": secret, "cut off": secret[:20], "hex": fmt.Sprintf("%x", secret), "HEX": fmt.Sprintf("%X", inside(secret)), "query": url.QueryEscape(secret),
+		"path": url.PathEscape(secret), "HTML": html.EscapeString(secret), "JSON": string(quoted), "base64": base64.StdEncoding.EncodeToString([]byte(secret)),
+		"base64 within": base64.StdEncoding.EncodeToString(inside(secret)), "base64 further within": base64.URLEncoding.EncodeToString(inside(" " + secret)),
+		"base64 of the access key": base64.RawURLEncoding.EncodeToString(inside("\n\n" + "CANARYACCESS0001")), "Go": fmt.Sprintf("%q", secret),
+	} {
+		if s.in("before "+text+" after") == "" {
+			t.Errorf("%s is not found: %s", form, text)
+		}
+	}
+	if found := s.in("before CANARYACCESS0 canary/sec after"); found != "" {
+		t.Errorf("found where there is nothing: %s", found)
+	}
+	s.issued([]byte(`{"credential": {"access": "HSTACCESSKEY", "secret": "temporary-secret", "securitytoken": "temporary-token"}}`))
+	if s.in("temporary-token") == "" || s.in("temporary-secret") == "" || s.in("HSTACCESSKEY") == "" {
+		t.Error("a temporary key is not found")
+	}
+}
