@@ -146,7 +146,11 @@ func (a *Auditor) guard(log *slog.Logger, where, doing string, do func() error) 
 			Remedy: "report it with the log's stack; the other accounts are not affected",
 		}
 	}()
-	return do()
+	err = do()
+	if u, ok := errors.AsType[*rules.Unknown](err); ok && u.Reason == rules.ReasonPanic && a.Panicked != nil {
+		a.Panicked(where) // the observer survived it by itself
+	}
+	return err
 }
 
 // sweep observes one account. Nothing that happens in it, a panic included, leaves it but as its outcome.

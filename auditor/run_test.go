@@ -349,3 +349,33 @@ func TestARunThatNoBaselineCouldJudgeIsNotWhole(t *testing.T) {
 		t.Errorf("run %+v, err %v", run, err)
 	}
 }
+
+// A panic counts as one wherever it was survived: by the auditor, or by the observer, in one of its own goroutines.
+func TestAPanicThatTheObserverSurvivedIsCounted(t *testing.T) {
+	bug := &rules.Unknown{Reason: rules.ReasonPanic, Detail: "a bug"}
+	var places []string
+	a := &auditor.Auditor{
+		Inventory: inventory{{ID: "1", Name: "one"}, {ID: "2", Name: "two"}, {ID: "3", Name: "three"}}, Baselines: []rules.Baseline{testBaseline()},
+		Observer: observer{verify: bug, observe: func(_ context.Context, acct rules.Account) (rules.Evidence, error) {
+			switch acct.Name {
+			case "one":
+				return rules.Evidence{}, fmt.Errorf("read it: %w", bug)
+			case "two":
+				panic("a bug")
+			}
+			return evidenceOf(t, acct, cocID, true), nil
+		}},
+		Logger: slog.New(slog.DiscardHandler), Now: time.Now, Concurrency: 1, RunTimeout: time.Minute, AccountTimeout: time.Minute,
+		Panicked: func(where string) { places = append(places, where) },
+	}
+	run, err := a.Run(t.Context(), "test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(places, " "); got != "identity read read" {
+		t.Errorf("panics in %s", got)
+	}
+	if run.States[rules.StateUnknown] != 2 || run.States[rules.StateCompliant] != 1 {
+		t.Errorf("states %v", run.States)
+	}
+}
