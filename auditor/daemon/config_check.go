@@ -388,7 +388,7 @@ func (c *configCheck) checkRate() {
 			c.doc.Add(at, fmt.Sprintf("%v is out of range", r.is),
 				fmt.Sprintf("write requests a second, from 0.1 to %v, or 0 for no limit", r.most))
 		case r.is != 0 && r.in >= time.Second && float64(r.requests) > r.is*(r.in.Seconds()+1):
-			c.doc.Add(at, fmt.Sprintf("%v a second are too few for %d requests within %s, which is %s", r.is, r.requests, r.limit, short(r.in)),
+			c.doc.Add(at, fmt.Sprintf("%v a second are too few for %d requests within %s, which is %s", r.is, r.requests, r.limit, rules.Span(r.in)),
 				"write a higher rate if the cloud bears it, or raise limits."+r.limit)
 		}
 	}
