@@ -159,12 +159,7 @@ func (x *call) listEnterpriseProjects() answer {
 		at := defaultCreatedAt().Format(time.RFC3339)
 		rows = append(rows, row{ID: p.ID, Name: p.Name, Status: 1, CreatedAt: at, UpdatedAt: at, Type: "prod"})
 	}
-	switch {
-	case x.cut() == looped:
-		offset = 0
-	case x.cut() == overlapping:
-		offset = max(0, offset-1)
-	}
+	offset = x.cut().offset(offset, limit)
 	from := min(offset, len(rows))
 	return ok(mustJSON(struct {
 		EnterpriseProjects []row `json:"enterprise_projects"`

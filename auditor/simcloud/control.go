@@ -30,6 +30,7 @@ const secretText = "<secret>"
 //	GET  /journal           every write that was accepted
 //	GET  /counters          requests by account and operation
 //	POST /counters/reset    sets them back to nothing
+//	GET  /failures          the failures in force, with how often each has happened
 //	GET  /settings          the settings in force
 //	PUT  /settings          replaces them all; what is left out gets its default
 func (c *Cloud) Control() http.Handler {
@@ -42,6 +43,7 @@ func (c *Cloud) Control() http.Handler {
 	show("GET /policies", func() any { return c.Catalogue() })
 	show("GET /journal", func() any { return append([]Write{}, c.Journal()...) })
 	show("GET /counters", func() any { return append([]Counter{}, c.Counters()...) })
+	show("GET /failures", func() any { return append([]FailureCount{}, c.Failures()...) })
 	show("GET /settings", func() any { return writeSettings(c.Settings()) })
 	mux.HandleFunc("POST /counters/reset", func(w http.ResponseWriter, _ *http.Request) {
 		c.ResetCounters()

@@ -13,7 +13,7 @@ type Counter struct {
 	Account   string `json:"account"`
 	// Operation is the SDK's name of it, or "unknown" for a path or method that the cloud does not have.
 	Operation string `json:"operation"`
-	// OK counts the answers below 400, Refused the others by status; status 0 is a connection that was reset.
+	// OK counts the answers below 400, Refused the others by status; status 0 is a request that was not answered.
 	OK      int         `json:"ok"`
 	Refused map[int]int `json:"refused,omitempty"`
 }

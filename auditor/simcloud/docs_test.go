@@ -99,7 +99,7 @@ func TestDocsSimcloud(t *testing.T) {
 		t.Errorf("%d examples, %v", len(examples), err)
 	}
 	for _, request := range []string{"GET /healthz", "GET /organization", "GET /policies", "POST /drift", "GET /journal",
-		"GET /counters", "POST /counters/reset", "GET /settings", "PUT /settings"} {
+		"GET /counters", "POST /counters/reset", "GET /failures", "GET /settings", "PUT /settings"} {
 		has("The control port", request)
 	}
 }

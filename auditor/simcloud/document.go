@@ -65,9 +65,6 @@ func (o object) member(key string) *member {
 	return nil
 }
 
-// prepend returns the object with one more member before all others.
-func (o object) prepend(key string, value []byte) object { return append(object{{key, value}}, o...) }
-
 // without returns the object without the members of that key.
 func (o object) without(key string) object {
 	return slices.DeleteFunc(slices.Clone(o), func(m member) bool { return m.key == key })

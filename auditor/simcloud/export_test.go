@@ -11,3 +11,6 @@ func OperationNames() []string {
 
 // Versions returns how many versions of its state an account keeps for lists that lag behind.
 func (c *Cloud) Versions(account string) int { return len(*c.findAccount(account).versions.Load()) }
+
+// Styles returns the names of all styles of failures, for tests that must miss none of them.
+func Styles() []string { return failureStyles() }

@@ -1,44 +1,41 @@
 package simcloud
 
 import (
+	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 )
 
-// fault is one way in which a gateway fails. A fault that has instead takes the request's place: nothing is carried out.
-// Any other lets the cloud carry the request out and spoils what it answers, or how that is sent.
+// fault is one way in which a gateway fails. With instead, the request does not reach the service: nothing is carried
+// out. Any other fault lets it be carried out, and spoils what is answered or how that is sent.
 type fault struct {
 	style string
 	needs need
-	// instead makes the answer of a request that never reaches the service.
+	// instead makes the answer to what is not carried out.
 	instead func(*call) answer
 	// cut says how lists are cut into pages.
 	cut cut
 	// spoil changes the real answer.
 	spoil func(*call, answer) answer
-	// send delivers it; nil is call.deliver. Nothing arrives where mute says so.
+	// send sends the real answer in its own way; with mute, nothing of it arrives.
 	send func(*call, http.ResponseWriter, answer)
 	mute bool
 }
 
-// faults are the styles of failures, and what each of them does; docs/simcloud.md has the same table for readers.
+// faults are the styles of failures, and what each of them does. docs/simcloud.md has this table in words; the functions
+// are in spoil.go.
 var faults = [...]fault{
-	// A gateway that is not the cloud.
-	{style: "html_502", instead: fixed(http.StatusBadGateway, "text/html",
-		"<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>\r\n")},
-	{style: "html_200", instead: fixed(http.StatusOK, "text/html",
-		"<html><head><title>Sign in</title></head><body>Sign in to use this network.</body></html>\r\n")},
+	// Something else answers.
+	{style: "html_502", instead: fixed(http.StatusBadGateway, "text/html", badGatewayPage)},
+	{style: "html_200", instead: fixed(http.StatusOK, "text/html", signInPage)},
 	{style: "empty_200", instead: fixed(http.StatusOK, "", "")},
 	{style: "object_200", instead: fixed(http.StatusOK, "", "{}")},
 	{style: "null_200", instead: fixed(http.StatusOK, "", "null")},
 	{style: "redirect_302", instead: func(x *call) answer { return redirect(x.c.site + "/maintenance") }},
-	{style: "redirect_metadata", instead: func(*call) answer {
-		return redirect("http://169.254.169.254/openstack/latest/securitykey")
-	}},
+	{style: "redirect_metadata", instead: func(*call) answer { return redirect(metadataURL) }},
 
-	// Refusals, in the form of the service that was asked.
+	// The cloud refuses.
 	{style: "status_400", instead: refusing(http.StatusBadRequest)},
 	{style: "status_401", instead: refusing(http.StatusUnauthorized)},
 	{style: "status_403", instead: refusing(http.StatusForbidden)},
@@ -46,85 +43,46 @@ var faults = [...]fault{
 	{style: "status_429", instead: refusing(http.StatusTooManyRequests)},
 	{style: "status_500", instead: refusing(http.StatusInternalServerError)},
 	{style: "status_503", instead: refusing(http.StatusServiceUnavailable)},
-	{style: "error_200", instead: func(x *call) answer {
-		a := x.denied()
-		a.status = http.StatusOK
-		return a
-	}},
+	{style: "error_200", instead: (*call).errorAs200},
 	{style: "key_expired", needs: temporaryKey, instead: (*call).expireKey},
 
-	// The connection.
+	// The connection breaks.
 	{style: "hang", send: hang, mute: true},
-	{style: "reset", send: func(_ *call, w http.ResponseWriter, _ answer) { reset(w) }, mute: true},
+	{style: "reset", send: resetAtOnce, mute: true},
 	{style: "reset_mid_body", needs: aBody, send: resetMidBody},
 	{style: "slow_body", needs: aBody, send: slowBody},
 	{style: "drip", needs: aBody, send: drip},
-	{style: "short_body", needs: aBody, spoil: func(_ *call, a answer) answer { a.missing = 1; return a }},
-	{style: "truncated", needs: aBody, spoil: func(_ *call, a answer) answer {
-		a.body = a.body[:len(a.body)/2]
-		return a
-	}},
+	{style: "short_body", needs: aBody, spoil: shortBody},
+	{style: "truncated", needs: aBody, spoil: truncated},
 
-	// The status of an answer that is right otherwise.
-	{style: "status_202", spoil: renumber(http.StatusAccepted)},
-	{style: "status_204", spoil: renumber(http.StatusNoContent)},
-	{style: "status_206", spoil: renumber(http.StatusPartialContent)},
-	{style: "status_304", spoil: renumber(http.StatusNotModified)},
+	// The status is wrong.
+	{style: "status_202", spoil: renumbered(http.StatusAccepted)},
+	{style: "status_204", spoil: renumbered(http.StatusNoContent)},
+	{style: "status_206", spoil: renumbered(http.StatusPartialContent)},
+	{style: "status_304", spoil: renumbered(http.StatusNotModified)},
 
-	// The encoding of the body.
-	{style: "gzip", needs: aBody, spoil: good(func(_ *call, a answer) answer {
-		a.body, a.encoding = zip(a.body), "gzip"
-		return a
-	})},
-	{style: "gzip_bomb", needs: aBody, spoil: good(func(_ *call, a answer) answer {
-		// Members of a gzip stream follow each other: a reader that goes through with it finds the answer behind the blanks.
-		a.body, a.encoding = slices.Concat(bomb(), zip(a.body)), "gzip"
-		return a
-	})},
-	{style: "huge_body", needs: aBody, spoil: document(hugeBody)},
-	{style: "trailing_bytes", needs: aBody, spoil: good(func(_ *call, a answer) answer {
-		a.body = slices.Concat(a.body, []byte(" {}"))
-		return a
-	})},
-	{style: "deep_json", needs: aBody, spoil: document(func(_ *call, a answer, o object) answer {
-		return a.with(o.prepend("nested", []byte(strings.Repeat("[", deepJSON)+strings.Repeat("]", deepJSON))))
-	})},
-	{style: "invalid_utf8", needs: aBody, spoil: document(invalidUTF8)},
-	{style: "duplicate_key", needs: aBody, spoil: document(duplicateKey)},
-	{style: "wrong_case_key", needs: aBody, spoil: document(func(x *call, a answer, o object) answer {
-		o.member(x.op.answers.key).key = strings.ToUpper(x.op.answers.key)
-		return a.with(o)
-	})},
-	{style: "wrong_type", needs: aBody, spoil: document(func(x *call, a answer, o object) answer {
-		m := o.member(x.op.answers.key)
-		m.value = mustJSON(string(m.value))
-		return a.with(o)
-	})},
+	// The body is wrong.
+	{style: "gzip", needs: aBody, spoil: onSuccess(gzipped)},
+	{style: "gzip_bomb", needs: aBody, spoil: onSuccess(gzipBomb)},
+	{style: "huge_body", needs: aBody, spoil: onSuccess(hugeBody)},
+	{style: "trailing_bytes", needs: aBody, spoil: onSuccess(trailingBytes)},
+	{style: "deep_json", needs: aBody, spoil: onSuccess(deepJSON)},
+	{style: "invalid_utf8", needs: aBody, spoil: onSuccess(invalidUTF8)},
+	{style: "duplicate_key", needs: aBody, spoil: onObject(duplicateKey)},
+	{style: "wrong_case_key", needs: aBody, spoil: onObject(wrongCaseKey)},
+	{style: "wrong_type", needs: aBody, spoil: onObject(wrongType)},
 
-	// The rows of a list.
-	{style: "null_list", needs: aList, spoil: document(func(x *call, a answer, o object) answer {
-		o.member(x.op.answers.key).value = []byte("null")
-		return a.with(o)
-	})},
-	{style: "empty_list", needs: aList, spoil: document(emptyList)},
-	{style: "many_rows", needs: aList, spoil: document(manyRows)},
-	{style: "no_id", needs: aList, spoil: rows(noID)},
-	{style: "same_id", needs: aList, spoil: rows(sameID)},
-	{style: "foreign_rows", needs: anOwner, spoil: rows(foreignRows)},
-	{style: "count_off", needs: aCount, spoil: document(func(x *call, a answer, o object) answer {
-		x.recount(o, func(n int) int { return n + 1 })
-		return a.with(o)
-	})},
-	{style: "page_loop", needs: pages, cut: looped, spoil: document(pageLoop)},
+	// The list is wrong.
+	{style: "null_list", needs: aList, spoil: onObject(nullList)},
+	{style: "empty_list", needs: aList, spoil: onObject(emptyList)},
+	{style: "many_rows", needs: aList, spoil: onObject(manyRows)},
+	{style: "no_id", needs: aList, spoil: onRows(noID)},
+	{style: "same_id", needs: aList, spoil: onRows(sameID)},
+	{style: "foreign_rows", needs: anOwner, spoil: onRows(foreignRows)},
+	{style: "count_off", needs: aCount, spoil: onObject(countOff)},
+	{style: "page_loop", needs: pages, cut: looped, spoil: onObject(pageLoop)},
 	{style: "page_overlap", needs: pages, cut: overlapping},
 }
-
-// The sizes of what is too large.
-const (
-	hugeSize = 256 << 20 // bytes, of a huge body and of an unpacked bomb
-	deepJSON = 100_000   // arrays within each other
-	manySize = 200_000   // rows
-)
 
 // failureStyles are the names of the faults.
 func failureStyles() []string {
@@ -182,13 +140,13 @@ func (n need) of(op *operation) bool {
 	return true
 }
 
-// failure is a Failure with the account and the fault resolved, and the counts of the requests that it fitted and broke.
+// failure is a Failure with the account and the fault resolved, and the counts of the requests that it fitted and had
+// fail.
 type failure struct {
 	Failure
-	account *account
-	fault   *fault
-	fitted  atomic.Int64
-	broke   atomic.Int64
+	account        *account
+	fault          *fault
+	fitted, failed atomic.Int64
 }
 
 // fails says whether the request is to fail, and counts it.
@@ -202,9 +160,43 @@ func (f *failure) fails(x *call) bool {
 			return false
 		}
 	}
-	n := int(f.fitted.Add(1)) - f.Skip
-	every := max(f.Every, 1)
-	return n > 0 && n%every == 0 && (f.Times == 0 || n/every <= f.Times)
+	n, every := int(f.fitted.Add(1))-f.Skip, max(f.Every, 1)
+	if n <= 0 || n%every != 0 || f.Times > 0 && n/every > f.Times {
+		return false
+	}
+	f.failed.Add(1)
+	return true
+}
+
+// FailureCount is how often one of the failures in force has happened.
+type FailureCount struct {
+	Failure
+	// Fitted counts the requests that it chose, Failed those of them that failed. What an earlier failure of the list has
+	// taken is in neither.
+	Fitted int `json:"fitted"`
+	Failed int `json:"failed"`
+}
+
+// Failures returns the failures in force, in their order, with what they have done since the settings were made.
+func (c *Cloud) Failures() []FailureCount {
+	var out []FailureCount
+	for _, f := range c.settings.Load().failures {
+		out = append(out, FailureCount{f.Failure.clone(), int(f.fitted.Load()), int(f.failed.Load())})
+	}
+	return out
+}
+
+func (f Failure) clone() Failure {
+	f.Query = maps.Clone(f.Query)
+	return f
+}
+
+func cloneFailures(in []Failure) []Failure {
+	var out []Failure
+	for _, f := range in {
+		out = append(out, f.clone())
+	}
+	return out
 }
 
 // settle checks the failure and makes it ready for use.
@@ -251,7 +243,6 @@ func (c *Cloud) namesWith(n need) []string {
 func (x *call) failing() *fault {
 	for _, f := range x.s.failures {
 		if f.fails(x) {
-			f.broke.Add(1)
 			return f.fault
 		}
 	}

@@ -22,6 +22,9 @@ settings:
   read_after_write_delay: 2s
   rate_limit: 8.5
   page_size: 10
+  clock_offset: -20m
+  failures:
+    - {account: prod, operation: ListAgencies, query: {page: "2"}, style: page_overlap, skip: 1, times: 3, every: 2}
   switches: {repeat_grant: "409", retry_after: true, rms_policy_name: both}
 system_policies:
   - {id: e0000000000000000000000000000001, display_name: Extra, type: XA, version: "1.1", allow: ["ecs:*:*"], hidden: true}
@@ -65,6 +68,9 @@ func TestLoadOrganization(t *testing.T) {
 		ServiceAccounts: map[string]string{"op_svc_coc": "c0c00000000000000000000000000001"},
 		Settings: Settings{
 			Latency: 20 * time.Millisecond, ReadAfterWriteDelay: 2 * time.Second, RateLimit: 8.5, PageSize: 10,
+			ClockOffset: -20 * time.Minute,
+			Failures: []Failure{{Account: "prod", Operation: "ListAgencies", Query: map[string]string{"page": "2"},
+				Style: "page_overlap", Skip: 1, Times: 3, Every: 2}},
 			Switches: Switches{RepeatGrant: "409", RetryAfter: true, RMSPolicyName: "both"},
 		},
 		SystemPolicies: []Policy{{
@@ -119,6 +125,11 @@ var faultCases = []struct{ name, old, new string }{
 	{"a duration without a unit", "latency: 20ms", "latency: 20"},
 	{"a negative duration", "latency: 20ms", "latency: -1s"},
 	{"a time that is none", "expires_at: 2030-01-01", "expires_at: next year"},
+	{"an unknown style", "style: page_overlap", "style: explode"},
+	{"a style that needs what the operation does not have", "style: page_overlap", "style: count_off"},
+	{"a parameter that is no text", `{page: "2"}`, "{page: 2}"},
+	{"an unknown key of a failure", "every: 2", "often: 2"},
+	{"a failure that begins before the first request", "skip: 1", "skip: -1"},
 	{"a bad switch value", `repeat_grant: "409"`, `repeat_grant: "500"`},
 	{"a switch value without quotes", `repeat_grant: "409"`, "repeat_grant: 409"},
 	{"an unknown switch", `repeat_grant: "409"`, `repeat_grants: "409"`},

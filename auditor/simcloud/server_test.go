@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -146,126 +144,6 @@ func TestPortsOnAllAddressesAreReachedOverLoopback(t *testing.T) {
 	if !strings.HasPrefix(s.URL, "http://127.0.0.1:") {
 		t.Errorf("URL %s", s.URL)
 	}
-}
-
-// Every style of failure is asked for over a real connection.
-func TestABrokenGatewayFailsInItsStyle(t *testing.T) {
-	grant := rolePath("global", readerID, "")
-	for style, check := range map[string]func(t *testing.T, r *http.Response, body []byte, err error){
-		"html_502": func(t *testing.T, r *http.Response, body []byte, err error) {
-			if err != nil || r.StatusCode != 502 || r.Header.Get("Content-Type") != "text/html" ||
-				!strings.HasPrefix(string(body), "<html>") {
-				t.Errorf("%v %q %v", r, body, err)
-			}
-		},
-		"empty_200": func(t *testing.T, r *http.Response, body []byte, err error) {
-			if err != nil || r.StatusCode != 200 || len(body) != 0 {
-				t.Errorf("%v %q %v", r, body, err)
-			}
-		},
-		"redirect_302": func(t *testing.T, r *http.Response, body []byte, err error) {
-			if err != nil || r.StatusCode != 302 || r.Header.Get("Location") == "" || len(body) != 0 {
-				t.Errorf("%v %q %v", r, body, err)
-			}
-		},
-		"truncated": func(t *testing.T, r *http.Response, body []byte, err error) {
-			if err != nil || r.StatusCode != 200 || len(body) == 0 || json.Valid(body) {
-				t.Errorf("%v %q %v", r, body, err)
-			}
-		},
-		"reset": func(t *testing.T, r *http.Response, body []byte, err error) {
-			if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
-				t.Errorf("%v %q %v", r, body, err)
-			}
-		},
-	} {
-		t.Run(style, func(t *testing.T) {
-			c := newCloud(t, func(o *simcloud.Organization) {
-				o.Settings.Failures = []simcloud.Failure{
-					{Account: "beta", Style: "html_502"},
-					{Account: "alpha", Operation: "ListAgencies", Style: style, Skip: 1, Times: 2},
-					{Style: style, Skip: 3},
-				}
-			})
-			at := serve(t, c)
-			ask := func(q request) (*http.Response, []byte, error) {
-				r := q.build()
-				r.RequestURI = ""
-				u, _ := url.Parse(at)
-				r.URL.Host, r.URL.Scheme = u.Host, "http"
-				answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
-				if err != nil {
-					return nil, nil, err
-				}
-				defer func() { _ = answer.Body.Close() }()
-				body, err := io.ReadAll(answer.Body)
-				return answer, body, err
-			}
-			list := get(adminKey, agencies+"?domain_id="+alphaID)
-			good := func() {
-				t.Helper()
-				if r, body, err := ask(list); err != nil || r.StatusCode != 200 || !json.Valid(body) {
-					t.Errorf("%v %q %v", r, body, err)
-				}
-			}
-			good() // skipped
-			for range 2 {
-				r, body, err := ask(list)
-				check(t, r, body, err)
-			}
-			good() // past its times
-			if r, _, err := ask(get(adminKey, domains)); err != nil || r.StatusCode != 200 {
-				t.Errorf("another operation: %v %v", r, err)
-			}
-			if r, _, err := ask(get(betaKey, domains)); err != nil || r.StatusCode != 502 {
-				t.Errorf("another account: %v %v", r, err)
-			}
-			// A write that breaks behind the cloud has been applied, one that never reached it has not.
-			q := request{method: "PUT", target: grant + policyID(t, c, "Tenant Guest"), key: adminKey}
-			_, _, _ = ask(q)
-			applied := style == "truncated" || style == "reset"
-			if got := len(c.Journal()) == 1; got != applied {
-				t.Errorf("%s: the write was applied: %t, want %t", style, got, applied)
-			}
-			for _, n := range c.Counters() {
-				if n.Operation != "ListAgencies" || n.Account != "alpha" {
-					continue
-				}
-				want := map[string]map[int]int{"html_502": {502: 2}, "reset": {0: 2}}[style]
-				if len(n.Refused) != len(want) || n.Refused[502] != want[502] || n.Refused[0] != want[0] {
-					t.Errorf("counter %+v, want %v refused", n, want)
-				}
-			}
-		})
-	}
-}
-
-// A slow body stops in the middle until the client gives up.
-func TestASlowBodyEndsWithTheClient(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	c := newCloud(t, func(o *simcloud.Organization) {
-		o.Settings.Failures = []simcloud.Failure{{Style: "slow_body"}}
-	})
-	s := httptest.NewServer(c)
-	r := get(adminKey, domains).build()
-	u, _ := url.Parse(s.URL)
-	r.RequestURI, r.URL.Host, r.URL.Scheme = "", u.Host, "http"
-	ctx, cancel := contextWithTimeout(t, time.Minute)
-	defer cancel()
-	answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r.WithContext(ctx))
-	if err != nil {
-		t.Fatal(err)
-	}
-	half := make([]byte, answer.ContentLength/2)
-	if _, err := io.ReadFull(answer.Body, half); err != nil || json.Valid(half) {
-		t.Errorf("%q, %v", half, err)
-	}
-	cancel()
-	if _, err := io.ReadAll(answer.Body); err == nil {
-		t.Error("the second half came")
-	}
-	_ = answer.Body.Close()
-	s.Close()
 }
 
 // control sends a request to the control port.

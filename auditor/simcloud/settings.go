@@ -140,22 +140,3 @@ func (c *Cloud) Settings() Settings {
 	s.Failures = cloneFailures(s.Failures)
 	return s
 }
-
-func cloneFailures(in []Failure) []Failure {
-	out := slices.Clone(in)
-	for i := range out {
-		out[i].Query = maps.Clone(out[i].Query)
-	}
-	return out
-}
-
-// Failed returns how many requests each of the failures in force has broken since the settings were set. A test whose failure
-// never happened proves nothing.
-func (c *Cloud) Failed() []int {
-	failures := c.settings.Load().failures
-	broke := make([]int, len(failures))
-	for i, f := range failures {
-		broke[i] = int(f.broke.Load())
-	}
-	return broke
-}

@@ -2,14 +2,32 @@ package simcloud
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+)
+
+// The sizes of what is too large.
+const (
+	hugeSize = 256 << 20 // bytes, of a huge body and of an unpacked bomb
+	deepSize = 100_000   // arrays within each other
+	manySize = 200_000   // rows
+)
+
+// What answers in the cloud's place.
+const (
+	badGatewayPage = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>\r\n"
+	signInPage     = "<html><head><title>Sign in</title></head><body>Sign in to use this network.</body></html>\r\n"
+	// metadataURL is where servers of the cloud find their own credentials.
+	metadataURL = "http://169.254.169.254/openstack/latest/securitykey"
 )
 
 // fixed is an answer that has nothing to do with the request.
@@ -50,14 +68,21 @@ var refusals = map[int]string{
 	http.StatusServiceUnavailable:  "The service is temporarily unavailable",
 }
 
+// errorAs200 refuses the request and calls that a success.
+func (x *call) errorAs200() answer {
+	a := x.denied()
+	a.status = http.StatusOK
+	return a
+}
+
 // expireKey ends the temporary key that is used, now and for good. Keys that are made afterwards are others.
 func (x *call) expireKey() answer {
 	x.key.session.ended.Store(true)
 	return x.unauthenticated(tokenExpired)
 }
 
-// renumber changes the status of a good answer, and leaves out the body where the new one has none.
-func renumber(status int) func(*call, answer) answer {
+// renumbered changes the status of a good answer, and leaves out the body where the new one has none.
+func renumbered(status int) func(*call, answer) answer {
 	return func(_ *call, a answer) answer {
 		if a.status >= 300 {
 			return a
@@ -75,6 +100,9 @@ func hang(x *call, _ http.ResponseWriter, _ answer) {
 	<-x.r.Context().Done()
 	panic(http.ErrAbortHandler)
 }
+
+// resetAtOnce cuts the connection without an answer.
+func resetAtOnce(_ *call, w http.ResponseWriter, _ answer) { reset(w) }
 
 // slowBody stops in the middle of the body until the client gives up.
 func slowBody(x *call, w http.ResponseWriter, a answer) {
@@ -109,8 +137,20 @@ func drip(x *call, w http.ResponseWriter, a answer) {
 	}
 }
 
-// good leaves refusals alone: a fault of what the cloud says is not for what it does not say.
-func good(spoil func(*call, answer) answer) func(*call, answer) answer {
+// shortBody promises a byte more than comes.
+func shortBody(_ *call, a answer) answer {
+	a.missing = 1
+	return a
+}
+
+// truncated is half the body, which is all that is promised.
+func truncated(_ *call, a answer) answer {
+	a.body = a.body[:len(a.body)/2]
+	return a
+}
+
+// onSuccess leaves refusals alone: a fault of what the cloud says is not for what it does not say.
+func onSuccess(spoil func(*call, answer) answer) func(*call, answer) answer {
 	return func(x *call, a answer) answer {
 		if a.status >= 300 || len(a.body) == 0 {
 			return a
@@ -119,9 +159,9 @@ func good(spoil func(*call, answer) answer) func(*call, answer) answer {
 	}
 }
 
-// document is good for answers that are JSON objects.
-func document(spoil func(*call, answer, object) answer) func(*call, answer) answer {
-	return good(func(x *call, a answer) answer { return spoil(x, a, parseObject(a.body)) })
+// onObject is onSuccess for answers that are JSON objects.
+func onObject(spoil func(*call, answer, object) answer) func(*call, answer) answer {
+	return onSuccess(func(x *call, a answer) answer { return spoil(x, a, parseObject(a.body)) })
 }
 
 // with returns the answer with another body.
@@ -130,47 +170,88 @@ func (a answer) with(o object) answer {
 	return a
 }
 
-// zip packs a body.
-func zip(body []byte) []byte {
+// gzipped packs the body, asked for or not.
+func gzipped(_ *call, a answer) answer {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	_, _ = w.Write(body) // a Buffer takes everything
+	_, _ = w.Write(a.body) // a Buffer takes everything
 	_ = w.Close()
+	a.body, a.encoding = b.Bytes(), "gzip"
+	return a
+}
+
+// deflate packs text in the middle or at the end of a stream, with nothing of what is before it in mind.
+func deflate(text []byte, end bool) []byte {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestCompression) // the level is right
+	_, _ = w.Write(text)                               // a Buffer takes everything
+	if end {
+		_ = w.Close()
+	} else {
+		_ = w.Flush()
+	}
 	return b.Bytes()
 }
 
-// bomb is 256 MiB of blanks, which JSON does not mind, packed into 254 KiB. It is made once.
-var bomb = sync.OnceValue(func() []byte {
-	var b bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	blanks := bytes.Repeat([]byte(" "), 1<<20)
-	for range hugeSize / len(blanks) {
-		_, _ = w.Write(blanks)
+// blanks are 256 MiB of blanks, which JSON does not mind, packed, with their checksum. They are made once, and cheaply:
+// one packed piece of them after the other is a stream as well.
+var blanks = sync.OnceValues(func() ([]byte, uint32) {
+	piece := bytes.Repeat([]byte(" "), 4<<20)
+	sum := uint32(0)
+	for range hugeSize / len(piece) {
+		sum = crc32.Update(sum, crc32.IEEETable, piece)
 	}
-	_ = w.Close()
-	return b.Bytes()
+	return bytes.Repeat(deflate(piece, false), hugeSize/len(piece)), sum
 })
+
+// gzipBomb packs the body behind 256 MiB of blanks.
+func gzipBomb(_ *call, a answer) answer {
+	packed, sum := blanks()
+	sum = crc32.Update(sum, crc32.IEEETable, a.body)
+	end := binary.LittleEndian.AppendUint32(nil, sum)
+	end = binary.LittleEndian.AppendUint32(end, uint32(hugeSize+len(a.body)))
+	a.body = slices.Concat([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"), packed, deflate(a.body, true), end)
+	a.encoding = "gzip"
+	return a
+}
 
 // padding is what a huge body repeats.
 var padding = bytes.Repeat([]byte("padding."), 8<<10)
 
-// hugeBody puts a member before all others that makes the body 256 MiB long.
-func hugeBody(_ *call, a answer, o object) answer {
-	head, tail := []byte(`{"padding":"`), o.prepend("", nil).encode()[len(`{"":`):]
-	tail = append([]byte(`"`), tail...)
+// hugeBody has a first member that makes the body 256 MiB long.
+func hugeBody(_ *call, a answer) answer {
+	const begin = `{"padding":"`
+	end := slices.Concat([]byte(`",`), a.body[1:])
 	a.stream = func(w io.Writer) error {
-		if _, err := w.Write(head); err != nil {
+		if _, err := io.WriteString(w, begin); err != nil {
 			return err
 		}
-		for left := hugeSize - len(head) - len(tail); left > 0; left -= len(padding) {
+		for left := hugeSize - len(begin) - len(end); left > 0; left -= len(padding) {
 			if _, err := w.Write(padding[:min(left, len(padding))]); err != nil {
 				return err
 			}
 		}
-		_, err := w.Write(tail)
+		_, err := w.Write(end)
 		return err
 	}
 	return a
+}
+
+// trailingBytes has a second, empty answer follow the first.
+func trailingBytes(_ *call, a answer) answer {
+	a.body = slices.Concat(a.body, []byte(" {}"))
+	return a
+}
+
+// withFirst returns the body with one more member before all others.
+func (a answer) withFirst(key, value string) answer {
+	a.body = slices.Concat([]byte(`{"`+key+`":`+value+`,`), a.body[1:])
+	return a
+}
+
+// deepJSON has a first member of arrays within arrays.
+func deepJSON(_ *call, a answer) answer {
+	return a.withFirst("nested", strings.Repeat("[", deepSize)+strings.Repeat("]", deepSize))
 }
 
 // duplicateKey repeats the member that matters at the end, where it is empty: most decoders believe the last one.
@@ -183,13 +264,27 @@ func duplicateKey(x *call, a answer, o object) answer {
 	return a.with(append(o, m))
 }
 
+// wrongCaseKey writes the key of the member that matters in upper case.
+func wrongCaseKey(x *call, a answer, o object) answer {
+	m := o.member(x.op.answers.key)
+	m.key = strings.ToUpper(m.key)
+	return a.with(o)
+}
+
+// wrongType makes the member that matters a string.
+func wrongType(x *call, a answer, o object) answer {
+	m := o.member(x.op.answers.key)
+	m.value = mustJSON(string(m.value))
+	return a.with(o)
+}
+
 // nameKeys are the members that hold names for people.
 var nameKeys = []string{"name", "display_name", "agency_name", "policy_name"}
 
-// invalidUTF8 ends every name with a byte that is no UTF-8, and an answer without names has a member for it.
-func invalidUTF8(_ *call, a answer, o object) answer {
+// invalidUTF8 ends every name with a byte that is no UTF-8; an answer without names has a first member of that byte.
+func invalidUTF8(_ *call, a answer) answer {
 	found := false
-	value := rewrite(o.encode(), func(key string, value []byte) []byte {
+	body := rewrite(a.body, func(key string, value []byte) []byte {
 		if !slices.Contains(nameKeys, key) || value[0] != '"' {
 			return value
 		}
@@ -197,9 +292,9 @@ func invalidUTF8(_ *call, a answer, o object) answer {
 		return slices.Concat(value[:len(value)-1], []byte("\xff\""))
 	})
 	if !found {
-		return a.with(o.prepend("note", []byte("\"\xff\"")))
+		return a.withFirst("note", "\"\xff\"")
 	}
-	a.body = value
+	a.body = body
 	return a
 }
 
@@ -220,9 +315,9 @@ func (x *call) recount(o object, change func(int) int) {
 	m.value = in.encode()
 }
 
-// rows changes the rows of a list that has some; its count follows their number.
-func rows(change func(*call, []object) []object) func(*call, answer) answer {
-	return document(func(x *call, a answer, o object) answer {
+// onRows changes the rows of a list that has some; its count follows their number.
+func onRows(change func(*call, []object) []object) func(*call, answer) answer {
+	return onObject(func(x *call, a answer, o object) answer {
 		m := o.member(x.op.answers.key)
 		was := parseRows(m.value)
 		if len(was) == 0 {
@@ -233,6 +328,18 @@ func rows(change func(*call, []object) []object) func(*call, answer) answer {
 		x.recount(o, func(n int) int { return n + len(is) - len(was) })
 		return a.with(o)
 	})
+}
+
+// nullList has no list where the rows should be.
+func nullList(x *call, a answer, o object) answer {
+	o.member(x.op.answers.key).value = []byte("null")
+	return a.with(o)
+}
+
+// countOff counts a row that is not there.
+func countOff(x *call, a answer, o object) answer {
+	x.recount(o, func(n int) int { return n + 1 })
+	return a.with(o)
 }
 
 // emptyList says that there is nothing, and that this is all.
@@ -248,37 +355,34 @@ func emptyList(x *call, a answer, o object) answer {
 // manyRows fills the list up with copies of its rows under ids of their own. A list without rows gets rows of nothing
 // but an id.
 func manyRows(x *call, a answer, o object) answer {
-	const here = `"here"`
+	gap := []byte{0} // which is in no JSON
 	m := o.member(x.op.answers.key)
-	real := parseRows(m.value)
-	type copied struct{ before, after []byte }
-	var from []copied
-	for _, row := range real {
-		before, after, _ := bytes.Cut(row.set(x.op.answers.id, []byte(here)).encode(), []byte(here))
-		from = append(from, copied{before, after})
+	own := parseRows(m.value)
+	patterns := own
+	if len(own) == 0 {
+		patterns = []object{{}}
 	}
-	if len(from) == 0 {
-		before, after, _ := bytes.Cut(object{}.set(x.op.answers.id, []byte(here)).encode(), []byte(here))
-		from = append(from, copied{before, after})
+	var halves [][2][]byte
+	for _, row := range patterns {
+		before, after, _ := bytes.Cut(row.set(x.op.answers.id, gap).encode(), gap)
+		halves = append(halves, [2][]byte{before, after})
 	}
 	x.recount(o, func(int) int { return manySize })
-	m.value = []byte(here)
-	head, tail, _ := bytes.Cut(o.encode(), []byte(here))
+	m.value = slices.Concat([]byte("["), gap, []byte("]"))
+	begin, end, _ := bytes.Cut(o.encode(), gap)
 	a.stream = func(w io.Writer) error {
-		b := &bytes.Buffer{}
-		b.Write(head)
-		b.WriteByte('[')
+		b := bytes.NewBuffer(slices.Clone(begin))
 		for i := range manySize {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			if i < len(real) {
-				b.Write(real[i].encode())
+			if i < len(own) {
+				b.Write(own[i].encode())
 			} else {
-				row := from[i%len(from)]
-				b.Write(row.before)
+				row := halves[i%len(halves)]
+				b.Write(row[0])
 				fmt.Fprintf(b, `"%032x"`, i)
-				b.Write(row.after)
+				b.Write(row[1])
 			}
 			if b.Len() < 64<<10 {
 				continue
@@ -287,8 +391,7 @@ func manyRows(x *call, a answer, o object) answer {
 				return err
 			}
 		}
-		b.WriteByte(']')
-		b.Write(tail)
+		b.Write(end)
 		_, err := b.WriteTo(w)
 		return err
 	}
@@ -306,7 +409,7 @@ func noID(x *call, rows []object) []object {
 func sameID(_ *call, rows []object) []object {
 	twin := slices.Clone(rows[len(rows)-1])
 	for i, m := range twin {
-		if slices.Contains(nameKeys, m.key) {
+		if slices.Contains(nameKeys, m.key) && m.value[0] == '"' {
 			twin[i].value = slices.Concat(m.value[:len(m.value)-1], []byte(`-2"`))
 		}
 	}
@@ -384,6 +487,17 @@ func (c cut) from(page, size int) int64 {
 		size--
 	}
 	return int64(page-1) * int64(size)
+}
+
+// offset is the first row after so many, for a client that has read pages of that size.
+func (c cut) offset(rows, size int) int {
+	switch c {
+	case looped:
+		return 0
+	case overlapping:
+		return rows - rows/size
+	}
+	return rows
 }
 
 // pageLoop has counts and links say that there is more, on whatever page; markers do so where they are made.

@@ -329,9 +329,9 @@ func (s *scene) strike() {
 // struck wants the fault to have happened at all.
 func (s *scene) struck() {
 	s.t.Helper()
-	for i, n := range s.cloud.Load().Failed() {
-		if n == 0 {
-			s.t.Errorf("failure %d was never injected: %+v", i+1, s.cloud.Load().Settings().Failures[i])
+	for i, f := range s.cloud.Load().Failures() {
+		if f.Failed == 0 {
+			s.t.Errorf("failure %d was never injected: %+v", i+1, f.Failure)
 		}
 	}
 }
