@@ -16,6 +16,8 @@ const expiryMargin = 5 * time.Minute
 // door is the way into one account, with the temporary keys that are still good.
 type door struct {
 	access Access
+	// lane is what is minded of the requests with the account's keys.
+	lane *lane
 	// turn holds a token while nobody assumes; whoever holds the token may touch pass.
 	turn chan struct{}
 	pass pass
@@ -34,6 +36,14 @@ func newDoor(a Access) *door {
 	d := &door{access: a, turn: make(chan struct{}, 1)}
 	d.turn <- struct{}{}
 	return d
+}
+
+// holder says whose keys the account is read with.
+func (d *door) holder() holder {
+	if d.access.Agency != "" {
+		return assumedKeys
+	}
+	return ownKeys
 }
 
 // enter returns keys for the account: its own, the ones that were assumed before, or new ones.
@@ -80,6 +90,17 @@ func (c *Cloud) worn(p pass) bool {
 
 // assume makes temporary keys for the account (facts 6.1).
 func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string) (p pass, u *rules.Unknown) {
+	w, done := c.newWire(ctx, c.main.keys, c.log.With("account_id", account.ID))
+	defer done()
+	w.account = account.ID
+	// The turn is waited for beforehand, so that few requests are on their way when the key turns out to be refused.
+	if err := w.queue(); err != nil {
+		f := w.late(err)
+		return pass{}, &rules.Unknown{
+			Reason: f.reason, Detail: "the account was not entered: " + f.detail, Remedy: c.remedy(opAssume, f, mainKeys),
+		}
+	}
+	w.paid.Add(1)
 	settle, refusal := c.admit(ctx)
 	if refusal != nil {
 		u := *refusal
@@ -90,8 +111,6 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 		settle(u)
 		c.cfg.Meter.Refreshed("iam", u == nil)
 	}()
-	w, done := c.newWire(ctx, c.main.keys, c.log.With("account_id", account.ID))
-	defer done()
 	fail := func(f *fault) *rules.Unknown {
 		if f.status == 404 {
 			// An agency that does not exist is answered with 403 or with 404: nothing documented says which (facts 6.1).

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
+	"golang.org/x/time/rate"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -31,6 +32,16 @@ type Cloud struct {
 	catalogue *catalogue
 	// requests counts what was sent, by operation.
 	requests [opCount]atomic.Int64
+
+	pauses pauses
+	// total is the rate of all requests, allowance what may be sent again, and away the breaker of the whole cloud.
+	total     *rate.Limiter
+	allowance *allowance
+	away      breaker
+	clock     skew
+	// runs counts the runs that began, by which Verify is told.
+	runs atomic.Int64
+	open openBreakers
 }
 
 var _ auditor.Observer = (*Cloud)(nil)
@@ -48,9 +59,14 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	c := &Cloud{
 		cfg: cfg, site: s, log: log, transport: transport, dial: dialSDK, idle: transport.CloseIdleConnections,
 		main: newIdentity(cfg.Main), doors: make(map[string]*door, len(cfg.Accounts)), catalogue: newCatalogue(log),
+		pauses: defaultPauses(cfg.RequestTimeout), total: newLimiter(limitOf(cfg.Rate.Total)), allowance: newAllowance(),
 	}
+	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
+	c.main.lane = c.newLane(0, &c.pauses.main, "the main identity")
 	for id, access := range cfg.Accounts {
 		c.doors[id] = newDoor(access)
+		c.doors[id].lane = c.newLane(cfg.Rate.PerAccount, &c.pauses.account, "this account")
+		c.doors[id].lane.places = make(chan struct{}, outstanding)
 	}
 	return c, nil
 }
@@ -71,6 +87,8 @@ func (c *Cloud) Requests() map[string]int64 {
 // Verify asks whose key the main identity's is. See auditor.Observer.
 func (c *Cloud) Verify(ctx context.Context) (err error) {
 	defer c.rescue(&err)
+	c.runs.Add(1)
+	c.tellBreakers()
 	if c.main.keys.IsZero() {
 		return nil
 	}
@@ -102,14 +120,13 @@ func (c *Cloud) PolicyIDs(_ context.Context, names []string) (map[string][]strin
 type identity struct {
 	Identity
 	keys Keys
+	lane *lane
 	// turn holds a token while nobody asks about the identity; whoever holds the token may touch the fields below.
 	turn chan struct{}
 	// asked says that refusal is an answer; refusal is nil while the identity is the configured one.
 	asked   bool
 	refusal *rules.Unknown
-	// trial holds a token while nobody assumes with a key that has not proved good for it.
-	trial chan struct{}
-	mu    sync.Mutex
+	mu      sync.Mutex
 	// proven says that an assumption was answered, and not with 401, since the run began and since the last 401.
 	proven bool
 	// doubted says that an assumption was answered with 401 since it was last asked whose the key is.
@@ -119,16 +136,23 @@ type identity struct {
 	last    *rules.Unknown
 	// epoch counts runs and 401s, so that an answer to an earlier request proves nothing.
 	epoch int
+	// trials counts the assumptions that are under way with a key that has not proved good for it. fresh is the one for which
+	// others wait, zero when there is none; last numbered is numbered. news is closed and replaced when any of this changes.
+	trials, fresh, numbered int
+	news                    chan struct{}
 }
 
 // maxRefused is how many assumptions of one run may be answered with 401. The cloud locks a key after more than five
 // refused signatures in a row (facts 10.1).
 const maxRefused = 3
 
+// trialPatience is how long others wait for an assumption with a key that has not proved good for it. An account that cannot be
+// entered for hanging must not keep the others out.
+const trialPatience = 250 * time.Millisecond
+
 func newIdentity(id Identity) *identity {
-	m := &identity{Identity: id, keys: id.Keys, turn: make(chan struct{}, 1), trial: make(chan struct{}, 1)}
+	m := &identity{Identity: id, keys: id.Keys, turn: make(chan struct{}, 1), news: make(chan struct{})}
 	m.turn <- struct{}{}
-	m.trial <- struct{}{}
 	return m
 }
 
@@ -162,19 +186,18 @@ func (c *Cloud) confirm(ctx context.Context) *rules.Unknown {
 
 // admit lets an assumption begin, or says why none may. The caller calls settle with what came of it.
 //
-// As long as no assumption was answered, and after one that was answered with 401, only one at a time is under way, and
-// the identity is checked before the next: the check tells whether the 401 was about the identity, which then stays out,
-// or about the one account that was to be entered. After maxRefused of them no more are sent until a Verify succeeds.
+// As long as no assumption was answered, and after one that was answered with 401, they begin one after the other, and
+// the identity is checked before each: the check tells whether the 401 was about the identity, which then stays out, or
+// about the one account that was to be entered. After maxRefused of them no more are sent until a Verify succeeds. One that
+// takes long is not waited for, while there are fewer than maxRefused under way.
 func (c *Cloud) admit(ctx context.Context) (settle func(*rules.Unknown), u *rules.Unknown) {
 	m := c.main
-	select {
-	case <-m.trial:
-	case <-ctx.Done():
+	leave, err := m.try(ctx)
+	if err != nil {
 		return nil, c.cutShort(ctx, "waiting for another account to be entered")
 	}
-	leave := func() { m.trial <- struct{}{} }
 	defer func() {
-		if settle == nil { // refused, or in a panic: nobody else will give the token back
+		if settle == nil { // refused, or in a panic: nobody else will
 			leave()
 		}
 	}()
@@ -187,13 +210,53 @@ func (c *Cloud) admit(ctx context.Context) (settle func(*rules.Unknown), u *rule
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	epoch := m.epoch
-	if m.proven {
-		leave()
-		leave = func() {}
-	}
 	return func(u *rules.Unknown) {
 		m.settle(epoch, u)
 		leave()
+	}, nil
+}
+
+// try waits until an assumption may begin: at once with a key that has proved good, and else when none is fresh. The caller
+// calls leave when it is over.
+func (m *identity) try(ctx context.Context) (leave func(), err error) {
+	for {
+		m.mu.Lock()
+		if m.proven || m.refused >= maxRefused {
+			m.mu.Unlock()
+			return func() {}, nil
+		}
+		if m.fresh == 0 && m.refused+m.trials < maxRefused {
+			break
+		}
+		news := m.news
+		m.mu.Unlock()
+		if !await(ctx, news, -1) {
+			return nil, ctx.Err()
+		}
+	}
+	defer m.mu.Unlock()
+	m.trials++
+	m.numbered++
+	mine := m.numbered
+	m.fresh = mine
+	stale := func() {
+		if m.fresh == mine {
+			m.fresh = 0
+		}
+		close(m.news)
+		m.news = make(chan struct{})
+	}
+	timer := time.AfterFunc(trialPatience, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		stale()
+	})
+	return func() {
+		timer.Stop()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.trials--
+		stale()
 	}, nil
 }
 
@@ -288,10 +351,13 @@ func listed(ids []string) string {
 	return fmt.Sprintf("%d accounts, account %s first", len(ids), ids[0])
 }
 
-// newWire makes the wire of one sweep. The caller calls done when the sweep is over.
+// newWire makes the wire of one sweep, of the main identity unless the caller says otherwise. The caller calls done when the
+// sweep is over.
 func (c *Cloud) newWire(ctx context.Context, keys Keys, log *slog.Logger) (w *wire, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	return &wire{ctx: ctx, stop: cancel, cloud: c, keys: keys, log: log}, func() { cancel(context.Canceled) }
+	return &wire{
+		ctx: ctx, stop: cancel, cloud: c, keys: keys, log: log, by: mainKeys, lane: c.main.lane, purse: new(purse),
+	}, func() { cancel(context.Canceled) }
 }
 
 // now is the time in UTC.

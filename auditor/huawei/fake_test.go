@@ -347,6 +347,7 @@ func open(t testing.TB, cfg huawei.Config) (*huawei.Cloud, *buffer) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+	c.Hasten()
 	return c, b
 }
 

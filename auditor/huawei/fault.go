@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -35,6 +36,10 @@ type fault struct {
 	// keystone says that the answer was an error of IAM itself rather than of a gateway before it.
 	keystone  bool
 	requestID string
+	// wait is how long the cloud asks to wait, unsent says that the request was kept from being sent, and stale that it is to be
+	// signed anew.
+	wait          time.Duration
+	unsent, stale bool
 	// page says after how many requests for pages of a list it came; zero for what is no list.
 	page int
 }

@@ -1,9 +1,6 @@
 package huawei
 
-import (
-	"net/http"
-	"time"
-)
+import "time"
 
 // Meter is told what the requests to the cloud came to. It is called from many goroutines and must not block. No argument
 // holds anything that the cloud or a user wrote.
@@ -21,8 +18,8 @@ type Meter interface {
 	Breakers(main bool, accounts int)
 	// Refreshed is called when temporary keys were asked for, with the way in ("iam") and whether they came.
 	Refreshed(way string, ok bool)
-	// Skew is how far this machine's clock is ahead of the cloud's, by the Date header of an answer: it is rounded to a
-	// second by the cloud and contains the way of the answer.
+	// Skew is called for each answer with how far this machine's clock is ahead of the cloud's, by the Date headers of the last
+	// few: they are rounded to a second by the cloud and contain the way of the answer.
 	Skew(ahead time.Duration)
 }
 
@@ -87,10 +84,3 @@ func (noMeter) Refreshed(string, bool) {}
 
 // Skew is not kept.
 func (noMeter) Skew(time.Duration) {}
-
-// skew tells the meter what an answer's Date header says, if it says anything.
-func (c *Cloud) skew(resp *http.Response) {
-	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		c.cfg.Meter.Skew(c.now().Round(0).Sub(at))
-	}
-}

@@ -40,6 +40,12 @@ func (c *Cloud) Observe(
 			Remedy: "configure another agency, made for reading",
 		}
 	}
+	if f := d.lane.breaker.refuses(); f != nil {
+		return ev, trail, &rules.Unknown{
+			Reason: f.reason, Detail: "reading the account: " + f.detail, Remedy: c.remedy(opAgencies, f, d.holder()),
+		}
+	}
+	purse := new(purse)
 	for first := true; ; first = false {
 		// Evidence is of one set of keys: an observation that outlives its keys begins anew, once.
 		started := c.now()
@@ -47,7 +53,7 @@ func (c *Cloud) Observe(
 		if u != nil {
 			return ev, trail, u
 		}
-		o, u := c.sweep(ctx, account, b, last, d, p, &trail)
+		o, u := c.sweep(ctx, account, b, last, d, p, purse, &trail)
 		if u == nil {
 			o.StartedAt, o.EndedAt = started, c.now()
 			ev, err = rules.NewEvidence(b, last, o)
@@ -57,10 +63,16 @@ func (c *Cloud) Observe(
 			}
 			return ev, trail, err
 		}
-		if u.Reason != rules.ReasonUnauthenticated || !c.worn(p) || !first {
+		if u.Reason != rules.ReasonUnauthenticated {
 			return ev, trail, u
 		}
 		d.forget(ctx, p)
+		if !c.worn(p) || !first {
+			if d.lane.buried(p.keys) {
+				d.lane.breaker.bar(&fault{reason: u.Reason, detail: u.Detail})
+			}
+			return ev, trail, u
+		}
 		c.log.Info("keys of an account ended while it was read; beginning anew", "account", account.Name, "account_id", account.ID)
 	}
 }
@@ -78,15 +90,13 @@ type sweep struct {
 
 // sweep reads the account with the keys of p.
 func (c *Cloud) sweep(
-	ctx context.Context, account rules.Account, b rules.Baseline, last rules.Last, d *door, p pass, trail *auditor.Trail,
+	ctx context.Context, account rules.Account, b rules.Baseline, last rules.Last, d *door, p pass, purse *purse, trail *auditor.Trail,
 ) (o rules.Observation, u *rules.Unknown) {
 	w, done := c.newWire(ctx, p.keys, c.log.With("account_id", account.ID))
 	defer done()
 	defer func() { trail.Requests += int(w.sent.Load()) }()
-	s := &sweep{cloud: c, account: account, wire: w, by: ownKeys, via: d.access.Agency}
-	if d.access.Agency != "" {
-		s.by = assumedKeys
-	}
+	w.account, w.by, w.lane, w.purse = account.ID, d.holder(), d.lane, purse
+	s := &sweep{cloud: c, account: account, wire: w, by: d.holder(), via: d.access.Agency}
 	var err error
 	if s.api, err = w.dial(account.ID); err != nil {
 		return o, &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: err.Error()}

@@ -34,7 +34,7 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 			ownKeys:     "check that the account's access key exists, is enabled and is spelt right",
 			assumedKeys: "check that the agency that was assumed still exists and still trusts the main identity's account",
 			mainKeys:    "check that the main identity's access key exists, is enabled and is spelt right",
-		}[by] + ", that this machine's clock is right to a few minutes, and that the account is neither suspended nor in " +
+		}[by] + ", that this machine's clock" + c.clock.words() + " is right to a few minutes, and that the account is neither suspended nor in " +
 			"arrears; it was not tried again, since the cloud locks a key after more than five refused signatures"
 	case rules.ReasonDenied:
 		if operations[o].action == "" {

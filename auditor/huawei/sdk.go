@@ -1,6 +1,7 @@
 package huawei
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/global"
@@ -65,10 +66,18 @@ type call[R any] interface {
 	GetBaseInvoker() *invoker.BaseInvoker
 }
 
-// invoke sends the request. The id of the answer is known to the call alone.
+// invoke sends the request, signed anew when it had to wait for too long. The id of the answer is known to the call alone.
 func invoke[R any](c call[R]) (R, string, error) {
 	resp, err := c.Invoke()
+	for err != nil && isStale(err) {
+		resp, err = c.Invoke()
+	}
 	return resp, c.GetBaseInvoker().Exchange.ApiReference.RequestId, err
+}
+
+func isStale(err error) bool {
+	f, ok := errors.AsType[*fault](err)
+	return ok && f.stale
 }
 
 func (s sdk) agencies(r *model.ListAgenciesRequest) (*model.ListAgenciesResponse, string, error) {

@@ -61,16 +61,23 @@ type addressError struct{ error }
 // wire carries the requests of one sweep with one set of keys between the SDK and the shared transport. It is the only
 // holder of the sweep's context, which the SDK has no place for.
 //
-// It sends the operations of the closed list and nothing else, each at most once, counts them, and turns everything but
-// a whole successful answer into an error that is a *fault. It is used by several goroutines at once.
+// It sends the operations of the closed list and nothing else, counts them, and turns everything but a whole successful answer
+// into an error that is a *fault. How often and when it sends them is politely's business. It is used by several goroutines
+// at once.
 type wire struct {
 	ctx   context.Context
 	stop  context.CancelCauseFunc
 	cloud *Cloud
 	keys  Keys
 	log   *slog.Logger
-	// sent counts the requests that are charged to the account.
-	sent atomic.Int64
+	// account is the account that is read or entered; by says whose the keys are, lane what is minded of them, and purse what
+	// the sweep may cost.
+	account string
+	by      holder
+	lane    *lane
+	purse   *purse
+	// sent counts the requests that are charged to the account, and paid the turns that were waited for in vain.
+	sent, paid atomic.Int64
 }
 
 // errKeyRefused is why requests are not sent after one was answered with 401.
@@ -93,6 +100,15 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if w.ctx.Err() != nil {
 		return nil, disconnected(w.ctx, w.ctx.Err(), w.keys)
 	}
+	resp, f := w.politely(o, req)
+	if f != nil {
+		return nil, f
+	}
+	return resp, nil
+}
+
+// once sends a request a single time.
+func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 	ctx, cancel := context.WithTimeout(w.ctx, w.cloud.cfg.RequestTimeout)
 	defer cancel()
 	if req.Context().Done() != nil { // the SDK's requests have none, today
@@ -107,6 +123,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	code := 0
 	if err == nil {
 		code = resp.StatusCode
+		w.purse.bytes.Add(int64(len(body)))
 		w.cloud.skew(resp)
 	}
 	w.cloud.cfg.Meter.Request(service, operations[o].name, code, time.Since(started))
@@ -125,6 +142,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 			slog.String("request_id", requestID(resp)), slog.Bool("believed", f == nil))
 	}
 	if f != nil {
+		f.wait = retryAfter(resp.Header, w.cloud.now())
 		if f.reason == rules.ReasonUnauthenticated {
 			// More than five refused signatures in a row lock the key for minutes (facts 10.1).
 			w.stop(errKeyRefused)

@@ -27,6 +27,7 @@ const (
 	rapid  = "pgregory.net/rapid"
 	goleak = "go.uber.org/goleak"
 	xsync  = "golang.org/x/sync"
+	xtime  = "golang.org/x/time"
 	xterm  = "golang.org/x/term"
 	xsys   = "golang.org/x/sys"
 	cron   = "github.com/robfig/cron/v3"
@@ -63,7 +64,7 @@ var rooms = map[string]room{
 	"auditor":          {uses: []string{"rules"}, libs: []string{xsync}, testLibs: []string{goleak, rapid}},
 	// The only room that may know the vendor's SDK, so that its traps are met in one place.
 	"auditor/huawei": {
-		uses: []string{"auditor", "rules"}, libs: []string{sdk, xsync},
+		uses: []string{"auditor", "rules"}, libs: []string{sdk, xsync, xtime},
 		testUses: []string{"auditor/simcloud", "rules/baseline"}, testLibs: []string{goleak, rapid},
 	},
 	"auditor/report": {

@@ -271,7 +271,7 @@ func oracleConfig(org *simcloud.Organization, id identity, url string) (text []b
 	env = map[string]string{accessKeyVariable: id.key.Access, secretKeyVariable: id.key.Secret}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "credentials: {source: environment, account_id: %q}\n", id.account.ID)
-	fmt.Fprintf(&b, "cloud: {site: custom, region: %q, endpoints: {iam: %q}}\naccounts:\n  static:\n", org.Region, url)
+	fmt.Fprintf(&b, "cloud: {site: custom, region: %q, endpoints: {iam: %q}, rate: {per_account: 0, total: 0}}\naccounts:\n  static:\n", org.Region, url)
 	for i, a := range org.Accounts {
 		access := fmt.Sprintf("{via: iam, agency: %q}", agencyFor(a, id.account))
 		if i%2 == 0 {

@@ -93,7 +93,7 @@ func configFor(org *simcloud.Organization, id identity, url, caFile string) []by
 	if caFile != "" {
 		fmt.Fprintf(&b, "  ca_file: %q\n", caFile)
 	}
-	b.WriteString("accounts:\n  static:\n")
+	b.WriteString("  rate: {per_account: 0, total: 0} # a simulated cloud bears any\naccounts:\n  static:\n")
 	for _, acct := range org.Accounts {
 		access := fmt.Sprintf("{via: keys, ak_env: %s, sk_env: %s}", accessKeyVariable, secretKeyVariable)
 		if acct.ID != id.account.ID {

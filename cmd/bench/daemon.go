@@ -37,7 +37,7 @@ func (s *simulator) daemonConfig(file, url string, every time.Duration) ([]strin
 	var b strings.Builder
 	var env []string
 	fmt.Fprintf(&b, "schedule: {cron: \"@every %s\", jitter: 0s, drain: 0s}\nmax_age: 24h\nlimits: {run_timeout: 1h}\n"+
-		"listen: {address: \"127.0.0.1:0\"}\ncloud: {site: custom, endpoints: {iam: %q}}\n", every, url)
+		"listen: {address: \"127.0.0.1:0\"}\ncloud: {site: custom, endpoints: {iam: %q}, rate: {per_account: 0, total: 0}}\n", every, url)
 	var accounts strings.Builder
 	for _, a := range cloud.Organization().Accounts {
 		access := "{via: iam, agency: AgencyAuditReader}"

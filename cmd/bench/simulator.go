@@ -106,7 +106,8 @@ func (s *simulator) prepare(url, dir string) error {
 	}
 	f := fleet{URL: url, Agency: agencyName}
 	var config strings.Builder
-	fmt.Fprintf(&config, "cloud: {site: custom, endpoints: {iam: %q}}\nlimits: {run_timeout: 1h}\nmax_age: 3h\naccounts:\n  static:\n", url)
+	fmt.Fprintf(&config, "cloud: {site: custom, endpoints: {iam: %q}, rate: {per_account: 0, total: 0}}\nlimits: {run_timeout: 1h}\n"+
+		"max_age: 3h\naccounts:\n  static:\n", url)
 	for i, a := range cloud.Organization().Accounts {
 		m := member{ID: a.ID, Name: a.Name, Access: a.Users[0].Keys[0].Access, Secret: a.Users[0].Keys[0].Secret}
 		for _, agency := range a.Agencies {

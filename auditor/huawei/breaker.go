@@ -1,0 +1,298 @@
+package huawei
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// verdict is what one request says about whether the cloud serves an identity, and anybody.
+type verdict int
+
+const (
+	// undecided: this program gave it up before it came to anything.
+	undecided verdict = iota
+	// served: the cloud answered, whatever it was.
+	served
+	// failed: it did not answer in time, or with a fault of its own, or asked for fewer requests.
+	failed
+	// barred: it answered 401, so that the key may not be used again.
+	barred
+)
+
+// rule is when a breaker opens and for how long.
+type rule struct {
+	// failures in a row open it, when they are of as many different accounts as accounts says.
+	failures, accounts int
+	// causal has only those failures count whose requests were sent after the one before was known: of requests that are
+	// under way together, one.
+	causal bool
+	// first is how long it stays open at first, before one request is let through to see; after each that fails it is
+	// twice as long, up to most.
+	first, most time.Duration
+	// free refusals of a key in a row cost no pause.
+	free int
+	// patience is how long after its opening requests wait for what that one request finds, instead of being refused; haste is
+	// the same as long as nothing was ever served.
+	patience, haste time.Duration
+}
+
+// How long a refused key is left alone at first, and at most. A key that was refused more than five times in a row is
+// locked for five minutes (facts 10.1).
+const (
+	refusedFirst = 10 * time.Minute
+	refusedMost  = time.Hour
+)
+
+// breaker keeps requests from being sent where they would only fail: to a cloud that is away, or with a key that is refused.
+// It closes by itself when a request is served. Its methods may be called by many goroutines at once.
+//
+// While it is open one request is let through from time to time, and the others wait for what it finds: those of a run that
+// begins when all is well again are not refused for what the run before found. A key that was refused is not used again in the
+// same run in any case.
+type breaker struct {
+	rule *rule
+	// subject says whose requests it stands before.
+	subject string
+	// runs is the number of the run that is under way.
+	runs *atomic.Int64
+	// clock tells the time of day, for people.
+	clock func() time.Time
+	// changed is told each time that it opens or closes. It must not call the breaker.
+	changed func(b *breaker, open bool)
+
+	mu sync.Mutex
+	// inARow counts failures since something was served; whose are the accounts that they were of.
+	inARow int
+	whose  map[string]struct{}
+	// round grows with each failure that counts.
+	round int
+	open  bool
+	// opened is when it opened, until is when the next request is let through, pause is how long that was put off.
+	opened, until time.Time
+	pause         time.Duration
+	// refusals counts refusals in a row; run is the run of the last, or negative.
+	refusals int
+	run      int64
+	// trying says that one request was let through and has not come back.
+	trying bool
+	why    *fault
+	// heard says that something was served before.
+	heard bool
+	// news is closed when there is some. It is nil while nobody waits.
+	news chan struct{}
+}
+
+// leave is the permission to send one request.
+type leave struct {
+	round int
+	// trial says that the breaker is open, and that this is the one request that is let through.
+	trial bool
+}
+
+// shut says whether no request is let through at a time, whoever is trying. The caller holds the lock.
+func (b *breaker) shut(now time.Time) bool {
+	return b.open && (now.Before(b.until) || b.refusals > 0 && b.run == b.runs.Load())
+}
+
+// patient says whether requests wait while it is shut. The caller holds the lock.
+func (b *breaker) patient() bool {
+	patience := b.rule.patience
+	if !b.heard {
+		patience = b.rule.haste
+	}
+	return b.refusals == 0 && b.until.Sub(b.opened) <= patience
+}
+
+// hold returns nil when a request may ask for its leave, and otherwise why it may not. It waits for a request that was let
+// through, and while its patience lasts for the next one, but not beyond ctx.
+func (b *breaker) hold(ctx context.Context) *fault {
+	for {
+		b.mu.Lock()
+		now := time.Now()
+		if !b.open || !b.trying && !b.shut(now) {
+			b.mu.Unlock()
+			return nil
+		}
+		wait := time.Duration(-1)
+		if !b.trying {
+			if wait = b.until.Sub(now); !b.patient() || !fits(ctx, wait) {
+				f := b.refusal(now)
+				b.mu.Unlock()
+				return f
+			}
+		}
+		if b.news == nil {
+			b.news = make(chan struct{})
+		}
+		news := b.news
+		f := b.refusal(now)
+		b.mu.Unlock()
+		if !await(ctx, news, wait) {
+			return f
+		}
+	}
+}
+
+// refuses says why hold would not wait; nil if it would, or need not.
+func (b *breaker) refuses() *fault {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if !b.shut(now) || b.trying || b.patient() {
+		return nil
+	}
+	return b.refusal(now)
+}
+
+// ask gives a request its leave, or says that it has to wait once more.
+func (b *breaker) ask() (leave, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := leave{round: b.round}
+	if b.open {
+		if b.trying || b.shut(time.Now()) {
+			return l, false
+		}
+		b.trying, l.trial = true, true
+	}
+	return l, true
+}
+
+// settle takes note of what came of a request that had its leave, and of which account it was; f is its fault. It returns
+// whether it was a failure that counts.
+func (b *breaker) settle(l leave, v verdict, account string, f *fault) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l.trial {
+		b.trying = false
+		b.tell()
+	}
+	switch v {
+	case served:
+		b.close()
+		return false
+	case barred:
+		b.refuse(f)
+		return false
+	case failed:
+		if b.rule.causal && l.round != b.round {
+			return false
+		}
+	default:
+		return false
+	}
+	b.round++
+	now := time.Now()
+	switch {
+	case l.trial && b.open:
+		b.why, b.refusals = f, 0
+		b.shutFor(now, min(2*b.pause, b.rule.most))
+	case b.open: // it was under way when the breaker opened
+	default:
+		b.inARow++
+		if b.rule.accounts > 1 && len(b.whose) < b.rule.accounts {
+			if b.whose == nil {
+				b.whose = make(map[string]struct{}, b.rule.accounts)
+			}
+			b.whose[account] = struct{}{}
+		}
+		if b.inARow >= b.rule.failures && (b.rule.accounts <= 1 || len(b.whose) >= b.rule.accounts) {
+			b.why, b.opened = f, now
+			b.shutFor(now, b.rule.first)
+		}
+	}
+	return true
+}
+
+// close takes note that something was served. The caller holds the lock.
+func (b *breaker) close() {
+	b.inARow, b.whose, b.refusals, b.heard = 0, nil, 0, true
+	if b.open {
+		b.open = false
+		b.changed(b, false)
+		b.why = nil
+		b.tell()
+	}
+}
+
+// bar opens the breaker for a key that was refused.
+func (b *breaker) bar(f *fault) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refuse(f)
+}
+
+// refuse does what bar does. The caller holds the lock.
+func (b *breaker) refuse(f *fault) {
+	now := time.Now()
+	if !b.open {
+		b.opened = now
+	}
+	b.refusals++
+	b.why, b.run = f, b.runs.Load()
+	pause := time.Duration(0)
+	if n := b.refusals - b.rule.free; n > 0 {
+		pause = min(refusedFirst<<min(n-1, 8), refusedMost)
+	}
+	b.shutFor(now, pause)
+	b.tell()
+}
+
+// shutFor opens the breaker, or keeps it open. The caller holds the lock and has set why.
+func (b *breaker) shutFor(now time.Time, pause time.Duration) {
+	was := b.open
+	b.open, b.pause, b.until = true, pause, now.Add(pause)
+	if !was {
+		b.changed(b, true)
+	}
+}
+
+// tell wakes those that wait. The caller holds the lock.
+func (b *breaker) tell() {
+	if b.news != nil {
+		close(b.news)
+		b.news = nil
+	}
+}
+
+// refusal is the fault of a request that is not sent. The caller holds the lock.
+func (b *breaker) refusal(now time.Time) *fault {
+	f := &fault{reason: b.why.reason, requestID: b.why.requestID}
+	again := "it is tried again after " + b.clock().Add(b.until.Sub(now)).UTC().Format(time.RFC3339)
+	if b.refusals > 0 && b.run == b.runs.Load() {
+		again += ", in another run"
+	}
+	because := "the requests of " + b.subject + " failed one after the other"
+	if b.refusals > 0 {
+		because = "the key of " + b.subject + " was refused"
+	}
+	f.detail = fmt.Sprintf("not sent, since %s; %s; what came last: %s", because, again, b.why.detail)
+	return f
+}
+
+// fits says whether there is time in ctx to wait that long and to do something afterwards.
+func fits(ctx context.Context, wait time.Duration) bool {
+	end, ok := ctx.Deadline()
+	return !ok || time.Until(end) > wait
+}
+
+// await waits for news, and as long as wait says if that is not negative. It returns false when ctx is done before.
+func await(ctx context.Context, news <-chan struct{}, wait time.Duration) bool {
+	var over <-chan time.Time
+	if wait >= 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-news:
+		return true
+	case <-over:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,217 @@
+package huawei
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// outstanding is how many requests with one account's keys are under way or waiting at once: as many as there are planes. So
+// an account with thousands of requests takes its turn with the others, and a key is never refused more often in a row
+// than the cloud bears (facts 10.1).
+const outstanding = 5
+
+// The way of a rate after the cloud asked for fewer requests: halved each time, but not below slowest, and then evenly back to
+// what it was. An identity without a limit is slowed from unlimited.
+const (
+	slowest   rate.Limit = 0.5
+	unlimited rate.Limit = 16
+)
+
+// errLate says that there is no time left to wait for a turn.
+var errLate = errors.New("no time is left to wait for the turn")
+
+// lane is what is minded of the requests with one identity: the main one, or the keys by which one account is read. Its
+// methods may be called by many goroutines at once.
+type lane struct {
+	breaker breaker
+	// places has room for the requests that may be outstanding; nil is any number.
+	places  chan struct{}
+	limiter *rate.Limiter
+	// full is the configured rate.
+	full   rate.Limit
+	pauses *pauses
+
+	mu sync.Mutex
+	// slowed says that the rate is not the full one; low was it at the time lowAt.
+	slowed bool
+	low    rate.Limit
+	lowAt  time.Time
+	// pausedTo is until when the cloud asked for no requests at all.
+	pausedTo time.Time
+	// dead are the keys that were refused last.
+	dead Keys
+}
+
+// limitOf makes the limit of a configured rate.
+func limitOf(perSecond float64) rate.Limit {
+	if perSecond == 0 {
+		return rate.Inf
+	}
+	return rate.Limit(perSecond)
+}
+
+// burstOf is one second's worth.
+func burstOf(l rate.Limit) int {
+	if l == rate.Inf {
+		return 1 // a limiter without a limit does not ask for it
+	}
+	return max(1, int(l))
+}
+
+func newLimiter(l rate.Limit) *rate.Limiter { return rate.NewLimiter(l, burstOf(l)) }
+
+// pace waits for the turn of one request, not beyond ctx. Its error is errLate or that of ctx.
+func (l *lane) pace(ctx context.Context) error {
+	for {
+		wait := l.recover(time.Now())
+		if wait <= 0 {
+			return turn(ctx, l.limiter)
+		}
+		if !fits(ctx, wait) {
+			return errLate
+		}
+		if !await(ctx, nil, wait) {
+			return ctx.Err()
+		}
+	}
+}
+
+// turn waits for a limiter.
+func turn(ctx context.Context, limiter *rate.Limiter) error {
+	if err := limiter.Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return errLate
+	}
+	return nil
+}
+
+// recover raises a lowered rate by what is due since, and returns how long no request may be sent.
+func (l *lane) recover(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.slowed {
+		if due := l.due(now); due < l.ceiling() {
+			l.limiter.SetLimitAt(now, due)
+			l.limiter.SetBurstAt(now, burstOf(due))
+		} else {
+			l.slowed = false
+			l.limiter.SetLimitAt(now, l.full)
+			l.limiter.SetBurstAt(now, burstOf(l.full))
+		}
+	}
+	return l.pausedTo.Sub(now)
+}
+
+// ceiling is the rate up to which there is something to recover.
+func (l *lane) ceiling() rate.Limit { return min(l.full, unlimited) }
+
+// due is the rate at a time after it was lowered.
+func (l *lane) due(now time.Time) rate.Limit {
+	return l.low + l.ceiling()*rate.Limit(now.Sub(l.lowAt).Seconds()/l.pauses.recovery.Seconds())
+}
+
+// slow halves the rate and sends nothing for a while, since the cloud asked for fewer requests. halve is false for the answers
+// to requests that were sent before the last of them was known.
+func (l *lane) slow(now time.Time, pause time.Duration, halve bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until := now.Add(pause); until.After(l.pausedTo) {
+		l.pausedTo = until
+	}
+	if !halve {
+		return
+	}
+	from := l.ceiling()
+	if l.slowed {
+		from = min(from, l.due(now))
+	}
+	l.slowed, l.lowAt, l.low = true, now, min(max(from/2, slowest), l.ceiling())
+	l.limiter.SetLimitAt(now, l.low)
+	l.limiter.SetBurstAt(now, burstOf(l.low))
+}
+
+// isSlowed says whether the cloud asked for fewer requests a while ago.
+func (l *lane) isSlowed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.slowed
+}
+
+// bury remembers keys that were refused.
+func (l *lane) bury(k Keys) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dead = k
+}
+
+// buried says whether the keys were refused.
+func (l *lane) buried(k Keys) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dead == k && !k.IsZero()
+}
+
+// newLane makes the lane of an identity with a rate, where zero is none.
+func (c *Cloud) newLane(perSecond float64, r *rule, subject string) *lane {
+	full := limitOf(perSecond)
+	l := &lane{limiter: newLimiter(full), full: full, pauses: &c.pauses}
+	c.prepare(&l.breaker, r, subject)
+	return l
+}
+
+// prepare makes a breaker ready.
+func (c *Cloud) prepare(b *breaker, r *rule, subject string) {
+	b.rule, b.subject, b.runs, b.clock, b.changed = r, subject, &c.runs, c.now, c.noticed
+}
+
+// openBreakers are those that are open.
+type openBreakers struct {
+	mu         sync.Mutex
+	away, main bool
+	accounts   int
+}
+
+// noticed takes note that a breaker opened or closed. It is called with the breaker locked.
+func (c *Cloud) noticed(b *breaker, open bool) {
+	level, of := slog.LevelWarn, b.subject
+	c.open.mu.Lock()
+	switch {
+	case b == &c.away:
+		c.open.away = open
+	case b == &c.main.lane.breaker:
+		c.open.main = open
+	case open:
+		c.open.accounts++
+	default:
+		c.open.accounts--
+	}
+	if b != &c.away && b != &c.main.lane.breaker {
+		level = slog.LevelInfo // the sweep says so, and of which account
+	}
+	c.open.mu.Unlock()
+	c.tellBreakers()
+	if open {
+		c.log.Log(context.Background(), level, "breaker opened: nothing is sent for a while", "of", of, "reason", b.why.reason,
+			"detail", b.why.detail, "for", b.pause)
+		return
+	}
+	c.log.Log(context.Background(), level, "breaker closed", "of", of)
+}
+
+// tellBreakers tells the meter which breakers are open. That of the whole cloud stands before every identity.
+func (c *Cloud) tellBreakers() {
+	c.open.mu.Lock()
+	defer c.open.mu.Unlock()
+	if c.open.away {
+		c.cfg.Meter.Breakers(!c.main.keys.IsZero(), len(c.doors))
+		return
+	}
+	c.cfg.Meter.Breakers(c.open.main, c.open.accounts)
+}
