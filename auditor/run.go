@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -27,7 +25,8 @@ type Auditor struct {
 	Now func() time.Time
 	// Program is the version that the runs carry.
 	Program string
-	// Concurrency is how many sweeps may be under way at once.
+	// Concurrency is how many sweeps may be under way at once, those left out that take much longer than the others: up to
+	// four times as many of these go on beside them.
 	Concurrency int
 	// Restricted says that the inventory is of chosen accounts rather than of all.
 	Restricted bool
@@ -110,10 +109,12 @@ func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rule
 	}
 	var mu sync.Mutex
 	done := 0
-	var g errgroup.Group
-	g.SetLimit(a.Concurrency)
+	var wg sync.WaitGroup
+	at := newPlaces(a.Concurrency, a.AccountTimeout)
 	for i := range jobs {
-		g.Go(func() error {
+		stay := at.take()
+		wg.Go(func() {
+			defer stay.leave()
 			a.sweep(ctx, log, &jobs[i])
 			if progress != nil {
 				mu.Lock()
@@ -121,10 +122,9 @@ func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rule
 				done++
 				progress(done, len(jobs))
 			}
-			return nil
 		})
 	}
-	_ = g.Wait() // the goroutines return no errors
+	wg.Wait()
 	return jobs
 }
 

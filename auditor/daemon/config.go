@@ -158,7 +158,8 @@ type EndpointsConfig struct {
 
 // LimitsConfig bounds what a run may take.
 type LimitsConfig struct {
-	// Concurrency is how many accounts are read at once, from 1 to 1024. Default: 64.
+	// Concurrency is how many accounts are read at once, from 1 to 1024; fewer when cloud.rate.total is too low for so many.
+	// Those that take much longer than the others do not count, up to four times as many. Default: 64.
 	Concurrency int `yaml:"concurrency"`
 	// RunTimeout bounds a run. Accounts that it leaves over are unknown. Default: 10m.
 	RunTimeout time.Duration `yaml:"run_timeout"`
@@ -250,6 +251,16 @@ func (c *Config) Digest() string { return c.digest }
 // Plan returns when runs are made, and how long one may take.
 func (c *Config) Plan() schedule.Plan {
 	return schedule.Plan{Cron: c.Schedule.Cron, Jitter: c.Schedule.Jitter, Timeout: c.Limits.RunTimeout}
+}
+
+// atOnce is how many accounts are read at once: as many as may be, but no more than the total rate lets be read in a third of
+// the time that each of them has. Otherwise a low rate would have all of them run out of time together.
+func (c *Config) atOnce() int {
+	if c.Cloud.Rate.Total == 0 {
+		return c.Limits.Concurrency
+	}
+	inTime := c.Cloud.Rate.Total * c.Limits.AccountTimeout.Seconds() / (3 * requestsOfASweep)
+	return max(1, min(c.Limits.Concurrency, int(inTime)))
 }
 
 // Reader returns how the cloud is to be read, secrets included. The user agent is the caller's to set.

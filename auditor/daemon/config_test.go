@@ -232,6 +232,24 @@ severities: {grant/wider: warning, grant/excess: critical}
 	}
 }
 
+// TestALowRateHasFewerReadAtOnce: otherwise all of them would run out of time together.
+func TestALowRateHasFewerReadAtOnce(t *testing.T) {
+	for text, want := range map[string]int{
+		"": 64, "limits: {concurrency: 1000}\n": 666, "limits: {concurrency: 1000, account_timeout: 3m}\n": 1000, "limits: {account_timeout: 1s, request_timeout: 1s}\n": 11,
+	} {
+		cfg, err := parse(t, minimal+text)
+		if err != nil || cfg.atOnce() != want {
+			t.Errorf("%s: %d at once, want %d: %v", text, cfg.atOnce(), want, err)
+		}
+	}
+	for rate, want := range map[string]int{"0": 64, "2": 6, "0.1": 1} {
+		cfg, err := parse(t, strings.Replace(minimal, "cloud: {", "cloud: {rate: {total: "+rate+"}, ", 1))
+		if err != nil || cfg.atOnce() != want {
+			t.Errorf("rate %s: %d at once, want %d: %v", rate, cfg.atOnce(), want, err)
+		}
+	}
+}
+
 func TestSecurityToken(t *testing.T) {
 	text := minimal + "credentials: {source: environment, account_id: d0000000000000000000000000000009}\n"
 	env := maps.Clone(environment)

@@ -51,7 +51,7 @@ func (e *engine) run(
 	limits := e.config.Limits
 	a := &auditor.Auditor{
 		Inventory: inventory, Observer: e.cloud, Baselines: e.config.LoadedBaselines(), Logger: e.log, Now: e.now,
-		Program: e.version, Concurrency: limits.Concurrency, Restricted: len(accounts) > 0, Before: before, Panicked: e.panicked,
+		Program: e.version, Concurrency: e.config.atOnce(), Restricted: len(accounts) > 0, Before: before, Panicked: e.panicked,
 		RunTimeout: limits.RunTimeout, AccountTimeout: limits.AccountTimeout,
 	}
 	return a.Run(ctx, trigger, progress)

@@ -61,7 +61,7 @@ var rooms = map[string]room{
 	},
 	"rules/strictyaml": {libs: []string{goyaml}, testLibs: []string{rapid}},
 	"rules/baseline":   {uses: []string{"rules", "rules/strictyaml"}, testLibs: []string{rapid}},
-	"auditor":          {uses: []string{"rules"}, libs: []string{xsync}, testLibs: []string{goleak, rapid}},
+	"auditor":          {uses: []string{"rules"}, testLibs: []string{goleak, rapid}},
 	// The only room that may know the vendor's SDK, so that its traps are met in one place.
 	"auditor/huawei": {
 		uses: []string{"auditor", "rules"}, libs: []string{sdk, xsync, xtime},
