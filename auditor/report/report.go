@@ -9,6 +9,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -19,12 +20,12 @@ import (
 // DefaultWidth is the width of text where no terminal says another one, in columns.
 const DefaultWidth = 100
 
-// minWidth is the least width at which the columns of a table still hold words.
-const minWidth = 60
+// MinWidth is the least width that text is laid out for: less, and the columns of a table no longer hold words.
+const MinWidth = 60
 
 // Options are how text is laid out.
 type Options struct {
-	// Width is the number of columns that no line exceeds. Zero is DefaultWidth; less than 60 is 60.
+	// Width is the number of columns that no line exceeds. Zero is DefaultWidth; less than MinWidth is MinWidth.
 	Width int
 	// Color allows terminal colours. Colours never carry what the words do not say.
 	Color bool
@@ -34,7 +35,16 @@ type Options struct {
 	Explain string
 }
 
-func (o Options) width() int { return max(cmp.Or(o.Width, DefaultWidth), minWidth) }
+func (o Options) width() int { return max(cmp.Or(o.Width, DefaultWidth), MinWidth) }
+
+// Paragraph writes one paragraph, wrapped, its first line behind lead and the others behind as many spaces. Whatever a
+// terminal would act on in the text has passed rules.Escape. Its error is the writer's.
+func Paragraph(w io.Writer, lead, text string, o Options) error {
+	p := &page{o: o}
+	p.say(lead, text)
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
 
 // The colours, as the parameters of a terminal's SGR sequence.
 const (

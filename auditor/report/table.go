@@ -25,21 +25,12 @@ const (
 func Table(w io.Writer, run *auditor.Run, o Options) error {
 	p := &page{o: o}
 	p.head(run)
-	p.sweeps(run)
+	p.states(run)
+	shown := p.worstFirst(run)
+	p.sweeps(run, shown)
+	p.unjudged(shown)
 	p.runFindings(run)
 	p.closing(run)
-	_, err := io.WriteString(w, p.b.String())
-	return err
-}
-
-// Live writes a run as one picture of a sequence: the counts, and a row or more for each of the chosen accounts, whatever
-// its state, in the order of their names, so that a row does not jump about. Nothing is explained. Its error is the
-// writer's.
-func Live(w io.Writer, run *auditor.Run, chosen func(rules.Account) bool, o Options) error {
-	o.Verbose = true
-	p := &page{o: o, chosen: chosen}
-	p.head(run)
-	p.sweeps(run)
 	_, err := io.WriteString(w, p.b.String())
 	return err
 }
@@ -48,8 +39,8 @@ func Live(w io.Writer, run *auditor.Run, chosen func(rules.Account) bool, o Opti
 type page struct {
 	o Options
 	b strings.Builder
-	// chosen are the accounts of a live picture; nil elsewhere.
-	chosen func(rules.Account) bool
+	// live says that this is one picture of a sequence.
+	live bool
 }
 
 // say writes one paragraph, wrapped, its first line behind first and the others behind as many spaces.
@@ -178,6 +169,10 @@ func (p *page) head(run *auditor.Run) {
 	for _, why := range run.Suspect {
 		p.paint("", red, "Suspect: "+rules.Escape(why)+". Do not act on this run before you know why.")
 	}
+}
+
+// states counts the accounts by state.
+func (p *page) states(run *auditor.Run) {
 	p.gap()
 	used := 0
 	for _, s := range rules.States() {
@@ -201,47 +196,45 @@ func (p *page) head(run *auditor.Run) {
 	p.gap()
 }
 
-// shown says whether the overview has rows for a sweep, and findings which of its findings.
-func (p *page) shown(s *auditor.Sweep) bool {
-	if p.chosen != nil {
-		return p.chosen(s.Report.Account)
-	}
-	return p.o.Verbose || s.Report.State != rules.StateCompliant && s.Report.State != rules.StateNotEnabled
-}
-
+// findings are those that the overview has lines for.
 func (p *page) findings(r *rules.Report) []rules.Finding {
 	return slices.DeleteFunc(slices.Clone(r.Findings), func(f rules.Finding) bool { return !p.o.Verbose && !f.Severity.Drift() })
 }
 
-// sweeps writes a row for each finding of each sweep that is shown: states in their order, then the severity of the worst
-// finding, then the order of the run.
-func (p *page) sweeps(run *auditor.Run) {
+// worstFirst are the sweeps that the overview has rows for: states in their order, then the severity of the worst finding,
+// then the order of the run.
+func (p *page) worstFirst(run *auditor.Run) []*auditor.Sweep {
 	var shown []*auditor.Sweep
-	names := map[string]string{} // displayed name → id of the account that bears it
-	shared := map[string]bool{}  // displayed names that different accounts bear
 	for i := range run.Sweeps {
 		s := &run.Sweeps[i]
-		name := elide(s.Report.Account.Name, maxName)
-		if id, ok := names[name]; ok && id != s.Report.Account.ID {
-			shared[name] = true
-		}
-		names[name] = s.Report.Account.ID
-		if p.shown(s) {
+		if p.o.Verbose || s.Report.State != rules.StateCompliant && s.Report.State != rules.StateNotEnabled {
 			shown = append(shown, s)
 		}
 	}
-	if len(shown) == 0 {
-		return
-	}
 	slices.SortStableFunc(shown, func(a, b *auditor.Sweep) int {
-		if p.chosen != nil {
-			return 0
-		}
 		return cmp.Or(
 			cmp.Compare(slices.Index(rules.States(), a.Report.State), slices.Index(rules.States(), b.Report.State)),
 			cmp.Compare(worst(&a.Report), worst(&b.Report)),
 		)
 	})
+	return shown
+}
+
+// sweeps writes a row for each finding of each of the run's sweeps that are shown.
+func (p *page) sweeps(run *auditor.Run, shown []*auditor.Sweep) {
+	if len(shown) == 0 {
+		return
+	}
+	names := map[string]string{} // displayed name → id of the account that bears it
+	shared := map[string]bool{}  // displayed names that different accounts bear
+	for i := range run.Sweeps {
+		a := &run.Sweeps[i].Report.Account
+		name := elide(a.Name, maxName)
+		if id, ok := names[name]; ok && id != a.ID {
+			shared[name] = true
+		}
+		names[name] = a.ID
+	}
 	columns := []column{{"ACCOUNT", 34}, {"STATE", 11}, {"SEVERITY", 8}, {"WHAT", 0}}
 	several := len(run.Baselines) > 1
 	if several {
@@ -268,9 +261,6 @@ func (p *page) sweeps(run *auditor.Run) {
 	}
 	p.gap()
 	p.grid(0, columns, rows)
-	if p.chosen == nil {
-		p.unjudged(shown)
-	}
 }
 
 // mostUnjudged is how many accounts the overview says in full why they are unknown, unless it is verbose. A cloud that is
@@ -319,7 +309,11 @@ func worst(r *rules.Report) int {
 func (p *page) what(r *rules.Report) [][]cell {
 	var out [][]cell
 	if u := r.Unknown; u != nil {
-		out = append(out, []cell{{}, {string(u.Reason) + ", see below", ""}})
+		why := string(u.Reason) + ", see below"
+		if p.live {
+			why = string(u.Reason) + ": " + u.Reason.Words()
+		}
+		out = append(out, []cell{{}, {why, ""}})
 	}
 	found := p.findings(r)
 	for _, f := range found {
@@ -330,6 +324,8 @@ func (p *page) what(r *rules.Report) [][]cell {
 		out = append(out, []cell{{}, {"no agency " + rules.Escape(r.AgencyName) + ", and none is required here", dim}})
 	case r.State == rules.StateCompliant && len(r.Findings) == 0:
 		out = append(out, []cell{{}, {"as the baseline asks", dim}})
+	case r.State == rules.StateCompliant && len(found) == 0:
+		out = append(out, []cell{{}, {"as the baseline asks; " + plural(len(r.Findings), "finding") + " of severity info", dim}})
 	}
 	if len(out) == 0 {
 		out = append(out, []cell{{}, {}})

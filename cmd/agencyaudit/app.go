@@ -30,8 +30,8 @@ type console struct {
 	out, err io.Writer
 	// outTerminal and errTerminal say whether a person sees the two.
 	outTerminal, errTerminal bool
-	// width is how many columns the terminal behind out has.
-	width     func() (int, error)
+	// size is how many columns and rows the terminal behind out has.
+	size      func() (columns, rows int, err error)
 	lookupEnv func(name string) (string, bool)
 	// notifyHangup has SIGHUP delivered rather than end the process, until the function it returns is called. Nil leaves it.
 	notifyHangup func() (<-chan os.Signal, func())
@@ -144,6 +144,7 @@ configuration.`,
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	root.SetHelpFunc(a.help)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(seeHelp(cmd), "%w", err) })
 	f := root.PersistentFlags()
 	f.StringVar(&a.config, "config", defaultConfig, "configuration `file`")
@@ -227,13 +228,23 @@ func (a *app) layout() report.Options {
 	if !a.outTerminal {
 		return o
 	}
-	if w, err := a.width(); err == nil && w > 0 {
-		o.Width = w
+	if columns, _, err := a.size(); err == nil && columns > 0 {
+		o.Width = columns
 	}
 	noColor, _ := a.lookupEnv("NO_COLOR")
-	kind, _ := a.lookupEnv("TERM")
-	o.Color = noColor == "" && kind != "dumb"
+	o.Color = noColor == "" && !a.dumb()
 	return o
+}
+
+// dumb says that the terminal can do no more than show one line after the other, so that it is sent no escape sequence.
+func (a *app) dumb() bool {
+	kind, _ := a.lookupEnv("TERM")
+	return kind == "dumb"
+}
+
+// paragraph writes text of the program's own, which is no log, to stderr.
+func (a *app) paragraph(lead, text string) {
+	_ = report.Paragraph(a.err, lead, rules.Escape(text), a.layout())
 }
 
 // outputFlag adds -o with the formats, the first of which is the default.

@@ -170,7 +170,7 @@ func (a *app) once(ctx context.Context, cfg *daemon.Config, trigger string, acco
 		return nil, &failure{code: exitUsage, err: fmt.Errorf("start the auditor: %w", err)}
 	}
 	defer d.Close()
-	if a.errTerminal {
+	if a.errTerminal && !a.dumb() {
 		shown, stop := context.WithCancel(ctx)
 		var g sync.WaitGroup
 		g.Go(func() { m.show(shown, a.screen) })

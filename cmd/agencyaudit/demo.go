@@ -152,8 +152,9 @@ func (a *app) demoOnce(ctx context.Context, d *demo) error {
 	if err := out.write(func(w io.Writer) error { return report.Table(w, run, o) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.err, "\nThis was a simulated organization: nothing in it is real. Exit code 2 is right: %s cannot be read "+
-		"on purpose.\n", unreadable(run))
+	fmt.Fprintln(a.err)
+	a.paragraph("", "This was a simulated organization: nothing in it is real. Exit code 2 is right: "+unreadable(run)+
+		" cannot be read on purpose.")
 	return verdict(run)
 }
 
@@ -175,8 +176,7 @@ func unreadable(run *auditor.Run) string {
 func (a *app) demoOn(ctx context.Context, d *demo, seed uint64) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	show := &demoScreen{app: a, demo: d, seed: seed, o: a.layout()}
-	show.o.Explain = "agencyaudit demo --once --explain"
+	show := &demoScreen{app: a, demo: d, seed: seed}
 	b := buildInfo()
 	auditor, err := daemon.New(daemon.Options{
 		Config: d.config, Logger: a.log, Version: b.Version, Revision: b.Commit, Simulated: true,
@@ -204,7 +204,6 @@ type demoScreen struct {
 	app  *app
 	demo *demo
 	seed uint64
-	o    report.Options
 	url  string
 
 	drill    *drill
@@ -219,15 +218,17 @@ func (s *demoScreen) next(run *auditor.Run) error {
 		s.drill = newDrill(s.demo.cloud, run, s.seed)
 	}
 	var err error
+	o := s.app.layout() // taken anew each time: the terminal may have another size by now
+	o.Explain = "agencyaudit demo --once --explain"
 	switch {
-	case s.app.outTerminal:
-		err = s.draw(run)
+	case s.app.outTerminal && !s.app.dumb():
+		err = s.draw(run, o)
 	case first:
-		if err = report.Table(s.app.out, run, s.o); err == nil {
-			fmt.Fprintf(s.app.err, "\n%s\n", s.footer())
+		if err = report.Table(s.app.out, run, o); err == nil {
+			err = s.footer(s.app.err, o)
 		}
 	default:
-		err = report.Changes(s.app.out, s.before, run, s.happened, s.o)
+		err = report.Changes(s.app.out, s.before, run, s.happened, o)
 	}
 	if err != nil {
 		f, _ := errors.AsType[*failure](delivered(err))
@@ -243,22 +244,42 @@ func (s *demoScreen) next(run *auditor.Run) error {
 // clearScreen is the terminal's sequence that goes to the upper left corner and empties everything below it.
 const clearScreen = "\x1b[H\x1b[J"
 
-// draw draws the accounts in which things happen, and where to look further.
-func (s *demoScreen) draw(run *auditor.Run) error {
-	var b bytes.Buffer
-	b.WriteString(clearScreen)
-	if err := report.Live(&b, run, s.drill.isTarget, s.o); err != nil {
+// draw draws the accounts in which things happen, and where to look further. Nothing scrolls: the last row of the terminal
+// is left to the cursor.
+func (s *demoScreen) draw(run *auditor.Run, o report.Options) error {
+	var picture, below bytes.Buffer
+	var err error
+	if s.happened != "" {
+		below.WriteByte('\n')
+		err = report.Paragraph(&below, "Just now    ", rules.Escape(s.happened), o)
+	}
+	err = errors.Join(err, s.footer(&below, o))
+	lines := 0 // as many as it takes
+	if _, rows, unknown := s.app.size(); unknown == nil && rows > 0 {
+		lines = max(rows-1-bytes.Count(below.Bytes(), []byte("\n")), 1)
+	}
+	picture.WriteString(clearScreen)
+	if err = errors.Join(err, report.Live(&picture, run, s.drill.isTarget, lines, o)); err != nil {
 		return err
 	}
-	if s.happened != "" {
-		fmt.Fprintf(&b, "\nJust now    %s\n", rules.Escape(s.happened))
-	}
-	fmt.Fprintf(&b, "\n%s\n", s.footer())
-	_, err := b.WriteTo(s.app.out)
+	picture.Write(below.Bytes())
+	_, err = picture.WriteTo(s.app.out)
 	return err
 }
 
-func (s *demoScreen) footer() string {
-	return "The page    " + s.url + "/?refresh=2\nThe metrics " + s.url + "/metrics\n\n" +
-		"This is a simulated organization: nothing in it is real. Something happens after every run. Ctrl-C ends it."
+// footer says where to look further, below an empty line.
+func (s *demoScreen) footer(w io.Writer, o report.Options) error {
+	var b bytes.Buffer
+	b.WriteByte('\n')
+	err := errors.Join(
+		report.Paragraph(&b, "The page    ", s.url+"/?refresh=2", o),
+		report.Paragraph(&b, "The metrics ", s.url+"/metrics", o),
+	)
+	b.WriteByte('\n')
+	err = errors.Join(err, report.Paragraph(&b, "", "This is a simulated organization: nothing in it is real. Something happens "+
+		"after every run. Ctrl-C ends it.", o))
+	if err == nil {
+		_, err = b.WriteTo(w)
+	}
+	return err
 }

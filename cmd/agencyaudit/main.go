@@ -24,10 +24,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], console{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())), errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
-		width: func() (int, error) {
-			w, _, err := term.GetSize(int(os.Stdout.Fd()))
-			return w, err
-		},
+		size:      func() (int, int, error) { return term.GetSize(int(os.Stdout.Fd())) },
 		lookupEnv: os.LookupEnv,
 		notifyHangup: func() (<-chan os.Signal, func()) {
 			c := make(chan os.Signal, 1)

@@ -196,7 +196,7 @@ func TestTheVerdictIsTheExitCode(t *testing.T) {
 func TestAPanicTellsNoSecret(t *testing.T) {
 	var out, errs bytes.Buffer
 	code := run(t.Context(), []string{"baseline", "list"}, console{
-		in: strings.NewReader(""), out: &out, err: &errs, outTerminal: true, width: func() (int, error) { return 80, nil },
+		in: strings.NewReader(""), out: &out, err: &errs, outTerminal: true, size: func() (int, int, error) { return 80, 24, nil },
 		lookupEnv: func(string) (string, bool) { panic("the key is SK-CANARY") },
 	})
 	if code != exitPartial {
