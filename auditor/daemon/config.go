@@ -233,6 +233,24 @@ func ParseConfig(
 	return cfg, nil
 }
 
+// AccountNames returns the names of the accounts that a configuration file lists, with their ids, as far as it is sound YAML
+// of the right shape. It looks at nothing that the file names: it is for a shell that completes words.
+func AccountNames(file string) map[string]string {
+	data, err := readAll(openFile, file)
+	if err != nil {
+		return nil
+	}
+	cfg := defaultConfig()
+	if _, err := strictyaml.Decode(file, data, cfg); err != nil {
+		return nil
+	}
+	names := make(map[string]string, len(cfg.Accounts.Static))
+	for _, a := range cfg.Accounts.Static {
+		names[a.Name] = a.ID
+	}
+	return names
+}
+
 // LoadedBaselines returns the baselines, in the order of Baselines, with Severities in them.
 func (c *Config) LoadedBaselines() []rules.Baseline { return slices.Clone(c.baselines) }
 

@@ -96,7 +96,7 @@ func problems(err error) []schedule.Problem {
 // checkListen checks where metrics and pages are served.
 func (c *configCheck) checkListen() {
 	l := c.cfg.Listen
-	if err := checkAddress(l.Address); err != nil {
+	if err := CheckAddress(l.Address); err != nil {
 		c.doc.Add("listen.address", err.Error(), "write host:port, such as 127.0.0.1:9878, or :9878 for every address of the machine")
 	}
 	for i, h := range l.Hosts {
@@ -123,7 +123,8 @@ func (c *configCheck) checkListen() {
 // maxSocketPath is how long the path of a socket may be everywhere.
 const maxSocketPath = 100
 
-func checkAddress(address string) error {
+// CheckAddress says what is wrong with an address to serve at: host:port, the host an address of a machine or nothing.
+func CheckAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("%q is not host:port", address)

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/report"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -152,6 +155,8 @@ configuration.`,
 		"log from this `level` on: debug, info, warn, error; auto is error on a terminal, warn elsewhere")
 	f.StringVar(&a.logFormat, "log-format", "auto",
 		"log in this `format`: text, json; auto is text on a terminal and json elsewhere")
+	complete(root, "log-level", logLevels...)
+	complete(root, "log-format", logFormats...)
 	root.AddCommand(
 		a.auditCommand(), a.baselineCommand(), a.checkCommand(), a.completionCommand(), a.demoCommand(), a.explainCommand(),
 		a.runCommand(), a.simcloudCommand(), a.versionCommand(),
@@ -191,6 +196,44 @@ func exactly(n int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// The values of --log-level and --log-format.
+var (
+	logLevels  = []string{"auto", "debug", "info", "warn", "error"}
+	logFormats = []string{"auto", "text", "json"}
+)
+
+// logsFrom gives a command a --log-level of its own, whose default says what a person wants to see of it.
+func (a *app) logsFrom(cmd *cobra.Command, level string) {
+	var chosen string
+	cmd.Flags().StringVar(&chosen, "log-level", level, "log from this `level` on: debug, info, warn, error")
+	complete(cmd, "log-level", logLevels[1:]...)
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		a.logLevel = chosen
+		return a.openLog()
+	}
+}
+
+// complete has the shell offer the values of a flag.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// accountNames has the shell offer the accounts of the configuration, with their ids beside them.
+func (a *app) accountNames(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return offered(daemon.AccountNames(a.config)), cobra.ShellCompDirectiveNoFileComp
+}
+
+// offered are names and what describes them, for a shell. A name that could act on the terminal is not offered.
+func offered(names map[string]string) []cobra.Completion {
+	var list []cobra.Completion
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if name != "" && rules.Escape(name) == name {
+			list = append(list, cobra.CompletionWithDesc(name, rules.Escape(names[name])))
+		}
+	}
+	return list
 }
 
 // openLog makes the logger that the flags ask for.
@@ -262,5 +305,5 @@ func outputFlag(cmd *cobra.Command, to *string, formats ...string) {
 		}
 		return misuse("write "+strings.Join(formats, ", "), "unknown --output %q", *to)
 	}
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "output", formats...)
 }

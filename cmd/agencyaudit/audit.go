@@ -33,7 +33,7 @@ over 1), 3 the command line or the configuration is wrong, and nothing was read.
 		Example: `  agencyaudit audit
   agencyaudit audit --account prod-eu --account prod-us
   agencyaudit audit -o json --out report.json
-  agencyaudit audit -o prom --out /var/lib/node_exporter/agencyaudit.prom`,
+  agencyaudit audit -o prom --out /var/lib/node_exporter/textfile/agencyaudit.prom`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format == "prom" && len(accounts) > 0 {
@@ -83,6 +83,7 @@ over 1), 3 the command line or the configuration is wrong, and nothing was read.
 	outputFlag(cmd, &format, "table", "json", "prom")
 	f := cmd.Flags()
 	f.StringArrayVar(&accounts, "account", nil, "read only this account, by `name` or id; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("account", a.accountNames)
 	f.StringVar(&file, "out", "", "write the result to this `file`, which appears or changes only when it is whole")
 	f.BoolVar(&verbose, "verbose", false, "also list accounts in which nothing is wrong, and findings of severity info")
 	return cmd
@@ -104,6 +105,12 @@ Exit codes: 0 not drifted, 1 drifted, 2 it could not be judged, 3 bad usage or c
 		Example: `  agencyaudit explain prod-eu
   agencyaudit explain d0000000000000000000000000000004 -o json`,
 		Args: exactly(1, "the name or the id of an account"),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.accountNames(cmd, args, begun)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.load()
 			if err != nil {

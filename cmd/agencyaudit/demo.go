@@ -45,22 +45,9 @@ read. Without --once: 0.`,
   agencyaudit demo --once --explain beta-without-fourth-policy
   agencyaudit demo --every 2s`,
 		Args: exactly(0, ""),
-		PreRunE: func(cmd *cobra.Command, _ []string) error {
-			// What cannot be read here is meant not to be; the result says so.
-			if !cmd.Flags().Changed("log-level") {
-				a.logLevel = "error"
-			}
-			return a.openLog()
-		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if explain != "" && !once {
-				return misuse("add --once", "--explain is for one run")
-			}
-			if every < time.Second || every%time.Second != 0 {
-				return misuse("write a duration of whole seconds such as 5s", "--every %s is no pause between two runs", every)
-			}
-			if cmd.Flags().Changed("listen") && (once || explain != "") {
-				return misuse("leave one of the two out", "--listen is not for one run")
+			if err := demoFlags(cmd, once, every, listen); err != nil {
+				return err
 			}
 			if !once && !cmd.Flags().Changed("listen") {
 				listen = freeOr(cmd.Context(), listen)
@@ -83,14 +70,41 @@ read. Without --once: 0.`,
 			return a.demoOn(cmd.Context(), d, seed)
 		},
 	}
+	a.logsFrom(cmd, "error") // what cannot be read here is meant not to be; the result says so
 	f := cmd.Flags()
 	f.BoolVar(&once, "once", false, "one run, its table and its exit code")
 	f.StringVar(&explain, "explain", "", "with --once: everything about this `account` instead of the table")
+	_ = cmd.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		names := map[string]string{}
+		for _, acct := range simcloud.Bundled().Accounts {
+			names[acct.Name] = acct.Note
+		}
+		return offered(names), cobra.ShellCompDirectiveNoFileComp
+	})
 	f.DurationVar(&every, "every", 5*time.Second, "without --once: `pause` between two runs")
 	f.Uint64Var(&seed, "seed", 1, "without --once: `seed` of what happens")
 	f.StringVar(&listen, "listen", demoListen,
 		"without --once: `address` of page and metrics; unless it is given, another port is taken when this one is not free")
 	return cmd
+}
+
+// demoFlags says what is wrong with the flags of the demo, each by itself and together.
+func demoFlags(cmd *cobra.Command, once bool, every time.Duration, listen string) error {
+	if cmd.Flags().Changed("explain") && !once {
+		return misuse("add --once", "--explain is for one run")
+	}
+	for _, name := range []string{"every", "seed", "listen"} {
+		if cmd.Flags().Changed(name) && once {
+			return misuse("leave one of the two out", "--%s does nothing with --once", name)
+		}
+	}
+	if every < time.Second || every%time.Second != 0 {
+		return misuse("write a duration of whole seconds such as 5s", "--every %s is no pause between two runs", rules.Span(every))
+	}
+	if err := daemon.CheckAddress(listen); err != nil {
+		return misuse("write host:port, such as "+demoListen, "--listen: %w", err)
+	}
+	return nil
 }
 
 // demo is the simulated cloud with the bundled organization, and the auditor's configuration for it.
@@ -224,6 +238,7 @@ func (s *demoScreen) next(run *auditor.Run) error {
 	case s.app.outTerminal && !s.app.dumb():
 		err = s.draw(run, o)
 	case first:
+		o.Verbose = true
 		if err = report.Table(s.app.out, run, o); err == nil {
 			err = s.footer(s.app.err, o)
 		}

@@ -18,7 +18,7 @@ import (
 const daemonGC = 20
 
 func (a *app) runCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "run as a daemon: audit on schedule, serve metrics and pages",
 		Long: `Read every account on the schedule of the configuration, the first time at once, and serve what is
@@ -32,15 +32,8 @@ Exit codes: 0 it was told to end, 2 it could not begin or go on, 3 the command l
 configuration is wrong. What the runs find is no exit code: the metrics say it.`,
 		Example: `  agencyaudit run
   agencyaudit run --config /etc/agencyaudit/agencyaudit.yaml
-  kill -HUP "$(pidof agencyaudit)"`,
+  pkill -HUP -x agencyaudit`,
 		Args: exactly(0, ""),
-		PreRunE: func(cmd *cobra.Command, _ []string) error {
-			// Nobody reads a daemon's result on its stdout: what it does is said by its log.
-			if !cmd.Flags().Changed("log-level") {
-				a.logLevel = "info"
-			}
-			return a.openLog()
-		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.load()
 			if err != nil {
@@ -58,6 +51,8 @@ configuration is wrong. What the runs find is no exit code: the metrics say it.`
 			return a.runUntilTold(cmd.Context(), d)
 		},
 	}
+	a.logsFrom(cmd, "info") // nobody reads a daemon's result on its stdout: what it does is said by its log
+	return cmd
 }
 
 // runUntilTold runs a daemon until ctx is done, and reloads it whenever the terminal hangs up, which is how daemons are
