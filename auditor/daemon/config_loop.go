@@ -145,6 +145,29 @@ func (l ListenConfig) Loopback() bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
+// Guards are what clients are asked for, as the web config is now.
+func (l ListenConfig) Guards() web.Guards {
+	if l.WebConfig == "" {
+		return web.Guards{}
+	}
+	return web.GuardsOf(l.WebConfig)
+}
+
+// Scheme is how the address is asked: http or https.
+func (l ListenConfig) Scheme() string {
+	if l.Guards().TLS {
+		return "https"
+	}
+	return "http"
+}
+
+// Exposed says that others than this machine can reach the address, and need nothing to be answered.
+func (l ListenConfig) Exposed() bool { return !l.Loopback() && !l.Guards().Closed() }
+
+// ExposedWarning is what to say of an address that is exposed.
+const ExposedWarning = "everyone who can reach this address can see where the accounts are weak: " +
+	"name a listen.web_config with basic_auth_users, or keep others away by the network"
+
 func (l ListenConfig) equal(other ListenConfig) bool {
 	return l.Address == other.Address && l.WebConfig == other.WebConfig && l.PprofSocket == other.PprofSocket &&
 		slices.Equal(l.Hosts, other.Hosts)

@@ -97,19 +97,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 // announce says where metrics and pages are.
 func (d *Daemon) announce(l ListenConfig, at net.Addr) {
-	scheme := "http"
-	if l.WebConfig != "" && web.UsesTLS(l.WebConfig) {
-		scheme = "https"
-	}
 	host, port, _ := net.SplitHostPort(at.String())
 	if host == "::" || host == "0.0.0.0" || host == "" {
 		host = "localhost"
 	}
-	url := scheme + "://" + net.JoinHostPort(host, port)
+	url := l.Scheme() + "://" + net.JoinHostPort(host, port)
 	d.options.Logger.Info("serving metrics and pages", "url", url)
-	if l.WebConfig == "" && !l.Loopback() {
-		d.options.Logger.Warn("everyone who can reach this address can see where the accounts are weak: "+
-			"set listen.web_config, or keep others away by the network", "address", l.Address)
+	if l.Exposed() {
+		d.options.Logger.Warn(ExposedWarning, "address", l.Address)
 	}
 	if d.options.Listening != nil {
 		d.options.Listening(url)

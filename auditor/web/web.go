@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"regexp"
 	"runtime/debug"
 	"time"
 
@@ -159,14 +158,6 @@ func CheckConfig(file string) error {
 		return errors.New("it is not a regular file")
 	}
 	return toolkit.Validate(file)
-}
-
-var tlsKey = regexp.MustCompile(`(?m)^["']?tls_server_config["']?\s*:`)
-
-// UsesTLS says whether a web config that is right asks for TLS.
-func UsesTLS(file string) bool {
-	text, err := os.ReadFile(file)
-	return err == nil && tlsKey.Match(text)
 }
 
 //go:embed style.css

@@ -525,3 +525,33 @@ func TestProfilesAreForTheOwnerOfTheSocketAlone(t *testing.T) {
 
 // hash is the bcrypt hash of "correct horse", of the least cost.
 const hash = "$2a$04$BNkSlwXTuJ2.3NRvXoIEj.iBr3zA06J.RDhvnngOzsjev5/2RcNNm"
+
+func TestWhatAWebConfigAsksFor(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]Guards{
+		"":                      {},
+		"tls_server_config: {}": {},
+		"tls_server_config:\n  cert_file: a\n  key_file: b\n":                                                       {TLS: true},
+		"{tls_server_config: {cert: a, key: b}}":                                                                    {TLS: true},
+		"tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequireAndVerifyClientCert}":              {TLS: true, ClientCertificates: true},
+		"tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequestClientCert}":                       {TLS: true},
+		"\"basic_auth_users\": {u: x}":                                                                              {Passwords: true},
+		"basic_auth_users: {}":                                                                                      {},
+		"# tls_server_config: {cert_file: a}\nhttp_server_config: {http2: false}\nbasic_auth_users:\n  u: hash\n\n": {Passwords: true},
+		"not: [yaml": {},
+	} {
+		file := filepath.Join(dir, "web.yml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := GuardsOf(file); got != want {
+			t.Errorf("%q asks for %+v, want %+v", text, got, want)
+		}
+		if want.Closed() != (want.Passwords || want.ClientCertificates) {
+			t.Errorf("%q is closed: %v", text, want.Closed())
+		}
+	}
+	if got := GuardsOf(filepath.Join(dir, "nothing")); got != (Guards{}) {
+		t.Errorf("no file asks for %+v", got)
+	}
+}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,15 +30,17 @@ Exit codes: 0 everything is right, 3 something is not.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprint(a.out, summary(a.config, cfg))
-			return delivered(err)
+			return delivered(summarize(a.out, a.config, cfg, a.layout()))
 		},
 	}
 }
 
-// summary says what a configuration that is right amounts to.
-func summary(file string, cfg *daemon.Config) string {
-	var b strings.Builder
+// summarize says what a configuration that is right amounts to.
+func summarize(w io.Writer, file string, cfg *daemon.Config, o report.Options) error {
+	var b bytes.Buffer
+	say := func(lead, format string, args ...any) { // a buffer takes everything
+		_ = report.Paragraph(&b, lead, rules.Escape(fmt.Sprintf(format, args...)), o)
+	}
 	accounts := cfg.Inventory()
 	ways := map[string]int{}
 	required := 0
@@ -46,17 +50,33 @@ func summary(file string, cfg *daemon.Config) string {
 			required++
 		}
 	}
-	fmt.Fprintf(&b, "OK: %s\n", rules.Escape(file))
-	fmt.Fprintf(&b, "  accounts   %d; the agency is required in %d; entered by an agency %d, by keys of their own %d\n",
+	say("", "OK: %s", file)
+	say("  accounts   ", "%d; the agency is required in %d; entered by an agency %d, by keys of their own %d",
 		len(accounts), required, ways["iam"], ways["keys"])
 	for _, base := range cfg.LoadedBaselines() {
-		fmt.Fprintf(&b, "  baseline   %s: agency %s, %d required grants, sha256 %s\n",
-			rules.Escape(base.Name), rules.Escape(base.Agency), len(base.Required), base.Digest)
+		say("  baseline   ", "%s: agency %s, %d required grants, sha256 %.12s…", base.Name, base.Agency, len(base.Required), base.Digest)
 	}
-	fmt.Fprintf(&b, "  schedule   %s (UTC); evidence older than %s is unknown\n", rules.Escape(cfg.Schedule.Cron), rules.Span(cfg.MaxAge))
-	fmt.Fprintf(&b, "  listen     %s\n", rules.Escape(cfg.Listen.Address))
-	fmt.Fprintf(&b, "  cloud      %s (site %s)\n", cfg.Reader().Endpoint, rules.Escape(cfg.Cloud.Site))
-	return b.String()
+	say("  schedule   ", "%s (UTC); evidence older than %s is unknown", cfg.Schedule.Cron, rules.Span(cfg.MaxAge))
+	say("  listen     ", "%s at %s; %s", cfg.Listen.Scheme(), cfg.Listen.Address, askedFor(cfg.Listen))
+	if cfg.Listen.Exposed() {
+		say("  WARNING    ", "%s", daemon.ExposedWarning)
+	}
+	say("  cloud      ", "%s (site %s)", cfg.Reader().Endpoint, cfg.Cloud.Site)
+	_, err := b.WriteTo(w)
+	return err
+}
+
+// askedFor says what a client has to show.
+func askedFor(l daemon.ListenConfig) string {
+	switch g := l.Guards(); {
+	case g.Passwords && g.ClientCertificates:
+		return "asks for a password and a client's certificate"
+	case g.Passwords:
+		return "asks for a password"
+	case g.ClientCertificates:
+		return "asks for a client's certificate"
+	}
+	return "asks for no password"
 }
 
 func (a *app) baselineCommand() *cobra.Command {

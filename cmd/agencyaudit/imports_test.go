@@ -78,7 +78,7 @@ var rooms = map[string]room{
 		testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid},
 	},
 	"auditor/web": {
-		uses: []string{"auditor", "rules"}, libs: []string{promToolkit},
+		uses: []string{"auditor", "rules"}, libs: []string{goyaml, promToolkit},
 		testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid},
 	},
 	// Its tests drive it with the SDK: a simulation that only its author's client understands proves nothing.
