@@ -112,7 +112,7 @@ func TestHostileTexts(t *testing.T) {
 		o := Options{Width: width, Verbose: true}
 		for name, show := range map[string]func(w io.Writer) error{
 			"table":   func(w io.Writer) error { return Table(w, one, o) },
-			"live":    func(w io.Writer) error { return Live(w, one, func(rules.Account) bool { return true }, o) },
+			"live":    func(w io.Writer) error { return Live(w, one, func(rules.Account) bool { return true }, 100, o) },
 			"changes": func(w io.Writer) error { return Changes(w, one, two, text("title"), o) },
 			"explain": func(w io.Writer) error { return Explain(w, one, &one.Sweeps[1], o) },
 			"json":    func(w io.Writer) error { return JSON(w, one) },
