@@ -139,6 +139,7 @@ func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
 		DomainId: s.account.ID, SubjectAgencyId: &agencyID, Scope: &p.scope, IsInherited: p.inherited,
 		Page: &page, PerPage: &perPage,
 	}
+	counted := 0 // by the cloud, so that evidence has it from the cloud and not from the rows
 	grants, ids, err := pages(listing[rules.Grant]{
 		limit: s.cloud.cfg.MaxPages, perPage: assignmentsPerPage,
 		key: func(g rules.Grant) string { return g.Policy.ID + " " + g.Scope.ID },
@@ -150,6 +151,7 @@ func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
 				return got, err
 			}
 			total := int(*resp.TotalNum)
+			counted = total
 			got.total, got.rows = &total, make([]rules.Grant, len(*resp.RoleAssignments))
 			for i := range got.rows {
 				var what string
@@ -160,7 +162,7 @@ func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
 			return got, nil
 		},
 	})
-	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: len(grants), Grants: grants, RequestIDs: ids}, err
+	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: counted, Grants: grants, RequestIDs: ids}, err
 }
 
 // grant translates one row, or says what is wrong with it.
@@ -220,10 +222,13 @@ func (s *sweep) grant(r *model.RoleAssignmentBody, p *plane, agencyID string) (g
 func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
 	limit := int32(attachedPerPage)
 	req := &model5.ListAttachedAgencyPoliciesV5Request{AgencyId: agencyID, Limit: &limit}
+	counted := 0 // by the cloud
 	grants, ids, err := pages(listing[rules.Grant]{
 		limit: s.cloud.cfg.MaxPages, perPage: attachedPerPage, key: func(g rules.Grant) string { return g.Policy.ID },
 		fetch: func(page int, marker string) (got listPage[rules.Grant], err error) {
-			if req.Marker = nil; page > 1 {
+			if page == 1 {
+				req.Marker, counted = nil, 0
+			} else {
 				req.Marker = &marker
 			}
 			resp, id, err := s.api.attached(req)
@@ -232,9 +237,11 @@ func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
 				return got, err
 			}
 			rows := *resp.AttachedPolicies
-			if n := int(resp.PageInfo.CurrentCount); n != len(rows) {
+			n := int(resp.PageInfo.CurrentCount)
+			if n != len(rows) {
 				return got, lie(rules.ReasonDisagree, "the cloud counts %d policies and shows %d", n, len(rows)).as(rejectedCount)
 			}
+			counted += n
 			next := deref(resp.PageInfo.NextMarker)
 			got.marker, got.rows = &next, make([]rules.Grant, len(rows))
 			for i, r := range rows {
@@ -249,7 +256,7 @@ func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
 			return got, nil
 		},
 	})
-	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: len(grants), Grants: grants, RequestIDs: ids}, err
+	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: counted, Grants: grants, RequestIDs: ids}, err
 }
 
 // originOfURN tells who defined an identity policy. The name of one of an account is iam::<account>:policy:<path>; the
