@@ -95,7 +95,7 @@ func TestDocsSimcloud(t *testing.T) {
 	}
 	_, file, _ := strings.Cut(page, "```yaml\n")
 	file, _, _ = strings.Cut(file, "```")
-	if _, err := LoadOrganization("simcloud.md", []byte(file)); err != nil || len(examples) != 3 {
+	if _, err := LoadOrganization("simcloud.md", []byte(file)); err != nil || len(examples) != 5 {
 		t.Errorf("%d examples, %v", len(examples), err)
 	}
 	for _, request := range []string{"GET /healthz", "GET /organization", "GET /policies", "POST /drift", "GET /journal",

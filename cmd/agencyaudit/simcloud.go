@@ -32,7 +32,7 @@ func (a *app) simcloudCommand() *cobra.Command {
 		Long: `Serve a simulated Huawei Cloud (IAM v3 and v5, temporary keys, enterprise projects) until a signal
 ends it. It verifies signatures and permissions like the real one. Its state comes from a file,
 from a seed, or is the organization that the program brings along; on the control port it can be
-changed and watched while it runs.
+changed, broken in many ways and watched while it runs, as docs/simcloud.md shows.
 
 Everything in it is made up. It has no use for real keys: never point it, or a client of it, at
 anything real.
@@ -42,7 +42,9 @@ usage or organization file.`,
 		Example: `  agencyaudit simcloud --config-out sim.yaml
   agencyaudit simcloud --generate 1000 --seed 7 --config-out sim.yaml
   agencyaudit simcloud --organization our-org.yaml --tls --ca-out sim-ca.pem --config-out sim.yaml
-  curl -s 127.0.0.1:9880/counters`,
+  curl -s 127.0.0.1:9880/counters
+  curl -s -X PUT -H 'Content-Type: application/json' 127.0.0.1:9880/settings \
+    -d '{"failures": [{"style": "status_429", "every": 3}]}'`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch generates := cmd.Flags().Changed("generate"); {
