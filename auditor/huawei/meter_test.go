@@ -199,6 +199,8 @@ func TestRejectionsAreCountedOnce(t *testing.T) {
 		{"item", "foreign row", "agencies", "", swap(`"domain_id":"`+id, `"domain_id":"`+accountID(1))},
 		{"item", "grant of another agency", "domain", "", swap(id32(agencyFrom), id32(0xdead))},
 		{"item", "a type that only the SDK knows", "attached", "", swap(`"2025-01-01T00:00:00Z"`, `{}`)},
+		{"item", "a marker that is none", "attached", "", marked(func(string) string { return "a b" }, func(string) []string { return nil })},
+		{"item", "a marker without end", "attached", "", marked(func(string) string { return strings.Repeat("x", 401) }, func(string) []string { return nil })},
 		{"item", "half a key", "assume", "", swap(`"canary-temporary-secret"`, `""`)},
 		{"item", "a key without end", "assume", "", swap(`"expires_at"`, `"expires"`)},
 		{"too_many_items", "200,000 rows", "project", "", paged(always(200000), func(int) string { return rows(0, 200000) })},
