@@ -47,7 +47,7 @@ func Suspicions(before *Snapshot, run *Run) []string {
 		f := fates[st.Account.ID]
 		was := dark(&st.Last.Report)
 		f.wasDark = f.wasDark || was
-		if is := sweeps[st.key()]; is == nil || is.Report.Baseline != st.Baseline {
+		if is := sweeps[st.key()]; is == nil {
 			f.vanished = true
 		} else {
 			f.isDark = f.isDark || dark(&is.Report)

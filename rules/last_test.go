@@ -157,6 +157,11 @@ func TestAChangeNeedsTwoWitnesses(t *testing.T) {
 			confirm: func(o *rules.Observation) { o.ListedTwice, o.ListedAgain = true, o.Listed },
 			deny:    func(o *rules.Observation) { o.ListedTwice, o.ListedAgain = true, []rules.Agency{agency()} },
 		},
+		"the agency trusts another account of the name": {
+			change:  func(o *rules.Observation) { o.Listed[0].Trust.ID = "e" },
+			confirm: func(o *rules.Observation) { o.ListedTwice, o.ListedAgain = true, o.Listed },
+			deny:    func(o *rules.Observation) { o.ListedTwice, o.ListedAgain = true, []rules.Agency{agency()} },
+		},
 		"the agency ends": {
 			change:  func(o *rules.Observation) { o.Listed[0].ExpiresAt = now },
 			confirm: func(o *rules.Observation) { o.ListedTwice, o.ListedAgain = true, o.Listed },
