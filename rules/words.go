@@ -123,7 +123,7 @@ func compareGrants(a, b Grant) int {
 		cmp.Compare(a.Scope.Kind.order(), b.Scope.Kind.order()),
 		cmp.Compare(a.Policy.Name, b.Policy.Name),
 		cmp.Compare(a.Policy.ID, b.Policy.ID),
-		cmp.Compare(a.Scope.Name, b.Scope.Name),
+		cmp.Compare(cmp.Or(a.Scope.Name, a.Scope.ID), cmp.Or(b.Scope.Name, b.Scope.ID)), // as people see it
 		cmp.Compare(a.Scope.ID, b.Scope.ID),
 	)
 }
