@@ -73,7 +73,7 @@ func New(o Options) (*Daemon, error) {
 	service, operations := huawei.Operations()
 	known := make([]metrics.Operation, len(operations))
 	for i, name := range operations {
-		known[i] = metrics.Operation{Service: service, Name: name}
+		known[i] = metrics.Operation{Service: service, Name: name, Success: huawei.Success(name)}
 	}
 	m, err := metrics.New(metrics.Options{
 		Version: o.Version, Revision: o.Revision, Operations: known, Now: o.Now, Logger: o.Logger,

@@ -86,6 +86,18 @@ func TestMeterHearsOfEveryRequest(t *testing.T) {
 			t.Errorf("the meter heard of %q, which is no operation of the list", r)
 		}
 	}
+	for _, name := range names {
+		want := 200
+		if name == "CreateTemporaryAccessKeyByAgency" {
+			want = 201
+		}
+		if got := huawei.Success(name); got != want {
+			t.Errorf("%s succeeds with %d, want %d", name, got, want)
+		}
+	}
+	if huawei.Success("DeleteAgency") != 0 {
+		t.Error("an operation that is not of the list succeeds")
+	}
 	if !slices.Equal(m.refreshed, []string{"iam came"}) || len(m.rejected) > 0 {
 		t.Errorf("refreshed %q, rejected %q", m.refreshed, m.rejected)
 	}

@@ -180,6 +180,16 @@ var operations = [opCount]operation{
 	},
 }
 
+// Success is the status that an operation of Operations is answered with when it succeeds; 0 for any other.
+func Success(name string) int {
+	for i := range operations {
+		if operations[i].name == name {
+			return operations[i].status
+		}
+	}
+	return 0
+}
+
 // identify returns the operation that a request is, if it is one of the list.
 func identify(method, path string) (op, bool) {
 	for o := range operations {

@@ -31,7 +31,14 @@ import (
 const namespace = "agencyaudit"
 
 // Operation is one kind of request to the cloud.
-type Operation struct{ Service, Name string }
+type Operation struct {
+	Service, Name string
+	// Success is the status of an answer when all is well.
+	Success int
+}
+
+// operation names an Operation.
+type operation struct{ service, name string }
 
 // Options are what New needs.
 type Options struct {
@@ -63,7 +70,7 @@ type Metrics struct {
 	heartbeat *prometheus.GaugeVec
 	nextRun   *prometheus.GaugeVec
 
-	known      map[Operation]bool
+	known      map[operation]bool
 	requests   *prometheus.CounterVec
 	took       *prometheus.HistogramVec
 	rejected   *prometheus.CounterVec
@@ -106,7 +113,7 @@ func New(o Options) (*Metrics, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := prometheus.NewRegistry()
-	m := &Metrics{o: o, registry: r, slots: make(chan struct{}, maxScrapes), known: map[Operation]bool{}}
+	m := &Metrics{o: o, registry: r, slots: make(chan struct{}, maxScrapes), known: map[operation]bool{}}
 	for _, version := range []string{expfmt.OpenMetricsVersion_1_0_0, expfmt.OpenMetricsVersion_0_0_1} {
 		format, err := expfmt.NewOpenMetricsFormat(version)
 		if err != nil {
@@ -176,8 +183,8 @@ func (m *Metrics) begin() {
 		m.refreshes.WithLabelValues("iam", result)
 	}
 	for _, op := range m.o.Operations {
-		m.known[op] = true
-		m.requests.WithLabelValues(op.Service, op.Name, "200")
+		m.known[operation{op.Service, op.Name}] = true
+		m.requests.WithLabelValues(op.Service, op.Name, strconv.Itoa(op.Success))
 		m.requests.WithLabelValues(op.Service, op.Name, noAnswer)
 		m.took.WithLabelValues(op.Service, op.Name)
 		m.throttled.WithLabelValues(op.Service)
@@ -208,9 +215,9 @@ func (m *Metrics) Panicked(where string) { m.panics.WithLabelValues(oneOf(places
 const noAnswer = "none"
 
 // Request counts one request to the cloud: code is the status of its answer, 0 for none.
-func (m *Metrics) Request(service, operation string, code int, took time.Duration) {
-	if !m.known[Operation{service, operation}] {
-		service, operation = other, other
+func (m *Metrics) Request(service, name string, code int, took time.Duration) {
+	if !m.known[operation{service, name}] {
+		service, name = other, other
 	}
 	word := other
 	switch {
@@ -219,8 +226,8 @@ func (m *Metrics) Request(service, operation string, code int, took time.Duratio
 	case code >= 100 && code < 600:
 		word = strconv.Itoa(code)
 	}
-	m.requests.WithLabelValues(service, operation, word).Inc()
-	m.took.WithLabelValues(service, operation).Observe(took.Seconds())
+	m.requests.WithLabelValues(service, name, word).Inc()
+	m.took.WithLabelValues(service, name).Observe(took.Seconds())
 	if code == http.StatusTooManyRequests {
 		m.throttled.WithLabelValues(service).Inc()
 	}

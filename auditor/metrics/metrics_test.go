@@ -49,7 +49,7 @@ func (c *clock) add(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.t = c
 func open(t testing.TB) (*Metrics, *clock) {
 	t.Helper()
 	c := &clock{t: noon}
-	m, err := New(Options{Version: "v1", Revision: "r", Now: c.now, Operations: []Operation{{"iam", "List"}}})
+	m, err := New(Options{Version: "v1", Revision: "r", Now: c.now, Operations: []Operation{{"iam", "List", 200}, {"iam", "Create", 201}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -472,14 +472,16 @@ func TestCountersBeginAtZeroAndKeepToTheirLists(t *testing.T) {
 	}
 	for _, s := range []string{
 		`runs_total{result="failed"}`, `runs_skipped_total`, `panics_total{where="read"}`, `api_responses_rejected_total{reason="envelope"}`,
-		`api_requests_total{code="200",operation="List",service="iam"}`, `api_throttled_total{service="iam"}`, `credential_refreshes_total{result="failed",way="iam"}`,
+		`api_requests_total{code="200",operation="List",service="iam"}`, `api_requests_total{code="201",operation="Create",service="iam"}`,
+		`api_requests_total{code="none",operation="Create",service="iam"}`, `api_throttled_total{service="iam"}`, `credential_refreshes_total{result="failed",way="iam"}`,
 		`api_retries_total{service="iam"}`, `api_breaker_open{identity="main"}`, `api_breaker_open{identity="account"}`,
 	} {
 		if v := value(s); v != "0" {
 			t.Errorf("%s is %s before anything happened", s, v)
 		}
 	}
-	for _, s := range []string{"run_last_start_timestamp_seconds", "run_last_complete_timestamp_seconds", "api_clock_skew_seconds"} {
+	// An operation that answers 201 when all is well never says 200.
+	for _, s := range []string{`api_requests_total{code="200",operation="Create",service="iam"}`, "run_last_start_timestamp_seconds", "run_last_complete_timestamp_seconds", "api_clock_skew_seconds"} {
 		if v := value(s); v != "absent" {
 			t.Errorf("%s is %s before anything happened", s, v)
 		}
