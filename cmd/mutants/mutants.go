@@ -11,7 +11,7 @@ var mutants = []mutant{
 	{
 		name: "content-type-ignored", what: "a page of HTML were decoded like JSON",
 		file: "auditor/huawei/wire.go",
-		old:  `len(body) > 0 && !isJSON(kind)`, new: `len(body) < 0 && !isJSON(kind)`,
+		old:  `len(kinds) != 1 || !isJSON(kinds[0])`, new: `len(kinds) > 9 || len(kinds) == 0 && isJSON("")`,
 	},
 	{
 		name: "encoding-ignored", what: "compressed content were taken as it is",
@@ -21,13 +21,12 @@ var mutants = []mutant{
 	{
 		name: "nothing-is-empty", what: "an answer without the list were an empty list",
 		file: "auditor/huawei/envelope.go",
-		old:  `if seen&(1<<n) == 0 {`, new: `if seen&(1<<n) == 0 && m.name == "" {`,
+		old:  `seen&(1<<n) == 0 && !m.inner[n].optional`, new: `seen&(1<<n) == 0 && m.inner[n].name == ""`,
 	},
 	{
 		name: "null-is-empty", what: "null were an empty list",
 		file: "auditor/huawei/operation.go",
-		old:  `{name: "total_num", kinds: "0"}, {name: "role_assignments", kinds: "["}`,
-		new:  `{name: "total_num", kinds: "0"}, {name: "role_assignments", kinds: "[n"}`,
+		old:  `{name: "role_assignments", kinds: "[", rows`, new: `{name: "role_assignments", kinds: "[n", rows`,
 	},
 	{
 		name: "error-envelope-believed", what: "an error with status 200 were a result",
@@ -37,18 +36,18 @@ var mutants = []mutant{
 	{
 		name: "last-duplicate-wins", what: "of two members with one name the last were taken",
 		file: "auditor/huawei/envelope.go",
-		old:  `if bytes.EqualFold(key, other) {`, new: `if len(key) < 0 && bytes.EqualFold(key, other) {`,
+		old:  `if w.same(name, other) {`, new: `if len(name) > maxName && w.same(name, other) {`,
 	},
 	{
 		name: "endless-answers", what: "answers were read to their end, however long",
 		file: "auditor/huawei/fault.go",
-		old:  `case n > limit:`, new: `case n > limit<<20:`,
+		old:  `case int64(len(b)) > limit:`, new: `case int64(len(b)) > limit<<20:`,
 	},
 	// Lists: whether they are whole.
 	{
 		name: "first-page-of-agencies", what: "only the first page of a list with page numbers were read",
-		file: "auditor/huawei/observe.go",
-		old:  `if enough(rows) {`, new: `if page == 1 || enough(rows) {`,
+		file: "auditor/huawei/pages.go",
+		old:  `bare && l.enough != nil && l.enough(rows):`, new: `bare:`,
 	},
 	{
 		name: "short-page-ends", what: "a page shorter than asked for were the last one",
@@ -57,13 +56,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "first-page-of-grants", what: "the first page of grants were all of them, and the count were not looked at",
-		file: "auditor/huawei/planes.go",
-		old:  "case page == 1:\n\t\t\tread.Total = total", new: "case page == 1:\n\t\t\tread.Total = len(rows)",
+		file: "auditor/huawei/pages.go",
+		old:  `got.total != nil && len(all) == total:`, new: `got.total != nil:`,
 	},
 	{
 		name: "first-page-of-identity", what: "the marker of a next page of identity policies were not followed",
-		file: "auditor/huawei/planes.go",
-		old:  `if marker == "" {`, new: `if marker == marker+"" {`,
+		file: "auditor/huawei/pages.go",
+		old:  `got.marker != nil && *got.marker == "",`, new: `got.marker != nil,`,
 	},
 	{
 		name: "counts-not-compared", what: "the count of identity policies were not compared with the rows",
@@ -72,8 +71,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "rows-twice", what: "a row that comes twice were counted twice",
-		file: "auditor/huawei/planes.go",
-		old:  `if _, ok := seen[k]; ok {`, new: `if _, ok := seen[k]; ok && k.policy == "" {`,
+		file: "auditor/huawei/pages.go",
+		old:  `case before == page:`, new: "case before == page || before > 0:\n\t\t\tcontinue\n\t\tcase before < 0:",
 	},
 	// Planes: the five places, and what refusals mean.
 	{
@@ -143,7 +142,7 @@ var mutants = []mutant{
 	{
 		name: "unreadable-end-is-never", what: "an end of validity that cannot be read meant for ever",
 		file: "auditor/huawei/observe.go",
-		old:  `return a, lie(rules.ReasonRejected, "the end of the agency's validity: %v", err)`, new: `a.ExpiresAt = time.Time{}`,
+		old:  `return item("the end of the agency's validity: %v", err)`, new: `a.ExpiresAt = time.Time{}`,
 	},
 	// Evidence and judgement.
 	{
@@ -174,7 +173,7 @@ var mutants = []mutant{
 	{
 		name: "trust-by-prefix", what: "a trusted account whose name begins like the right one were the right one",
 		file: "rules/rule_trust_mismatch.go",
-		old:  `if a == "" || len(a) != len(b) {`, new: `if a = a[:min(len(a), len(b))]; a == "" {`,
+		old:  `isASCII(a) && isASCII(b) && strings.EqualFold(a, b)`, new: `isASCII(a) && isASCII(b) && strings.EqualFold(a[:min(len(a), len(b))], b[:min(len(a), len(b))])`,
 	},
 	{
 		name: "trust-id-not-compared", what: "the pinned id of the trusted account were not compared",
