@@ -292,7 +292,7 @@ func (st *Standing) At(now time.Time, maxAge time.Duration) (rules.State, *rules
 	switch {
 	case st.Last == nil:
 		return rules.StateUnknown, &rules.Unknown{
-			Reason: rules.ReasonStale, Detail: "not read yet since the program started or its configuration changed",
+			Reason: rules.ReasonStale, Detail: "no run has read it since the program started or its configuration changed",
 		}
 	case st.Last.Report.State == rules.StateUnknown:
 		return rules.StateUnknown, st.Last.Report.Unknown

@@ -30,12 +30,16 @@ const (
 	perRow = 3
 	// maxQuery bounds what is searched for, in bytes.
 	maxQuery = 200
+	// maxDetail is how much of a detail a row has, in characters; the account's page has all of it.
+	maxDetail = 160
 )
 
 // head is what every page has.
 type head struct {
-	Title     string
-	Refresh   int
+	Title   string
+	Refresh int
+	// Keep is the query that has the next page refresh as this one does, for links to it.
+	Keep      string
 	Simulated bool
 	Program   string
 	Now       string
@@ -55,6 +59,9 @@ func (s *Server) head(title string, r *http.Request, v View) head {
 	if v.Snapshot.Run != nil {
 		h.Suspect = v.Snapshot.Run.Suspect
 	}
+	if n > 0 {
+		h.Keep = "?refresh=" + strconv.Itoa(n)
+	}
 	return h
 }
 
@@ -66,6 +73,7 @@ type indexPage struct {
 	Segments  []segment
 	Expected  int
 	Filter    string
+	Listed    string // what the list has, as a heading
 	Query     string
 	Rows      []accountRow
 	Matching  int
@@ -76,6 +84,7 @@ type indexPage struct {
 	Run       []rules.Finding
 	Baselines []rules.Baseline
 	Toggle    string // the address that turns the refreshing on or off
+	Other     string // the address of the other one of the two main lists
 }
 
 // line is one thing about the program, in words.
@@ -99,6 +108,7 @@ type accountRow struct {
 	State, Words           string
 	Severity               string
 	What                   []string
+	Detail                 string // of an unknown account
 	More                   int
 	Before                 []aged
 	Read                   moment
@@ -147,6 +157,16 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	}
 	p.list(snap, now, r.FormValue("page"))
 	p.Loop = s.loop(v, now)
+	p.Listed, p.Other = "Accounts that are not compliant", address("state", "all", "q", "")
+	switch {
+	case p.Filter != "":
+		p.Listed, p.Other = "All accounts", address("state", "", "q", "")
+		if p.Filter != "all" {
+			p.Listed = "Accounts: " + words(rules.State(p.Filter))
+		}
+	case p.Query != "":
+		p.Listed = "Accounts that match"
+	}
 	p.Toggle = address("refresh", "10")
 	if p.Refresh > 0 {
 		p.Toggle = address("refresh", "")
@@ -230,13 +250,13 @@ func (p *indexPage) list(snap *auditor.Snapshot, now time.Time, page string) {
 		p.Next = p.address("page", strconv.Itoa(n+1))
 	}
 	for i := range all {
-		p.Rows = append(p.Rows, rowOf(&all[i], now))
+		p.Rows = append(p.Rows, rowOf(&all[i], now, p.Keep))
 	}
 }
 
-func rowOf(l *listed, now time.Time) accountRow {
+func rowOf(l *listed, now time.Time, keep string) accountRow {
 	row := accountRow{
-		Name: cmp.Or(l.Account.Name, l.Account.ID), ID: l.Account.ID, Agency: l.Agency, Link: accountLink(l.Subject),
+		Name: cmp.Or(l.Account.Name, l.Account.ID), ID: l.Account.ID, Agency: l.Agency, Link: accountLink(l.Subject) + keep,
 		State: string(l.state), Words: words(l.state), Read: at(l.ReadAt(), now), Since: at(l.UnknownSince, now),
 	}
 	var says []string
@@ -255,7 +275,10 @@ func rowOf(l *listed, now time.Time) accountRow {
 		severity = cmp.Or(severity, string(f.Severity))
 	}
 	if l.state == rules.StateUnknown {
-		row.What, row.Before = []string{l.why.Reason.Words()}, before
+		row.What, row.Before = []string{reasonWords(l.Standing, l.why)}, before
+		if l.Last != nil {
+			row.Detail = cut(l.why.Detail, maxDetail)
+		}
 		return row
 	}
 	row.What, row.Severity = says, severity
@@ -263,6 +286,28 @@ func rowOf(l *listed, now time.Time) accountRow {
 		row.What = []string{"there is no agency " + l.Agency + ", and none is required"}
 	}
 	return row
+}
+
+// notRead is what is said of an account that no run has read yet.
+const notRead = "not read yet"
+
+// reasonWords says why nothing may be said of an account.
+func reasonWords(st *auditor.Standing, why *rules.Unknown) string {
+	switch {
+	case st.Last != nil:
+		return why.Reason.Words()
+	case st.Evidence != nil:
+		return notRead + " since the configuration changed"
+	}
+	return notRead
+}
+
+// cut shortens a text to so many characters.
+func cut(s string, most int) string {
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return s
 }
 
 func accountLink(s auditor.Subject) string {
@@ -354,6 +399,8 @@ type accountPage struct {
 	Baseline      rules.Baseline
 	State, Words  string
 	Meaning       string
+	Known         bool   // there was evidence once
+	AsOf          string // when what is shown was so, while the account is unknown
 	Unknown       *rules.Unknown
 	Reason        string
 	Read, Since   moment
@@ -395,7 +442,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 	state, why := st.At(now, v.Snapshot.MaxAge)
 	p := &accountPage{
 		head: s.head(rules.Escape(cmp.Or(st.Account.Name, st.Account.ID)), r, v), Account: st.Account, AgencyName: st.Agency,
-		State: string(state), Words: words(state), Meaning: meaning(state), Unknown: why,
+		State: string(state), Words: words(state), Meaning: meaning(state, len(st.Findings) > 0), Known: st.Evidence != nil, Unknown: why,
 		Read: at(st.ReadAt(), now), Since: at(st.UnknownSince, now), Sweep: st.Evidence,
 		Old: state == rules.StateUnknown,
 	}
@@ -408,7 +455,10 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if why != nil {
-		p.Reason = why.Reason.Words()
+		p.Reason = reasonWords(st, why)
+		if st.Evidence != nil {
+			p.AsOf = instant(st.ReadAt())
+		}
 	}
 	if e := st.Evidence; e != nil {
 		p.Agency, p.Planes = e.Report.Agency, e.Planes
@@ -435,11 +485,14 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 	s.render(w, http.StatusOK, "account.html", p)
 }
 
-// meaning says in a sentence what a state rests on.
-func meaning(s rules.State) string {
+// meaning says in a sentence what a state rests on, of an account with or without findings.
+func meaning(s rules.State, findings bool) string {
 	switch s {
 	case rules.StateUnknown:
-		return "It can be called neither compliant nor drifted. What was known to be wrong before still stands below."
+		if findings {
+			return "It can be called neither compliant nor drifted. What was known to be wrong before still stands below."
+		}
+		return "It can be called neither compliant nor drifted."
 	case rules.StateDrifted:
 		return "Evidence shows that it differs from the baseline."
 	case rules.StateWaived:

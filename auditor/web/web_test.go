@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -57,9 +59,12 @@ func fleet(text func(string) string) *auditor.Snapshot {
 			r.Findings = []rules.Finding{
 				{Rule: rules.RuleExcess, Severity: rules.Critical, Policy: text("Tenant Administrator"), PolicyID: text("policy-id"), Scope: rules.Project,
 					Risk: rules.RiskCritical, Message: text("Too much."), Consequences: []string{text("A door stands open.")}, Grants: []rules.Grant{grant}},
-				{Rule: rules.RuleMissing, Severity: rules.High, Policy: "DCS UserAccess", Scope: rules.AllResources, Message: "Not granted.", Cohort: text("cohort")},
+				{Rule: rules.RuleMissing, Severity: rules.High, Policy: "DCS UserAccess", Scope: rules.AllResources, Message: "Not granted.", Consequences: []string{"It breaks."}, Cohort: text("cohort"), CohortSays: text("All of them are old.")},
 			}
-			r.Required = []rules.Covered{{Policy: "DCS UserAccess", Scope: rules.AllResources, Coverage: rules.CoverageMissing}}
+			r.Required = []rules.Covered{
+				{Policy: "DCS UserAccess", Scope: rules.AllResources, Coverage: rules.CoverageMissing},
+				{Policy: "IAM ReadOnlyAccess", Scope: rules.Global, Coverage: rules.CoverageExact},
+			}
 		}
 		if state == rules.StateUnknown {
 			r.Unknown = &rules.Unknown{Reason: rules.ReasonDenied, Detail: text("the cloud answered 403"), Remedy: text("grant it"), RequestID: text("request-id")}
@@ -314,14 +319,14 @@ func TestTheFirstPage(t *testing.T) {
 	s.view.Loop = Loop{Alive: true, Running: true, Trigger: "reload", Done: 3, Total: 5, StartedAt: noon, LastError: "no accounts", ReloadError: "x.yaml:1:1: bad", Skipped: 2, Simulated: true}
 	expect(t, page(t, s.ask("GET", "/")), "reading, 3 of 5 done", "no accounts", "x.yaml:1:1: bad", "2 slots of the schedule", "nothing here is real")
 	s.view.Snapshot = auditor.NewSnapshot(auditor.Subjects([]rules.Account{{ID: "1", Name: "one"}}, s.view.Snapshot.Baselines), s.view.Snapshot.Baselines, time.Hour)
-	expect(t, page(t, s.ask("GET", "/")), "Nothing is known yet of 1 account", "one unknown", "the last evidence is too old", "never")
+	expect(t, page(t, s.ask("GET", "/")), "Nothing is known yet of 1 account", "one unknown not read yet not read yet")
 }
 
 func TestThePageOfAnAccount(t *testing.T) {
 	s := open(t)
 	expect(t, page(t, s.ask("GET", accountPath)), "account-drifted", "Evidence shows that it differs", "critical", "A door stands open.", "By hand: IAM console",
 		"rule grant/excess", "docs/rules/grant-excess.md", "DCS UserAccess", "missing", "op_svc_coc trust-id", "agency-id", "2026-03-03 12:00:00 UTC, in 47 h 57 min",
-		"plane-request-id", "Region-specific project", "Enabling COC, Table 1")
+		"plane-request-id", "Region-specific project", "Enabling COC, Table 1", "Where State Grants counted by the cloud")
 	expect(t, page(t, s.ask("GET", strings.Replace(accountPath, "0001/", "0000/", 1))), "Why nothing may be said", "denied", "the cloud answered 403", "What to do: grant it", "request-id",
 		"Unknown since 2026-03-01 11:59:00 UTC 4 min ago", "still stands below", "excess Tenant Administrator")
 	if text := page(t, s.ask("GET", accountPath)); strings.Contains(text, "As it was read") || strings.Contains(text, "As read") {
@@ -346,7 +351,7 @@ func TestOldNewsSaysItsAge(t *testing.T) {
 		"excess Tenant Administrator (project project-name) As it was read 2026-03-01 11:59:00 UTC 4 min ago ; whether it is so still is unknown.",
 		"missing DCS UserAccess (all resources) · cohort As it was read 2026-03-01 11:59:00 UTC 4 min ago",
 		"As read DCS UserAccess all resources missing 2026-03-01 11:59:00 UTC 4 min ago",
-		"The agency, as it was read 4 min ago", "What was read 2026-03-01 11:59:00 UTC 4 min ago")
+		"The agency, as of 2026-03-01 11:59:00 UTC", "What was read 2026-03-01 11:59:00 UTC 4 min ago")
 	expect(t, page(t, s.ask("GET", "/?q=account-drifted")), "before, 4 min ago: excess Tenant Administrator", "before, 4 min ago: missing DCS UserAccess")
 
 	// Evidence that cannot decide the grant makes its finding no younger.
@@ -375,6 +380,141 @@ func TestASuspectRunIsSaidOnEveryPage(t *testing.T) {
 	s.view.Snapshot.Run.Suspect = []string{"the inventory shrank: 2 of 3", "<b>\x1b[2J"}
 	for _, path := range []string{"/", accountPath} {
 		expect(t, page(t, s.ask("GET", path)), "The last run is suspect", "the inventory shrank: 2 of 3", `<b>\x1b[2J`, "account-drifted")
+	}
+}
+
+func unknownPath() string { return strings.Replace(accountPath, "0001/", "0000/", 1) }
+
+// While an account is unknown its page speaks of what was, and shows nothing in the colour of what is right.
+func TestThePageOfAnUnknownAccountSpeaksOfThePast(t *testing.T) {
+	s := open(t)
+	w := s.ask("GET", unknownPath())
+	expect(t, page(t, w), "Findings, as of 2026-03-01 11:59:00 UTC", "still stands below",
+		"Required grants, as of 2026-03-01 11:59:00 UTC (may no longer be so)", "The agency, as of 2026-03-01 11:59:00 UTC")
+	for _, class := range []string{`class="coverage exact past"`, `class="coverage missing past"`} {
+		if !strings.Contains(w.Body.String(), class) {
+			t.Errorf("nothing has the %s", class)
+		}
+	}
+	now := s.ask("GET", accountPath)
+	if text := page(t, now); strings.Contains(text, "as of") || !strings.Contains(now.Body.String(), `class="coverage exact"`) {
+		t.Errorf("an account that is known is shown as the past:\n%s", text)
+	}
+	stale := open(t, func(o *Options) { o.Now = func() time.Time { return noon.Add(2 * time.Hour) } })
+	text := page(t, stale.ask("GET", strings.Replace(accountPath, "0001/", "0004/", 1)))
+	expect(t, text, "No findings, as of 2026-03-01 11:59:00 UTC")
+	if strings.Contains(text, "still stands below") {
+		t.Errorf("it speaks of findings, and there is none:\n%s", text)
+	}
+}
+
+// Of an account that no run has read there is nothing to say, and that in one wording.
+func TestBeforeTheFirstReadingNothingIsSaid(t *testing.T) {
+	s := open(t)
+	before := s.view.Snapshot
+	one := auditor.Subjects([]rules.Account{{ID: "d0000000000000000000000000000001", Name: "one"}}, before.Baselines)
+	s.view.Snapshot = auditor.NewSnapshot(one, before.Baselines, time.Hour)
+	for _, path := range []string{"/", accountPath} {
+		text := page(t, s.ask("GET", path))
+		expect(t, text, "not read yet")
+		for _, wrong := range []string{"too old", "never", "No findings", "as of", "still stands below", "not yet"} {
+			if strings.Contains(text, wrong) {
+				t.Errorf("%s says %q:\n%s", path, wrong, text)
+			}
+		}
+	}
+	expect(t, page(t, s.ask("GET", accountPath)), "Nothing is known of it yet", "stale : not read yet.",
+		"no run has read it since the program started or its configuration changed")
+	// A baseline that changed: there is evidence, but by another measure.
+	changed := slices.Clone(before.Baselines)
+	changed[0].Digest = "other"
+	s.view.Snapshot = before.Expect(auditor.Subjects([]rules.Account{before.Standings[1].Account}, changed), changed, time.Hour)
+	expect(t, page(t, s.ask("GET", "/")), "not read yet since the configuration changed")
+}
+
+func TestTheWaysToPutItRightAreAlternatives(t *testing.T) {
+	text := page(t, open(t).ask("GET", accountPath))
+	expect(t, text, "By hand: COC console", "Or: IAM console")
+	if n := strings.Count(text, "By hand:"); n != 2 { // one for each finding
+		t.Errorf("%d ways are said to be the first:\n%s", n, text)
+	}
+}
+
+func TestACohortIsNamedOnceAndIsNoConsequence(t *testing.T) {
+	w := open(t).ask("GET", accountPath)
+	if n := strings.Count(page(t, w), "cohort"); n != 1 {
+		t.Errorf("it is named %d times:\n%s", n, w.Body)
+	}
+	if !strings.Contains(w.Body.String(), "</ul>\n<p>All of them are old.</p>") {
+		t.Errorf("what is known of it does not stand below the consequences:\n%s", w.Body)
+	}
+}
+
+var links = regexp.MustCompile(`href="([^"]*)"`)
+
+// Whoever has a page refresh keeps that from page to page.
+func TestLinksKeepTheRefresh(t *testing.T) {
+	s := open(t)
+	for _, path := range []string{"/?refresh=7", "/?refresh=7&state=not_enabled", "/?refresh=7&q=a", accountPath + "?refresh=7"} {
+		body := s.ask("GET", path).Body.String()
+		kept := 0
+		for _, m := range links.FindAllStringSubmatch(body, -1) {
+			switch to := html.UnescapeString(m[1]); {
+			case to == "/style.css" || to == "/favicon.ico" || to == "/metrics":
+			case strings.Contains(body, `<a href="`+m[1]+`">stop refreshing`):
+			case !strings.Contains(to, "refresh=7"):
+				t.Errorf("%s: the link %s does not keep it", path, to)
+			default:
+				kept++
+			}
+		}
+		if kept < 2 {
+			t.Errorf("%s: only %d links keep it", path, kept)
+		}
+		if strings.Contains(body, "<form") && !strings.Contains(body, `<input type="hidden" name="refresh" value="7"/>`) {
+			t.Errorf("%s: the search does not keep it", path)
+		}
+	}
+	if body := s.ask("GET", "/").Body.String(); strings.Contains(body, "refresh=7") || strings.Contains(body, `name="refresh"`) {
+		t.Error("a page that does not refresh has links that do")
+	}
+}
+
+func TestTheListSaysWhatItLists(t *testing.T) {
+	s := open(t)
+	for path, want := range map[string]string{
+		"/": "Accounts that are not compliant", "/?state=not_enabled": "Accounts: not enabled", "/?state=all": "All accounts", "/?q=a": "Accounts that match",
+	} {
+		if body := s.ask("GET", path).Body.String(); !strings.Contains(body, "<h2>"+want+"</h2>") {
+			t.Errorf("%s does not say %q", path, want)
+		}
+	}
+}
+
+func TestARowSaysMoreOfAnUnknownAccount(t *testing.T) {
+	s := open(t)
+	if body := s.ask("GET", "/").Body.String(); strings.Count(body, `<div class="detail">`) != 1 || !strings.Contains(body, `<div class="detail">the cloud answered 403</div>`) {
+		t.Errorf("the detail is not there, or not only there:\n%s", body)
+	}
+	s.view.Snapshot = fleet(func(was string) string { return was + strings.Repeat("é", 1000) })
+	if text := page(t, s.ask("GET", "/?state=unknown")); strings.Contains(text, "the cloud answered 403"+strings.Repeat("é", maxDetail)) || !strings.Contains(text, "é…") {
+		t.Error("a long detail is not shortened")
+	}
+}
+
+func TestDurationsHaveTheUnitThatMatters(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0 ms", 407*time.Millisecond + 900*time.Microsecond: "407 ms", time.Second: "1.0 s", 9900 * time.Millisecond: "9.9 s", 59 * time.Second: "59 s",
+		61 * time.Second: "1 min 1 s", time.Hour: "1 h", 47 * time.Hour: "47 h", 72 * time.Hour: "3 days", -time.Second: "0 ms",
+	} {
+		if got := duration(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{0: "now", -999 * time.Millisecond: "now", time.Second: "in 1.0 s", -time.Minute: "1 min ago"} {
+		if got := until(noon.Add(d), noon); got != want {
+			t.Errorf("%s away is %q, want %q", d, got, want)
+		}
 	}
 }
 

@@ -23,20 +23,27 @@ func at(t, now time.Time) moment {
 	if t.IsZero() {
 		return moment{}
 	}
-	return moment{instant(t), duration(now.Sub(t)) + " ago"}
+	return moment{instant(t), until(t, now)}
 }
 
+// until says how far away an instant is.
 func until(t, now time.Time) string {
-	if d := t.Sub(now); d > 0 {
+	switch d := t.Sub(now); {
+	case d >= time.Second:
 		return "in " + duration(d)
+	case d > -time.Second:
+		return "now"
+	default:
+		return duration(-d) + " ago"
 	}
-	return duration(now.Sub(t)) + " ago"
 }
 
 // duration writes a time span with the one or two units that matter.
 func duration(d time.Duration) string {
 	d = max(d, 0)
 	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d < time.Minute:
