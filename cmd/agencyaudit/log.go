@@ -69,9 +69,9 @@ func withUnit(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindDuration {
 		return a
 	}
-	d := a.Value.Duration()
-	if d >= time.Millisecond {
-		d = d.Round(time.Millisecond)
+	d, unit := a.Value.Duration(), time.Millisecond
+	if d < unit {
+		unit = time.Microsecond
 	}
-	return slog.String(a.Key, rules.Span(d))
+	return slog.String(a.Key, rules.Span(d.Round(unit)))
 }
