@@ -838,6 +838,29 @@ func TestFaultsOfListsNeedRows(t *testing.T) {
 	}
 }
 
+// Where nothing has a name, a member of its own holds what is no UTF-8. Objects are spoiled like lists.
+func TestFaultsOfOtherAnswers(t *testing.T) {
+	fail := func(style string) *simcloud.Cloud { return newCloud(t, everything, failing(simcloud.Failure{Style: style})) }
+	all := everyRequest(t, newCloud(t))
+	ra, show := all["ShowDomainRoleAssignments"], all["GetAgencyV5"]
+	for _, tt := range []struct {
+		style, want string
+		q           request
+	}{
+		{"invalid_utf8", "{\"note\":\"\xff\"," + ra.send(t, newCloud(t)).body[1:], ra},
+		{"duplicate_key", strings.TrimSuffix(show.send(t, newCloud(t)).body, "}") + `,"agency":{}}`, show},
+		{"wrong_case_key", strings.Replace(show.send(t, newCloud(t)).body, `{"agency"`, `{"AGENCY"`, 1), show},
+	} {
+		if got := tt.q.send(t, fail(tt.style)).body; got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.style, got, tt.want)
+		}
+	}
+	if r := all["CreateTemporaryAccessKeyByAgency"].send(t, fail("wrong_type")); r.status != 201 ||
+		!strings.HasPrefix(r.body, `{"credential":"{\"access\":`) {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
 // What cannot be told from the form of a service's answers: each service refuses in its own.
 func TestRefusalsHaveTheFormOfTheService(t *testing.T) {
 	v5, ep := get(adminKey, "/v5/agencies/"+cocID), get(adminKey, "/v1.0/enterprise-projects")
