@@ -67,8 +67,8 @@ func Suspicions(before *Snapshot, run *Run) []string {
 		why = append(why, fmt.Sprintf("the inventory shrank: %d of %d accounts are not listed any more", gone, total))
 	}
 	if changed*fleetPart > total && changed >= leastChanged && (darkNow-darkBefore)*errorsPart >= total {
-		why = append(why, fmt.Sprintf("%d of %d accounts changed their state at once, while those that could not be read rose from %d to %d",
-			changed, total, darkBefore, darkNow))
+		why = append(why, fmt.Sprintf("%d of %d accounts changed their state at once, while those that could not be read rose "+
+			"from %d to %d", changed, total, darkBefore, darkNow))
 	}
 	return why
 }
