@@ -93,15 +93,19 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 	w, done := c.newWire(ctx, c.main.keys, c.log.With("account_id", account.ID))
 	defer done()
 	w.account = account.ID
-	// The turn is waited for beforehand, so that few requests are on their way when the key turns out to be refused.
-	if err := w.queue(); err != nil {
-		f := w.late(err)
-		return pass{}, &rules.Unknown{
-			Reason: f.reason, Detail: "the account was not entered: " + f.detail, Remedy: c.remedy(opAssume, f, mainKeys),
+	refusal := c.confirm(ctx)
+	if refusal == nil {
+		// The turn is waited for beforehand, so that few requests are on their way when the key turns out to be refused.
+		if err := w.queue(opAssume); err != nil {
+			f := w.late(err)
+			refusal = &rules.Unknown{Reason: f.reason, Detail: f.detail, Remedy: c.remedy(opAssume, f, mainKeys)}
 		}
 	}
-	w.paid.Add(1)
-	settle, refusal := c.admit(ctx)
+	var settle func(*rules.Unknown)
+	if refusal == nil {
+		w.paid.Add(1)
+		settle, refusal = c.admit(ctx)
+	}
 	if refusal != nil {
 		u := *refusal
 		u.Detail = "the account was not entered: " + u.Detail

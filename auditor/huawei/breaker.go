@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -32,6 +31,8 @@ type rule struct {
 	// first is how long it stays open at first, before one request is let through to see; after each that fails it is
 	// twice as long, up to most.
 	first, most time.Duration
+	// alone has requests go one after the other as long as nothing was ever served, so that a bad key is not used twice.
+	alone bool
 	// free refusals of a key in a row cost no pause.
 	free int
 	// patience is how long after its opening requests wait for what that one request finds, instead of being refused; haste is
@@ -43,7 +44,7 @@ type rule struct {
 // locked for five minutes (facts 10.1).
 const (
 	refusedFirst = 10 * time.Minute
-	refusedMost  = time.Hour
+	refusedMost  = 25 * time.Minute
 )
 
 // breaker keeps requests from being sent where they would only fail: to a cloud that is away, or with a key that is refused.
@@ -56,12 +57,8 @@ type breaker struct {
 	rule *rule
 	// subject says whose requests it stands before.
 	subject string
-	// runs is the number of the run that is under way.
-	runs *atomic.Int64
-	// clock tells the time of day, for people.
-	clock func() time.Time
-	// changed is told each time that it opens or closes. It must not call the breaker.
-	changed func(b *breaker, open bool)
+	// cloud tells the time and which run is under way, and is told each time that the breaker opens or closes.
+	cloud *Cloud
 
 	mu sync.Mutex
 	// inARow counts failures since something was served; whose are the accounts that they were of.
@@ -88,14 +85,17 @@ type breaker struct {
 // leave is the permission to send one request.
 type leave struct {
 	round int
-	// trial says that the breaker is open, and that this is the one request that is let through.
+	// trial says that requests go one after the other, and this is one.
 	trial bool
 }
 
 // shut says whether no request is let through at a time, whoever is trying. The caller holds the lock.
 func (b *breaker) shut(now time.Time) bool {
-	return b.open && (now.Before(b.until) || b.refusals > 0 && b.run == b.runs.Load())
+	return b.open && (now.Before(b.until) || b.refusals > 0 && b.run == b.cloud.runs.Load())
 }
+
+// single says whether requests go one after the other. The caller holds the lock.
+func (b *breaker) single() bool { return b.open || b.rule.alone && !b.heard }
 
 // patient says whether requests wait while it is shut. The caller holds the lock.
 func (b *breaker) patient() bool {
@@ -107,12 +107,12 @@ func (b *breaker) patient() bool {
 }
 
 // hold returns nil when a request may ask for its leave, and otherwise why it may not. It waits for a request that was let
-// through, and while its patience lasts for the next one, but not beyond ctx.
+// through, and while its patience lasts for the next one, but not beyond ctx, whose end it leaves to others to tell.
 func (b *breaker) hold(ctx context.Context) *fault {
 	for {
 		b.mu.Lock()
-		now := time.Now()
-		if !b.open || !b.trying && !b.shut(now) {
+		now := b.cloud.cfg.Now()
+		if !b.single() || !b.trying && !b.shut(now) {
 			b.mu.Unlock()
 			return nil
 		}
@@ -128,10 +128,9 @@ func (b *breaker) hold(ctx context.Context) *fault {
 			b.news = make(chan struct{})
 		}
 		news := b.news
-		f := b.refusal(now)
 		b.mu.Unlock()
 		if !await(ctx, news, wait) {
-			return f
+			return nil // whatever comes next will say so
 		}
 	}
 }
@@ -140,7 +139,7 @@ func (b *breaker) hold(ctx context.Context) *fault {
 func (b *breaker) refuses() *fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
+	now := b.cloud.cfg.Now()
 	if !b.shut(now) || b.trying || b.patient() {
 		return nil
 	}
@@ -152,8 +151,8 @@ func (b *breaker) ask() (leave, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := leave{round: b.round}
-	if b.open {
-		if b.trying || b.shut(time.Now()) {
+	if b.single() {
+		if b.trying || b.shut(b.cloud.cfg.Now()) {
 			return l, false
 		}
 		b.trying, l.trial = true, true
@@ -185,7 +184,7 @@ func (b *breaker) settle(l leave, v verdict, account string, f *fault) bool {
 		return false
 	}
 	b.round++
-	now := time.Now()
+	now := b.cloud.cfg.Now()
 	switch {
 	case l.trial && b.open:
 		b.why, b.refusals = f, 0
@@ -212,7 +211,7 @@ func (b *breaker) close() {
 	b.inARow, b.whose, b.refusals, b.heard = 0, nil, 0, true
 	if b.open {
 		b.open = false
-		b.changed(b, false)
+		b.cloud.noticed(b, false)
 		b.why = nil
 		b.tell()
 	}
@@ -227,12 +226,12 @@ func (b *breaker) bar(f *fault) {
 
 // refuse does what bar does. The caller holds the lock.
 func (b *breaker) refuse(f *fault) {
-	now := time.Now()
+	now := b.cloud.cfg.Now()
 	if !b.open {
 		b.opened = now
 	}
 	b.refusals++
-	b.why, b.run = f, b.runs.Load()
+	b.why, b.run = f, b.cloud.runs.Load()
 	pause := time.Duration(0)
 	if n := b.refusals - b.rule.free; n > 0 {
 		pause = min(refusedFirst<<min(n-1, 8), refusedMost)
@@ -246,7 +245,7 @@ func (b *breaker) shutFor(now time.Time, pause time.Duration) {
 	was := b.open
 	b.open, b.pause, b.until = true, pause, now.Add(pause)
 	if !was {
-		b.changed(b, true)
+		b.cloud.noticed(b, true)
 	}
 }
 
@@ -261,8 +260,8 @@ func (b *breaker) tell() {
 // refusal is the fault of a request that is not sent. The caller holds the lock.
 func (b *breaker) refusal(now time.Time) *fault {
 	f := &fault{reason: b.why.reason, requestID: b.why.requestID}
-	again := "it is tried again after " + b.clock().Add(b.until.Sub(now)).UTC().Format(time.RFC3339)
-	if b.refusals > 0 && b.run == b.runs.Load() {
+	again := "it is tried again after " + b.until.UTC().Format(time.RFC3339)
+	if b.refusals > 0 && b.run == b.cloud.runs.Load() {
 		again += ", in another run"
 	}
 	because := "the requests of " + b.subject + " failed one after the other"

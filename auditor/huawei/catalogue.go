@@ -60,6 +60,13 @@ func (k *catalogue) lookup(id string) (rules.Policy, bool) {
 	return p, ok
 }
 
+// crowded says whether more than one account may be reading it.
+func (k *catalogue) crowded() bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.crowd || k.attempts > 1
+}
+
 // idsOf returns the ids of each name, in order, and until when that is known to be so, which is now unless the catalogue
 // is old; nil when it was never read.
 func (k *catalogue) idsOf(names []string, now time.Time) (map[string][]string, time.Time) {

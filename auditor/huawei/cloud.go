@@ -62,10 +62,10 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 		pauses: defaultPauses(cfg.RequestTimeout), total: newLimiter(limitOf(cfg.Rate.Total)), allowance: newAllowance(),
 	}
 	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
-	c.main.lane = c.newLane(0, &c.pauses.main, "the main identity")
+	c.main.lane = c.newLane(0, mainBounds, &c.pauses.main, "the main identity")
 	for id, access := range cfg.Accounts {
 		c.doors[id] = newDoor(access)
-		c.doors[id].lane = c.newLane(cfg.Rate.PerAccount, &c.pauses.account, "this account")
+		c.doors[id].lane = c.newLane(cfg.Rate.PerAccount, accountBounds, &c.pauses.account, "this account")
 		c.doors[id].lane.places = make(chan struct{}, outstanding)
 	}
 	return c, nil
@@ -92,6 +92,9 @@ func (c *Cloud) Verify(ctx context.Context) (err error) {
 	if c.main.keys.IsZero() {
 		return nil
 	}
+	// The run waits for this, be it only that the cloud has asked for a pause.
+	ctx, cancel := context.WithTimeoutCause(ctx, verifyRequests*c.cfg.RequestTimeout, errVerifyTime)
+	defer cancel()
 	if err := c.main.lock(ctx); err != nil {
 		return c.cutShort(ctx, "checking the main identity")
 	}
@@ -102,6 +105,11 @@ func (c *Cloud) Verify(ctx context.Context) (err error) {
 	c.main.begin()
 	return nil
 }
+
+// verifyRequests is for how many requests that hang Verify has time.
+const verifyRequests = 3
+
+var errVerifyTime = fmt.Errorf("the time for checking the main identity is over: %w", context.DeadlineExceeded)
 
 // PolicyIDs looks the names up in the catalogue. See auditor.Observer.
 func (c *Cloud) PolicyIDs(_ context.Context, names []string) (map[string][]string, time.Time, error) {

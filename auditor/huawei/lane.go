@@ -15,15 +15,21 @@ import (
 // than the cloud bears (facts 10.1).
 const outstanding = 5
 
-// The way of a rate after the cloud asked for fewer requests: halved each time, but not below slowest, and then evenly back to
-// what it was. An identity without a limit is slowed from unlimited.
-const (
-	slowest   rate.Limit = 0.5
-	unlimited rate.Limit = 16
+// bounds are those of a rate after the cloud asked for fewer requests: it is halved each time, from most at the most, but not below
+// least, and goes evenly back to most and then to what it was.
+type bounds struct{ least, most rate.Limit }
+
+// All accounts are entered with the one main identity, which therefore stays faster.
+var (
+	accountBounds = bounds{least: 0.5, most: 16}
+	mainBounds    = bounds{least: 8, most: 64}
 )
 
-// errLate says that there is no time left to wait for a turn.
-var errLate = errors.New("no time is left to wait for the turn")
+// errLate says that a turn would come too late, and errPaused that it would by the will of the cloud.
+var (
+	errLate   = errors.New("the turn would come too late")
+	errPaused = errors.New("the turn would come too late, since the cloud asked for fewer requests")
+)
 
 // lane is what is minded of the requests with one identity: the main one, or the keys by which one account is read. Its
 // methods may be called by many goroutines at once.
@@ -34,7 +40,7 @@ type lane struct {
 	limiter *rate.Limiter
 	// full is the configured rate.
 	full   rate.Limit
-	pauses *pauses
+	bounds bounds
 
 	mu sync.Mutex
 	// slowed says that the rate is not the full one; low was it at the time lowAt.
@@ -65,15 +71,20 @@ func burstOf(l rate.Limit) int {
 
 func newLimiter(l rate.Limit) *rate.Limiter { return rate.NewLimiter(l, burstOf(l)) }
 
-// pace waits for the turn of one request, not beyond ctx. Its error is errLate or that of ctx.
-func (l *lane) pace(ctx context.Context) error {
+// pace waits for the turn of one request, not beyond ctx; first says that it goes before the others. Its error is errLate,
+// errPaused or that of ctx.
+func (l *lane) pace(ctx context.Context, first bool) error {
 	for {
-		wait := l.recover(time.Now())
+		wait := l.recover(l.breaker.cloud.cfg.Now())
 		if wait <= 0 {
-			return turn(ctx, l.limiter)
+			err := turn(ctx, l.limiter, first)
+			if errors.Is(err, errLate) && l.isSlowed() {
+				return errPaused
+			}
+			return err
 		}
 		if !fits(ctx, wait) {
-			return errLate
+			return errPaused
 		}
 		if !await(ctx, nil, wait) {
 			return ctx.Err()
@@ -81,8 +92,12 @@ func (l *lane) pace(ctx context.Context) error {
 	}
 }
 
-// turn waits for a limiter.
-func turn(ctx context.Context, limiter *rate.Limiter) error {
+// turn waits for a limiter, or is merely charged when it is the first.
+func turn(ctx context.Context, limiter *rate.Limiter, first bool) error {
+	if first {
+		limiter.Reserve()
+		return nil
+	}
 	if err := limiter.Wait(ctx); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -98,23 +113,23 @@ func (l *lane) recover(now time.Time) time.Duration {
 	defer l.mu.Unlock()
 	if l.slowed {
 		if due := l.due(now); due < l.ceiling() {
-			l.limiter.SetLimitAt(now, due)
-			l.limiter.SetBurstAt(now, burstOf(due))
+			l.limiter.SetLimit(due)
+			l.limiter.SetBurst(burstOf(due))
 		} else {
 			l.slowed = false
-			l.limiter.SetLimitAt(now, l.full)
-			l.limiter.SetBurstAt(now, burstOf(l.full))
+			l.limiter.SetLimit(l.full)
+			l.limiter.SetBurst(burstOf(l.full))
 		}
 	}
 	return l.pausedTo.Sub(now)
 }
 
 // ceiling is the rate up to which there is something to recover.
-func (l *lane) ceiling() rate.Limit { return min(l.full, unlimited) }
+func (l *lane) ceiling() rate.Limit { return min(l.full, l.bounds.most) }
 
 // due is the rate at a time after it was lowered.
 func (l *lane) due(now time.Time) rate.Limit {
-	return l.low + l.ceiling()*rate.Limit(now.Sub(l.lowAt).Seconds()/l.pauses.recovery.Seconds())
+	return l.low + l.ceiling()*rate.Limit(now.Sub(l.lowAt).Seconds()/l.breaker.cloud.pauses.recovery.Seconds())
 }
 
 // slow halves the rate and sends nothing for a while, since the cloud asked for fewer requests. halve is false for the answers
@@ -132,9 +147,9 @@ func (l *lane) slow(now time.Time, pause time.Duration, halve bool) {
 	if l.slowed {
 		from = min(from, l.due(now))
 	}
-	l.slowed, l.lowAt, l.low = true, now, min(max(from/2, slowest), l.ceiling())
-	l.limiter.SetLimitAt(now, l.low)
-	l.limiter.SetBurstAt(now, burstOf(l.low))
+	l.slowed, l.lowAt, l.low = true, now, min(max(from/2, l.bounds.least), l.ceiling())
+	l.limiter.SetLimit(l.low)
+	l.limiter.SetBurst(burstOf(l.low))
 }
 
 // isSlowed says whether the cloud asked for fewer requests a while ago.
@@ -159,16 +174,16 @@ func (l *lane) buried(k Keys) bool {
 }
 
 // newLane makes the lane of an identity with a rate, where zero is none.
-func (c *Cloud) newLane(perSecond float64, r *rule, subject string) *lane {
+func (c *Cloud) newLane(perSecond float64, b bounds, r *rule, subject string) *lane {
 	full := limitOf(perSecond)
-	l := &lane{limiter: newLimiter(full), full: full, pauses: &c.pauses}
+	l := &lane{limiter: newLimiter(full), full: full, bounds: b}
 	c.prepare(&l.breaker, r, subject)
 	return l
 }
 
 // prepare makes a breaker ready.
 func (c *Cloud) prepare(b *breaker, r *rule, subject string) {
-	b.rule, b.subject, b.runs, b.clock, b.changed = r, subject, &c.runs, c.now, c.noticed
+	b.rule, b.subject, b.cloud = r, subject, c
 }
 
 // openBreakers are those that are open.

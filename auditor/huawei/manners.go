@@ -41,9 +41,9 @@ type pauses struct {
 func defaultPauses(requestTimeout time.Duration) pauses {
 	return pauses{
 		retries: 2, retry: 500 * time.Millisecond,
-		throttled: 250 * time.Millisecond, throttledMost: 8 * time.Second, askedMost: 15 * time.Minute,
+		throttled: 250 * time.Millisecond, throttledMost: 8 * time.Second, askedMost: 10 * time.Minute,
 		recovery: time.Minute, sign: 5 * time.Minute,
-		account: rule{failures: 10, causal: true, first: time.Minute, most: 15 * time.Minute},
+		account: rule{failures: 10, causal: true, alone: true, first: time.Minute, most: 5 * time.Minute},
 		main: rule{
 			failures: 10, causal: true, first: time.Second, most: 30 * time.Second, free: 1,
 			patience: requestTimeout * 3 / 2, haste: requestTimeout / 10,
@@ -127,7 +127,8 @@ func (w *wire) politely(o op, req *http.Request) (*http.Response, *fault) {
 		case f.status == http.StatusTooManyRequests:
 			pause = max(f.wait, jitter(min(c.pauses.throttled<<min(throttled, 10), c.pauses.throttledMost)))
 			throttled++
-			w.lane.slow(time.Now(), min(pause, c.pauses.askedMost), counts)
+			// The identity pauses for as long as the cloud says. That one request has no luck is its own affair.
+			w.lane.slow(c.cfg.Now(), min(max(f.wait, c.pauses.throttled), c.pauses.askedMost), counts)
 		case passing(f) && failures < c.pauses.retries:
 			// Full jitter: what failed together does not come back together.
 			pause = max(f.wait, rand.N(c.pauses.retry<<failures)) //nolint:gosec // chance is for spreading alone
@@ -213,22 +214,18 @@ func (w *wire) inTurn(o op, req *http.Request, signed time.Time) (resp *http.Res
 			return nil, w.unsent(disconnected(w.ctx, w.ctx.Err(), w.keys)), false
 		}
 	}
-	cloudLeave, leave, f := w.clear(signed)
+	cloudLeave, leave, f := w.clear(o, signed)
 	if f != nil {
 		return nil, w.unsent(f), false
 	}
-	verdict := undecided
+	ofCloud, ofIdentity := undecided, undecided
 	defer func() { // also when something panics
-		if verdict == barred {
-			c.away.settle(cloudLeave, served, w.account, f)
-		} else {
-			c.away.settle(cloudLeave, verdict, w.account, f)
-		}
-		counts = l.breaker.settle(leave, verdict, w.account, f)
+		c.away.settle(cloudLeave, ofCloud, w.account, f)
+		counts = l.breaker.settle(leave, ofIdentity, w.account, f)
 	}()
 	started := time.Now()
 	resp, f = w.once(o, req)
-	verdict = w.verdict(o, f, time.Since(started))
+	ofCloud, ofIdentity = w.verdicts(o, f, time.Since(started))
 	return resp, f, counts
 }
 
@@ -241,7 +238,7 @@ func (w *wire) unsent(f *fault) *fault {
 // clear waits until a request may be sent: by the breakers, by the rates, and by the breakers again, which may have opened
 // in the meantime. Whoever has to wait for a breaker once more takes a new turn, so that those who waited do not come all
 // at once when it closes.
-func (w *wire) clear(signed time.Time) (cloud, identity leave, f *fault) {
+func (w *wire) clear(o op, signed time.Time) (cloud, identity leave, f *fault) {
 	c, l := w.cloud, w.lane
 	for {
 		if w.ctx.Err() != nil {
@@ -253,7 +250,7 @@ func (w *wire) clear(signed time.Time) (cloud, identity leave, f *fault) {
 		if f = l.breaker.hold(w.ctx); f != nil {
 			return cloud, identity, f
 		}
-		if err := w.queue(); err != nil {
+		if err := w.queue(o); err != nil {
 			return cloud, identity, w.late(err)
 		}
 		switch {
@@ -276,28 +273,30 @@ func (w *wire) clear(signed time.Time) (cloud, identity leave, f *fault) {
 	}
 }
 
-// queue waits for the turn of one request by the rates, unless that was done before.
-func (w *wire) queue() error {
+// queue waits for the turn of one request by the rates, unless that was done before. For the catalogue all accounts wait, so that
+// its requests go first: they are charged to the rates, which has others wait longer, but do not wait themselves.
+func (w *wire) queue(o op) error {
 	for n := w.paid.Load(); n > 0; n = w.paid.Load() {
 		if w.paid.CompareAndSwap(n, n-1) {
 			return nil
 		}
 	}
-	if err := w.lane.pace(w.ctx); err != nil {
+	first := o == opCatalogue && !w.cloud.catalogue.crowded()
+	if err := w.lane.pace(w.ctx, first); err != nil {
 		return err
 	}
-	return turn(w.ctx, w.cloud.total)
+	return turn(w.ctx, w.cloud.total, first)
 }
 
 // late is the fault of a request whose turn does not come in time.
 func (w *wire) late(err error) *fault {
 	switch {
-	case !errors.Is(err, errLate):
-		return disconnected(w.ctx, err, w.keys)
-	case w.lane.isSlowed():
+	case errors.Is(err, errPaused):
 		return lie(rules.ReasonThrottled, "not sent: the cloud asked for fewer requests, and its turn would come too late")
+	case errors.Is(err, errLate):
+		return lie(rules.ReasonTimeout, "not sent: by the configured rate (cloud.rate) its turn would come too late")
 	}
-	return lie(rules.ReasonTimeout, "not sent: by the configured rate (cloud.rate) its turn would come too late")
+	return disconnected(w.ctx, err, w.keys)
 }
 
 // spend charges one request to the purse, or says that it is empty.
@@ -313,31 +312,22 @@ func (w *wire) spend() *fault {
 	return nil
 }
 
-// verdict is what a sent request says of its identity. took is how long it was under way.
-func (w *wire) verdict(o op, f *fault, took time.Duration) verdict {
+// verdicts are what a sent request says of the cloud and of its identity. took is how long it was under way.
+func (w *wire) verdicts(o op, f *fault, took time.Duration) (cloud, identity verdict) {
 	switch {
 	case f == nil:
-		return served
-	case f.status == http.StatusUnauthorized:
-		switch {
-		case w.by == assumedKeys: // others may be made
-			w.lane.bury(w.keys)
-			return served
-		case o == opAssume: // it may be about the account that was to be entered
-			return served
-		}
-		return barred
-	case f.status == http.StatusTooManyRequests:
-		return failed
-	case f.status == 0 && w.ctx.Err() != nil:
-		if errors.Is(w.ctx.Err(), context.DeadlineExceeded) && took > w.cloud.cfg.RequestTimeout/4 {
-			return failed
-		}
-		return undecided
-	case passing(f), f.reason == rules.ReasonTLS:
-		return failed
-	case f.status == 0:
-		return undecided
+		return served, served
+	case f.status == http.StatusUnauthorized && w.by == assumedKeys:
+		w.lane.bury(w.keys) // another key may be made
+		return served, undecided
+	case f.status == http.StatusUnauthorized && o != opAssume: // which may be about the account that was to be entered
+		return served, barred
+	case f.status == http.StatusTooManyRequests, passing(f) && w.ctx.Err() == nil, f.reason == rules.ReasonTLS:
+		return failed, failed
+	case f.status > 0:
+		return served, served
+	case errors.Is(w.ctx.Err(), context.DeadlineExceeded) && took > w.cloud.cfg.RequestTimeout/4:
+		return failed, failed
 	}
-	return served
+	return undecided, undecided
 }

@@ -40,13 +40,13 @@ func (c *Cloud) Observe(
 			Remedy: "configure another agency, made for reading",
 		}
 	}
-	if f := d.lane.breaker.refuses(); f != nil {
-		return ev, trail, &rules.Unknown{
-			Reason: f.reason, Detail: "reading the account: " + f.detail, Remedy: c.remedy(opAgencies, f, d.holder()),
-		}
-	}
 	purse := new(purse)
 	for first := true; ; first = false {
+		if f := d.lane.breaker.refuses(); f != nil {
+			return ev, trail, &rules.Unknown{
+				Reason: f.reason, Detail: "reading the account: " + f.detail, Remedy: c.remedy(opAgencies, f, d.holder()),
+			}
+		}
 		// Evidence is of one set of keys: an observation that outlives its keys begins anew, once.
 		started := c.now()
 		p, u := c.enter(ctx, account, d)
