@@ -143,9 +143,11 @@ type CloudConfig struct {
 
 // RateConfig is how many requests a second the cloud is sent, over and above a burst of one second's worth. 0 is no limit.
 type RateConfig struct {
-	// PerAccount is for the requests that read one account, from 0.1 to 1000. Default: 8.
+	// PerAccount is for the requests that read one account, from 0.1 to 1000. Twelve of them have to fit into
+	// limits.account_timeout. Default: 8.
 	PerAccount float64 `yaml:"per_account"`
-	// Total is for all requests together, from 0.1 to 10000. Default: 200.
+	// Total is for all requests together, from 0.1 to 10000. Six for each account and baseline have to fit into
+	// limits.run_timeout. Default: 200.
 	Total float64 `yaml:"total"`
 }
 

@@ -379,7 +379,7 @@ func (c *configCheck) checkRate() {
 		limit    string
 		in       time.Duration
 	}{
-		{"per_account", rate.PerAccount, 1000, requestsOfASweep, "account_timeout", l.AccountTimeout},
+		{"per_account", rate.PerAccount, 1000, 2 * requestsOfASweep, "account_timeout", l.AccountTimeout},
 		{"total", rate.Total, 10_000, requestsOfASweep * sweeps, "run_timeout", l.RunTimeout},
 	} {
 		at := strictyaml.Key("cloud.rate", r.key)
