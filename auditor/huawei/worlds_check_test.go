@@ -214,7 +214,9 @@ func (g *game) checkEvidence(who string, s *auditor.Sweep, m *member, b *book, s
 				continue
 			}
 			if !slices.ContainsFunc(states, func(s *state) bool { return len(s.named(audited)) == 0 }) && b.flips[ep] == 0 &&
-				!b.lie(ep, func(l *lie) bool { return !slices.ContainsFunc(l.items, func(i item) bool { return i.name == audited }) }) {
+				!b.lie(ep, func(l *lie) bool {
+					return !slices.ContainsFunc(l.items, func(i item) bool { return i.name == audited })
+				}) {
 				g.broken("S3: %s: the agency is said to be absent, and the answer to %q had it; trouble: %v", who, endpointNames[ep], b.touched)
 			}
 			if !heard(ep) {

@@ -590,8 +590,8 @@ func (m *member) edit(r *rand.Rand, w *world, s *state) *state {
 		return &state{agencies: append(slices.Clone(s.agencies), made), custom: s.custom}
 	case 17: // one that looks like it is made, with everything in it
 		like := &agencyRecord{
-			id:   hexID('a', m.n+1, fresh),
-			name: pick(r, audited+" ", audited+"2", strings.ToLower(audited), "x"+audited, "ServiceAgencyForCОC", "ServiceAgency", "\u202e"+audited),
+			id:      hexID('a', m.n+1, fresh),
+			name:    pick(r, audited+" ", audited+"2", strings.ToLower(audited), "x"+audited, "ServiceAgencyForCОC", "ServiceAgency", "\u202e"+audited),
 			trustID: hexID('c', 6, 6), trustName: "evil", created: began,
 		}
 		for i := range w.baseline.Required {
