@@ -185,6 +185,9 @@ func disconnected(sweep context.Context, err error, keys Keys) *fault {
 	)
 	text := shorten(keys.scrub(err.Error()))
 	switch {
+	case errors.Is(context.Cause(sweep), errKeyRefused):
+		f.reason = rules.ReasonUnauthenticated
+		f.detail = "not waited for any longer, since the cloud refused the key"
 	case sweep.Err() != nil:
 		f.reason = rules.ReasonTimeout
 		f.detail = "not waited for any longer: " + shorten(context.Cause(sweep).Error())

@@ -104,7 +104,8 @@ func (s *sweep) planes(agencyID string, doubted func(rules.Plane) bool) ([]rules
 }
 
 // worst makes one Unknown of the errors of several requests, in their order: a refused key first, since it ended the
-// others, and a panic before it. Further refusals are added, so that an administrator need not find them one by one.
+// others, and that which the cloud itself refused before those that were then given up; a panic before all. Further
+// refusals are added, so that an administrator need not find them one by one.
 func worst(errs []error) *rules.Unknown {
 	var all []*rules.Unknown
 	for _, err := range errs {
@@ -115,8 +116,12 @@ func worst(errs []error) *rules.Unknown {
 	if len(all) == 0 {
 		return nil
 	}
-	for _, r := range []rules.Reason{rules.ReasonPanic, rules.ReasonUnauthenticated} {
-		if i := slices.IndexFunc(all, func(u *rules.Unknown) bool { return u.Reason == r }); i >= 0 {
+	for _, first := range []func(*rules.Unknown) bool{
+		func(u *rules.Unknown) bool { return u.Reason == rules.ReasonPanic },
+		func(u *rules.Unknown) bool { return u.Reason == rules.ReasonUnauthenticated && u.RequestID != "" },
+		func(u *rules.Unknown) bool { return u.Reason == rules.ReasonUnauthenticated },
+	} {
+		if i := slices.IndexFunc(all, first); i >= 0 {
 			return all[i]
 		}
 	}

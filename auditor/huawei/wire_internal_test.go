@@ -96,3 +96,28 @@ func TestHalfAKeyIsNotDialled(t *testing.T) {
 		done()
 	}
 }
+
+// TestWhatARefusedKeyCutsShortIsRefusedToo: otherwise an observation whose keys ended would be called slow, and not begun anew.
+func TestWhatARefusedKeyCutsShortIsRefusedToo(t *testing.T) {
+	c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.transport = none{t}
+	w, done := c.newWire(t.Context(), Keys{AccessKey: NewSecret("a"), SecretKey: NewSecret("s")}, c.log)
+	defer done()
+	requests, err := w.dial("d1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.stop(errKeyRefused)
+	_, _, err = requests.domains(&model.KeystoneListAuthDomainsRequest{})
+	if f := asFault(opDomains, err); f.reason != rules.ReasonUnauthenticated {
+		t.Errorf("%v", f)
+	}
+	late := &rules.Unknown{Reason: rules.ReasonUnauthenticated}
+	first := &rules.Unknown{Reason: rules.ReasonUnauthenticated, RequestID: "r1"}
+	if u := worst([]error{&rules.Unknown{Reason: rules.ReasonDenied}, late, first}); u != first {
+		t.Errorf("%v is shown, not what the cloud itself refused", u)
+	}
+}
