@@ -26,8 +26,17 @@ func (g *game) check(run *auditor.Run, before, after *auditor.Snapshot) {
 	if sum != len(run.Sweeps) {
 		g.broken("M2: the states of the run sum to %d, of %d accounts", sum, len(run.Sweeps))
 	}
+	known := map[string]*auditor.Sweep{}
+	for i := range before.Standings {
+		known[before.Standings[i].Account.ID] = before.Standings[i].Evidence
+	}
 	for i := range run.Sweeps {
-		g.checkSweep(run, &run.Sweeps[i], votes)
+		s := &run.Sweeps[i]
+		g.checkSweep(run, s, known[s.Report.Account.ID], votes)
+	}
+	g.checkCatalogue(run)
+	if len(run.Suspect) > 0 {
+		g.tally.count("suspect run")
 	}
 	for i := range after.Standings {
 		g.checkStanding(run, &before.Standings[i], &after.Standings[i])
@@ -35,7 +44,46 @@ func (g *game) check(run *auditor.Run, before, after *auditor.Snapshot) {
 	g.scrape(after)
 }
 
-func (g *game) checkSweep(run *auditor.Run, s *auditor.Sweep, votes map[string]int) {
+// checkCatalogue holds what one account read for all against what the vendor has, then or before.
+func (g *game) checkCatalogue(run *auditor.Run) {
+	for _, b := range g.sky.books {
+		g.catalogueLied = g.catalogueLied || b.said[epCatalogue] > 0
+	}
+	if g.names == nil || g.catalogueLied {
+		return
+	}
+	for _, e := range g.siteBetween(time.Time{}, run.EndedAt) {
+		right := true
+		for name, ids := range g.names {
+			var is []string
+			for _, p := range e.policies {
+				if p.name == name && !p.hidden {
+					is = append(is, p.id)
+				}
+			}
+			slices.Sort(is)
+			right = right && slices.Equal(is, ids)
+		}
+		if right {
+			return
+		}
+	}
+	g.broken("S7: run %d: the catalogue never was so: %v", g.run, g.names)
+}
+
+// reading is one sweep with what there is to hold it against.
+type reading struct {
+	*game
+	*auditor.Sweep
+	who string
+	m   *member
+	b   *book
+	// states are those of the account while it was read, before is the last evidence until then; nil when there is none.
+	states []*state
+	before *auditor.Sweep
+}
+
+func (g *game) checkSweep(run *auditor.Run, s, before *auditor.Sweep, votes map[string]int) {
 	m := g.sky.member(s.Report.Account.ID)
 	b := g.sky.books[m.n]
 	who := fmt.Sprintf("run %d, %q", g.run, m.account.Name)
@@ -47,7 +95,8 @@ func (g *game) checkSweep(run *auditor.Run, s *auditor.Sweep, votes map[string]i
 		if !slices.Contains(rules.Reasons(), r.Unknown.Reason) {
 			g.broken("S3: %s: the reason %q is not in the list", who, r.Unknown.Reason)
 		}
-		if r.Unknown.Reason == rules.ReasonPanic && !slices.Contains(b.touched, "panic") {
+		if r.Unknown.Reason == rules.ReasonPanic && !slices.Contains(b.touched, "panic") &&
+			!slices.Contains(g.sky.home.touched, "panic") {
 			g.broken("S3: %s: a panic that nobody provoked: %s", who, r.Unknown.Detail)
 		}
 	}
@@ -64,7 +113,7 @@ func (g *game) checkSweep(run *auditor.Run, s *auditor.Sweep, votes map[string]i
 	told := inWords(r)
 	if s.HasEvidence() {
 		g.tally.count("evidence")
-		g.checkEvidence(who, s, m, b, states)
+		(&reading{g, s, who, m, b, states, before}).check()
 		if of := judge(&g.w.baseline, reported(s, m), around); !of.equal(told) {
 			g.broken("S2: %s: judged otherwise than what was read:\n    auditor: %v %s\n    oracle:  %v", who, told, detail(r), of)
 		}
@@ -190,108 +239,129 @@ func reported(s *auditor.Sweep, m *member) facts {
 	return f
 }
 
-// checkEvidence holds what was read against what was there while it was read, endpoint by endpoint. Nothing may be in it
-// that was never there and nothing may lack that was there all the time, but for a lie that all witnesses told.
-func (g *game) checkEvidence(who string, s *auditor.Sweep, m *member, b *book, states []*state) {
-	if b.requests == 0 {
-		g.broken("S1: %s: evidence without a single request", who)
+// check holds what was read against what was there while it was read, endpoint by endpoint. Nothing may be in it that was
+// never there and nothing may lack that was there all the time, but for a lie that all witnesses told.
+func (r *reading) check() {
+	if r.b.requests == 0 {
+		r.broken("S1: %s: evidence without a single request", r.who)
 		return
 	}
-	if s.StartedAt.After(b.first) {
-		g.broken("M4: %s: read at %s by its own account, the first request was at %s", who, s.StartedAt, b.first)
+	if r.StartedAt.After(r.b.first) {
+		r.broken("M4: %s: read at %s by its own account, the first request was at %s", r.who, r.StartedAt, r.b.first)
 	}
-	heard := func(ep endpoint) bool { return b.honest[ep] > 0 || b.flips[ep] > 0 || b.lied(ep) }
-	a := s.Report.Agency
-	if !heard(epAgencies) {
-		g.broken("S1: %s: evidence without a list of agencies", who)
+	a := r.Report.Agency
+	if !r.heard(epAgencies) {
+		r.broken("S1: %s: evidence without a list of agencies", r.who)
 	}
 	if a == nil {
-		for _, ep := range []endpoint{epAgencies, epAllAgencies} {
-			if len(states) > 1 && m.habits.agencyCap > 0 {
-				// The list has no count. If it changes between two of its pages, or they come from replicas that differ, a row can
-				// move from the one that is not read yet to the one that was.
-				g.tally.count("lie believed: mixture of pages, agencies")
-				continue
-			}
-			if !slices.ContainsFunc(states, func(s *state) bool { return len(s.named(audited)) == 0 }) && b.flips[ep] == 0 &&
-				!b.lie(ep, func(l *lie) bool {
-					return !slices.ContainsFunc(l.items, func(i item) bool { return i.name == audited })
-				}) {
-				g.broken("S3: %s: the agency is said to be absent, and the answer to %q had it; trouble: %v", who, endpointNames[ep], b.touched)
-			}
-			if !heard(ep) {
-				g.broken("S1: %s: the agency is said to be absent, and %q was not heard", who, endpointNames[ep])
-			}
-		}
+		r.checkAbsence(epAgencies)
+		r.checkAbsence(epAllAgencies)
 		return
 	}
-	g.checkAgency(who, a, b, states)
-	if len(s.Planes) != 5 {
-		g.broken("S1: %s: evidence of %d planes", who, len(s.Planes))
+	r.checkAgency(a)
+	if len(r.Planes) != 5 {
+		r.broken("S1: %s: evidence of %d planes", r.who, len(r.Planes))
 		return
 	}
-	for i := range s.Planes {
-		p := &s.Planes[i]
+	for i := range r.Planes {
+		p := &r.Planes[i]
 		ep := epGlobal + endpoint(i)
 		if p.Kind != rules.Planes()[i] {
-			g.broken("S1: %s: plane %d is %q", who, i, p.Kind)
+			r.broken("S1: %s: plane %d is %q", r.who, i, p.Kind)
 			continue
 		}
 		if p.State == rules.PlaneAbsent {
-			gone := ep == epEnterprise && m.habits.noEnterprise || ep == epIdentity && m.habits.noIdentity
-			if !gone && !b.lie(ep, func(l *lie) bool { return l.kind == "unpublished" }) {
-				g.broken("S3: %s: the plane %q is said not to exist, and it does; trouble: %v", who, p.Kind, b.touched)
+			gone := ep == epEnterprise && r.m.habits.noEnterprise || ep == epIdentity && r.m.habits.noIdentity
+			if !gone && r.b.told(ep, func(l *lie) bool { return l.kind == "unpublished" }) < 2 {
+				r.broken("S3: %s: the plane %q is said not to exist, and it does; trouble: %v", r.who, p.Kind, r.b.touched)
 			}
-			g.tally.count("absent plane")
+			if n := len(r.grantsBefore(p.Kind)); n > 0 {
+				r.broken("S3: %s: the plane %q is said not to exist, and held %d grants in the last evidence", r.who, p.Kind, n)
+			}
+			r.tally.count("absent plane")
 			continue
 		}
-		if p.State != rules.PlaneRead || !heard(ep) {
-			g.broken("S1: %s: the plane %q is %q, heard: %t", who, p.Kind, p.State, heard(ep))
+		if p.State != rules.PlaneRead || !r.heard(ep) {
+			r.broken("S1: %s: the plane %q is %q, heard: %t", r.who, p.Kind, p.State, r.heard(ep))
 			continue
 		}
-		g.checkPlane(who, p, ep, a.ID, m, b, states)
+		r.checkPlane(p, ep, a.ID)
 		for _, grant := range p.Grants {
-			g.checkPolicy(who, grant, ep, m, b, states, a.ID)
+			r.checkPolicy(grant, ep, a.ID)
 		}
 	}
 }
 
-// lied says whether an endpoint told a whole and untrue answer.
-func (b *book) lied(ep endpoint) bool { return b.lie(ep, func(*lie) bool { return true }) }
-
-func (b *book) lie(ep endpoint, fits func(*lie) bool) bool {
-	return slices.ContainsFunc(b.lies, func(l lie) bool { return l.ep == ep && fits(&l) })
+// heard says whether an endpoint gave any answer that makes sense.
+func (r *reading) heard(ep endpoint) bool {
+	return r.b.honest[ep] > 0 || r.b.said[ep] > 0 || r.b.told(ep, func(*lie) bool { return true }) > 0
 }
 
-func (g *game) checkAgency(who string, a *rules.Agency, b *book, states []*state) {
-	differs := func(r *agencyRecord) int {
-		n := 0
-		for _, same := range []bool{
-			a.ID == r.id, a.Trust.ID == r.trustID, a.Trust.Name == r.trustName, a.CreatedAt.Equal(r.created), a.ExpiresAt.Equal(r.ends), a.Name == r.name,
-		} {
-			if !same {
-				n++
-			}
-		}
-		return n
-	}
-	least := 9
-	for _, s := range states {
-		for _, r := range s.agencies {
-			least = min(least, differs(r))
+// told counts the lies of an endpoint that are such.
+func (b *book) told(ep endpoint, such func(*lie) bool) (n int) {
+	for i := range b.lies {
+		if b.lies[i].ep == ep && such(&b.lies[i]) {
+			n++
 		}
 	}
-	for _, l := range b.lies {
-		for _, i := range l.items {
-			if l.ep == epAgencies {
-				least = min(least, differs(i.agency))
-			}
-		}
+	return n
+}
+
+// believed counts a lie that was told by all who were asked: nobody can tell it from the truth.
+func (r *reading) believed(what string) { r.tally.count("lie believed: " + what) }
+
+// checkAbsence holds one of the two lists of agencies against the claim that the agency does not exist.
+func (r *reading) checkAbsence(ep endpoint) {
+	if !r.heard(ep) {
+		r.broken("S1: %s: the agency is said to be absent, and %q was not heard", r.who, endpointNames[ep])
 	}
-	if least > b.flips[epAgencies] {
-		g.broken("S2: %s: the agency %+v never was so; trouble: %v", who, *a, b.touched)
-	} else if least > 0 || b.lied(epAgencies) {
-		g.tally.count("lie believed: agency")
+	switch {
+	case slices.ContainsFunc(r.states, func(s *state) bool { return len(s.named(audited)) == 0 }):
+	case len(r.states) > 1 && r.m.habits.agencyCap > 0:
+		// The list has no count. If it changes between two of its pages, or they come from replicas that differ, a row can move
+		// from the one that is not read yet to the one that was.
+		r.believed("mixture of pages, " + endpointNames[ep])
+	case r.b.flips[ep] > 0:
+		r.believed("one byte, " + endpointNames[ep])
+	case r.b.told(ep, func(l *lie) bool {
+		return !slices.ContainsFunc(l.items, func(i item) bool { return i.name == audited })
+	}) > 0:
+		r.believed(endpointNames[ep])
+	default:
+		r.broken("S3: %s: the agency is said to be absent, and the answer to %q had it; trouble: %v", r.who, endpointNames[ep], r.b.touched)
+	}
+}
+
+func (r *reading) checkAgency(a *rules.Agency) {
+	same := func(x *agencyRecord) bool {
+		return a.ID == x.id && a.Name == x.name && a.Trust == (rules.Trust{ID: x.trustID, Name: x.trustName}) && a.ExpiresAt.Equal(x.ends)
+	}
+	if slices.ContainsFunc(r.states, func(s *state) bool {
+		return slices.ContainsFunc(s.agencies, func(x *agencyRecord) bool { return same(x) && a.CreatedAt.Equal(x.created) })
+	}) {
+		return
+	}
+	// It never was so. Where it differs from the last evidence, two answers have to have said so.
+	need, differs := 1, false
+	if r.before != nil {
+		was := r.before.Report.Agency
+		differs = was == nil || was.ID != a.ID || was.Trust != a.Trust || !was.ExpiresAt.Equal(a.ExpiresAt)
+	}
+	if differs {
+		need = 2
+	}
+	lies := r.b.told(epAgencies, func(l *lie) bool {
+		return slices.ContainsFunc(l.items, func(i item) bool { return same(i.agency) && a.CreatedAt.Equal(i.agency.created) })
+	})
+	// When it was made decides nothing but in which words a finding is put, and is asked once.
+	butMade := slices.ContainsFunc(r.states, func(s *state) bool { return slices.ContainsFunc(s.agencies, same) })
+	switch {
+	case lies >= need:
+		r.believed("agency")
+	case (!differs || butMade) && r.b.flips[epAgencies] > 0:
+		r.believed("one byte, agency")
+	default:
+		r.broken("S4: %s: the agency %+v never was so; trouble: %v", r.who, *a, r.b.touched)
 	}
 }
 
@@ -306,6 +376,14 @@ func setOf(items []item, ep endpoint) set {
 			in = ""
 		}
 		out[[2]string{i.id, in}] = true
+	}
+	return out
+}
+
+func setOfGrants(grants []rules.Grant) set {
+	out := set{}
+	for _, g := range grants {
+		out[[2]string{g.Policy.ID, g.Scope.ID}] = true
 	}
 	return out
 }
@@ -326,70 +404,91 @@ func apart(a, b set) int {
 	return max(one, two)
 }
 
-func (g *game) checkPlane(who string, p *rules.Plane, ep endpoint, agencyID string, m *member, b *book, states []*state) {
-	got := set{}
-	for _, grant := range p.Grants {
-		got[[2]string{grant.Policy.ID, grant.Scope.ID}] = true
+// grantsBefore are those of a plane in the last evidence.
+func (r *reading) grantsBefore(kind rules.ScopeKind) []rules.Grant {
+	if r.before == nil {
+		return nil
 	}
-	if how := g.plausible(got, ep, agencyID, m, b, states); how == "" {
-		g.broken("S3: %s: the plane %q was never so: %v; it was %v; trouble: %v", who, p.Kind, got, g.sets(ep, agencyID, m, states), b.touched)
-	} else if how != "true" {
-		g.tally.count("lie believed: " + how)
+	for i := range r.before.Planes {
+		if r.before.Planes[i].Kind == kind {
+			return r.before.Planes[i].Grants
+		}
 	}
-	filled := slices.ContainsFunc(g.w.baseline.Required, func(r rules.Requirement) bool { return r.Scope == p.Kind })
+	return nil
+}
+
+func (r *reading) checkPlane(p *rules.Plane, ep endpoint, agencyID string) {
+	got := setOfGrants(p.Grants)
+	filled := slices.ContainsFunc(r.w.baseline.Required, func(q rules.Requirement) bool { return q.Scope == p.Kind })
+	differs := r.before != nil && apart(got, setOfGrants(r.grantsBefore(p.Kind))) > 0
+	if (filled && len(got) == 0 || differs) && !p.Witnessed {
+		r.broken("S3: %s: the plane %q is empty where the baseline fills it, or is not as it was, and nobody else was asked", r.who, p.Kind)
+	}
 	other, ok := witnesses[ep]
-	if filled && len(got) == 0 && !p.Witnessed {
-		g.broken("S3: %s: the plane %q is empty, the baseline fills it, and nobody else was asked", who, p.Kind)
+	need := 1
+	if p.Witnessed && !ok {
+		need = 2 // it was read twice
 	}
-	if !p.Witnessed || !ok {
+	if how := r.plausible(got, ep, agencyID, need, !p.Witnessed); how == "" {
+		r.broken("S4: %s: the plane %q was never so: %v; it was %v; trouble: %v", r.who, p.Kind, got, r.sets(ep, agencyID), r.b.touched)
+	} else if how != "true" {
+		r.believed(how)
+	}
+	if !p.Witnessed {
 		return
 	}
-	g.tally.count("second witness")
+	r.tally.count("second witness")
+	if !ok {
+		return
+	}
 	only := set{}
 	for k := range got {
 		only[[2]string{k[0], ""}] = true
 	}
-	if g.plausible(only, other, agencyID, m, b, states) == "" {
-		g.broken("S3: %s: the second witness of the plane %q never said so: %v", who, p.Kind, only)
+	if r.plausible(only, other, agencyID, 1, false) == "" {
+		r.broken("S4: %s: the second witness of the plane %q never said so: %v; trouble: %v", r.who, p.Kind, only, r.b.touched)
 	}
 }
 
 // sets are what a plane held, one state after the other.
-func (g *game) sets(ep endpoint, agencyID string, m *member, states []*state) (list []set) {
-	for _, s := range states {
-		list = append(list, setOf(held(s.agency(agencyID), ep, m), ep))
+func (r *reading) sets(ep endpoint, agencyID string) (list []set) {
+	for _, s := range r.states {
+		list = append(list, setOf(held(s.agency(agencyID), ep, r.m), ep))
 	}
 	return list
 }
 
-// plausible says by which right a plane may be said to be so: it was "true" at some instant, or some answer said so; it
-// is empty when it may not. A list of several pages that changed between two of them may be a mixture, row by row.
-func (g *game) plausible(got set, ep endpoint, agencyID string, m *member, b *book, states []*state) string {
-	truths := g.sets(ep, agencyID, m, states)
+// plausible says by which right a plane may be said to be so: it was "true" at some instant, or at least need answers said
+// so, or one byte of an answer was another where that cannot be seen. It is empty when there is none. A list of several
+// pages that changed between two of them may be a mixture, row by row.
+func (r *reading) plausible(got set, ep endpoint, agencyID string, need int, byByte bool) string {
+	truths := r.sets(ep, agencyID)
 	for _, was := range truths {
 		if apart(got, was) == 0 {
 			return "true"
 		}
 	}
-	if len(truths) > 1 && b.asked[ep] > 1 {
+	if len(truths) > 1 && r.b.asked[ep] > 1 {
 		mixture := true
 		for k := range got {
 			mixture = mixture && slices.ContainsFunc(truths, func(s set) bool { return s[k] })
 		}
+		lost := false
 		for k := range truths[0] {
-			if !got[k] && !slices.ContainsFunc(truths, func(s set) bool { return !s[k] }) {
-				mixture = false
-			}
+			lost = lost || !got[k] && !slices.ContainsFunc(truths, func(s set) bool { return !s[k] })
 		}
-		if mixture {
+		switch {
+		case mixture && !lost:
 			return "mixture of pages"
+		case mixture && r.before == nil:
+			return "mixture of pages, a row lost"
 		}
 	}
-	if b.lie(ep, func(l *lie) bool { return apart(got, setOf(l.items, ep)) == 0 }) {
+	if r.b.told(ep, func(l *lie) bool { return apart(got, setOf(l.items, ep)) == 0 }) >= need {
 		return endpointNames[ep]
 	}
 	for _, was := range truths {
-		if apart(got, was) <= b.flips[ep] {
+		if byByte && apart(got, was) <= r.b.flips[ep] {
 			return "one byte, " + endpointNames[ep]
 		}
 	}
@@ -397,27 +496,32 @@ func (g *game) plausible(got set, ep endpoint, agencyID string, m *member, b *bo
 }
 
 // checkPolicy holds what is said of a grant's policy against what it was called, and by whom, while it was read.
-func (g *game) checkPolicy(who string, grant rules.Grant, ep endpoint, m *member, b *book, states []*state, agencyID string) {
+func (r *reading) checkPolicy(grant rules.Grant, ep endpoint, agencyID string) {
 	p := grant.Policy
 	is := fact{id: p.ID, name: p.Name, origin: string(p.Origin), unbounded: p.Unbounded}
+	new := r.before != nil
+	for _, kind := range rules.Planes() {
+		new = new && !slices.ContainsFunc(r.grantsBefore(kind), func(g rules.Grant) bool { return g.Policy == p })
+	}
+	need := 1
+	if new {
+		need = 2
+	}
 	if ep == epIdentity {
-		for _, s := range states {
-			for _, x := range held(s.agency(agencyID), ep, m) {
-				if x.id == p.ID && x.name == p.Name && ownerOfURN(x.urn) == is.origin {
-					return
-				}
+		right := func(x item) bool { return x.id == p.ID && x.name == p.Name && ownerOfURN(x.urn) == is.origin }
+		for _, s := range r.states {
+			if slices.ContainsFunc(held(s.agency(agencyID), ep, r.m), right) {
+				return
 			}
 		}
-		if b.flips[ep] > 0 || b.lie(ep, func(l *lie) bool {
-			return slices.ContainsFunc(l.items, func(x item) bool { return x.id == p.ID && x.name == p.Name && ownerOfURN(x.urn) == is.origin })
-		}) {
-			return
+		lies := r.b.told(ep, func(l *lie) bool { return slices.ContainsFunc(l.items, right) })
+		if lies < need && (new || r.b.flips[ep] == 0) {
+			r.broken("S4: %s: the identity policy %+v never was so; trouble: %v", r.who, p, r.b.touched)
 		}
-		g.broken("S7: %s: the identity policy %+v never was so", who, p)
 		return
 	}
-	for _, e := range g.siteBetween(time.Time{}, time.Now()) {
-		for _, s := range states {
+	for _, e := range r.siteBetween(time.Time{}, time.Now()) {
+		for _, s := range r.states {
 			f := fact{id: p.ID, origin: "unresolved"}
 			for _, v := range e.policies {
 				if v.id == p.ID && !v.hidden {
@@ -434,17 +538,25 @@ func (g *game) checkPolicy(who string, grant rules.Grant, ep endpoint, m *member
 			}
 		}
 	}
-	switch {
-	case b.flips[epPolicy] > 0:
-		g.tally.count("lie believed: one byte, policy")
-	case b.lie(epPolicy, func(l *lie) bool {
+	lies := r.b.told(epPolicy, func(l *lie) bool {
 		return slices.ContainsFunc(l.items, func(x item) bool {
 			return x.id == p.ID && x.name == p.Name && x.unbounded == p.Unbounded && (x.owner == "") == (p.Origin == rules.System)
 		})
-	}), is.origin == "unresolved" && slices.Contains(b.touched, "status_404"):
-		g.tally.count("lie believed: policy")
+	})
+	if is.origin == "unresolved" {
+		for _, kind := range r.b.touched {
+			if kind == "status_404" { // IAM itself says that there is no such policy
+				lies++
+			}
+		}
+	}
+	switch {
+	case lies >= need:
+		r.believed("policy")
+	case !new && r.b.flips[epPolicy] > 0:
+		r.believed("one byte, policy")
 	default:
-		g.broken("S7: %s: the policy %+v never was so; trouble: %v", who, p, b.touched)
+		r.broken("S4: %s: the policy %+v never was so; trouble: %v", r.who, p, r.b.touched)
 	}
 }
 

@@ -82,6 +82,8 @@ type book struct {
 	// spoilt says that some answer was not, and lies are those that were whole and untrue.
 	spoilt bool
 	lies   []lie
+	// said counts the answers that were spoilt and still make sense.
+	said [epCount]int
 	// flips counts the answers of an endpoint in which one byte was turned into another and that still make sense.
 	flips [epCount]int
 	// touched are the kinds of trouble that happened.
@@ -206,7 +208,6 @@ func (s *sky) RoundTrip(req *http.Request) (*http.Response, error) {
 		s.onRequest(count)
 	}
 	if x.trouble != nil {
-		s.tally.trouble(x.trouble.kind.name, x.ep)
 		return x.spoil(b)
 	}
 	if err := x.pass(x.latency()); err != nil {

@@ -229,15 +229,15 @@ func newWorld(seed uint64) *world {
 			w.vanished[run] = r.IntN(len(w.members))
 		}
 	}
-	w.planDrift(r)
 	if w.spoils() {
 		for _, m := range w.members {
 			newTroubles(r, w, m)
 		}
 		if chance(r, 1, 25) {
-			w.mainFaults = append(w.mainFaults, newTrouble(r, w, epDomains, r.IntN(w.runs)))
+			w.mainFaults = append(w.mainFaults, newTrouble(r, pick(r, kindsOn[epDomains]...), epDomains, r.IntN(w.runs)))
 		}
 	}
+	w.planDrift(r)
 	return w
 }
 
@@ -409,6 +409,9 @@ func (m *member) between(from, to time.Time) (states []*state) {
 func (m *member) change(at time.Time, s *state) {
 	m.history = append(m.history, moment{at, s})
 }
+
+// replace puts another state in the place of the first.
+func (m *member) replace(s *state) { m.history[0].state = s }
 
 // last is the latest state, be it of the future.
 func (m *member) last() *state { return m.history[len(m.history)-1].state }

@@ -29,6 +29,8 @@ type game struct {
 	run   int
 	// names is what the catalogue said last; nil when it said nothing.
 	names map[string][]string
+	// catalogueLied says that an answer about the catalogue was whole and untrue: one account reads it for all.
+	catalogueLied bool
 	// read is when the reading really began that the last evidence of an account rests on.
 	read map[string]time.Time
 	// runs are those that gave a result, in their order.
@@ -108,9 +110,11 @@ type observer struct {
 }
 
 // Observe reads an account.
-func (o observer) Observe(ctx context.Context, a rules.Account, b rules.Baseline) (rules.Evidence, auditor.Trail, error) {
+func (o observer) Observe(
+	ctx context.Context, a rules.Account, b rules.Baseline, last rules.Last,
+) (rules.Evidence, auditor.Trail, error) {
 	time.Sleep(time.Duration(o.g.sky.member(a.ID).n+1) * time.Microsecond)
-	return o.Cloud.Observe(ctx, a, b)
+	return o.Cloud.Observe(ctx, a, b, last)
 }
 
 // PolicyIDs is asked once for each run.
@@ -158,6 +162,7 @@ func (g *game) play() {
 			time.Sleep(time.Until(began.Add(time.Duration(n+1) * w.interval)))
 		}
 		g.sky.open(n, calm >= 0)
+		a.Before = snapshot
 		run, err := a.Run(context.Background(), "worlds", nil)
 		if err != nil {
 			if !w.inventoryFailures[n] {

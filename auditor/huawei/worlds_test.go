@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,8 +60,6 @@ func (t *tally) add(what string, n int) {
 	t.counts[what] += n
 }
 
-func (t *tally) trouble(string, endpoint) {}
-
 // happened counts a kind of trouble that changed an answer.
 func (t *tally) happened(kind string) { t.count("trouble " + kind) }
 
@@ -108,6 +107,7 @@ func TestWorlds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(1000)) // worlds are small and many
 	all := newTally()
 	var failed atomic.Int64
 	var next atomic.Uint64

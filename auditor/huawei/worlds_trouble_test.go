@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -32,8 +33,8 @@ type spoil struct {
 	name string
 	// on are the endpoints that it makes sense for; nil for all.
 	on []endpoint
-	// harmless ones leave the answer true, in another dress or later.
-	harmless bool
+	// harmless ones leave the answer true, in another dress or later; late ones so late that it may not be waited for.
+	harmless, late bool
 	// lies are whole, and untrue. They are told of every page, of the same list.
 	lies bool
 	// Exactly one of these says how: carry replaces the answer, list the rows of all pages, page those of one page, bytes
@@ -173,7 +174,7 @@ var spoils = []*spoil{
 	{name: "chunk_lost", carry: broken(io.EOF, false)},
 	// Time.
 	{name: "hang", carry: func(x *exchange) (*http.Response, error) { return nil, x.pass(24 * time.Hour) }},
-	{name: "drip", carry: func(x *exchange) (*http.Response, error) {
+	{name: "drip", late: true, carry: func(x *exchange) (*http.Response, error) {
 		resp := x.answer()
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body = io.NopCloser(&dripping{x, body})
@@ -214,6 +215,7 @@ var spoils = []*spoil{
 		x.s.mu.Unlock()
 		return says(401, "")(x)
 	}},
+	// A bug of this program, since no cloud can be the cause of one.
 	{name: "panic", carry: func(*exchange) (*http.Response, error) { panic("a bug that was put here, with a canary-secret") }},
 	// Bytes.
 	{name: "empty_200", bytes: instead("")}, {name: "object_200", bytes: instead("{}")}, {name: "null_200", bytes: instead("null")},
@@ -429,6 +431,9 @@ var spoils = []*spoil{
 	}},
 }
 
+// dark is how many of the spoils make an account dark: those of connections, time and status.
+var dark = slices.IndexFunc(spoils, func(k *spoil) bool { return k.bytes != nil })
+
 // distinct leaves out what is twice in a list.
 func distinct(list []item) []item {
 	var out []item
@@ -505,11 +510,12 @@ func (x *exchange) spoil(b *book) (*http.Response, error) {
 	k := x.trouble.kind
 	if k.carry != nil {
 		x.now = time.Now()
-		x.note(b, func() {
+		x.note(func() {
 			b.touched = append(b.touched, k.name)
-			if k.harmless {
+			if k.harmless || k.late {
 				b.honest[x.ep]++
-			} else {
+			}
+			if !k.harmless {
 				b.spoilt = true
 			}
 			if k.name == "unpublished" && (x.ep == epEnterprise || x.ep == epIdentity) {
@@ -523,7 +529,7 @@ func (x *exchange) spoil(b *book) (*http.Response, error) {
 		return nil, err
 	}
 	if refusal := x.prepare(); refusal != nil {
-		x.note(b, func() { b.honest[x.ep]++ })
+		x.note(func() { b.honest[x.ep]++ })
 		return refusal, nil
 	}
 	truth := x.list
@@ -547,7 +553,7 @@ func (x *exchange) spoil(b *book) (*http.Response, error) {
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	idle := bytes.Equal(body, clean) && k.head == nil && k.name != "key_of_another"
-	x.note(b, func() {
+	x.note(func() {
 		switch {
 		case idle || k.harmless:
 			b.honest[x.ep]++
@@ -556,7 +562,21 @@ func (x *exchange) spoil(b *book) (*http.Response, error) {
 			b.lies = append(b.lies, lie{ep: x.ep, kind: k.name, items: x.list, agencyID: x.agencyID})
 		default:
 			b.spoilt = true
-			if sensible(clean, body) {
+			if !sensible(clean, body) {
+				break
+			}
+			b.said[x.ep]++
+			switch {
+			case k.page != nil && x.ep <= epAllAgencies:
+				// A list without a count that ends too early is whole to whoever reads it.
+				b.lies = append(b.lies, lie{ep: x.ep, kind: k.name, items: rows})
+			case k.page != nil && x.ep == epIdentity:
+				from := min(number(strings.TrimPrefix(x.query("marker"), "m")), len(x.list))
+				b.lies = append(b.lies, lie{ep: x.ep, kind: k.name, items: slices.Concat(x.list[:from], rows)})
+			case k.name == "count_down":
+				// Short pages that are counted short are the list without its last rows, page by page.
+				b.lies = append(b.lies, lie{ep: x.ep, kind: k.name, items: x.list[:max(0, min(x.total, len(x.list)))], agencyID: x.agencyID})
+			case k.bytes != nil:
 				b.flips[x.ep]++
 			}
 		}
@@ -570,10 +590,10 @@ func (x *exchange) spoil(b *book) (*http.Response, error) {
 	return resp, nil
 }
 
-func (x *exchange) note(b *book, do func()) {
+// note writes into a book.
+func (x *exchange) note(do func()) {
 	x.s.mu.Lock()
 	defer x.s.mu.Unlock()
-	_ = b
 	do()
 }
 
@@ -621,14 +641,21 @@ var witnesses = map[endpoint]endpoint{
 	epInherited: epInheritedRoles, epInheritedRoles: epInherited,
 }
 
-func newTrouble(r *rand.Rand, w *world, ep endpoint, run int) *trouble {
-	t := &trouble{eps: []endpoint{ep}, run: run, salt: r.Uint64(), times: pick(r, 1, 1, 1, 2, 3, 0), skip: pick(r, 0, 0, 0, 0, 1, 2)}
-	t.kind = pick(r, kindsOn[ep]...)
-	if t.kind.list != nil && (t.kind.lies || t.kind.harmless) {
+// anywhere are the endpoints that troubles without a place of their own happen at, in the shares in which they matter.
+var anywhere = []endpoint{
+	epAgencies, epAgencies, epAgencies, epAllAgencies, epGlobal, epGlobal, epGlobal, epInherited, epInherited, epInherited, epProject, epProject,
+	epEnterprise, epEnterprise, epIdentity, epIdentity, epGlobalRoles, epInheritedRoles, epCatalogue, epCatalogue, epPolicy, epProjects, epDomains,
+	epAssume,
+}
+
+func newTrouble(r *rand.Rand, kind *spoil, ep endpoint, run int) *trouble {
+	t := &trouble{kind: kind, eps: []endpoint{ep}, run: run, salt: r.Uint64(), times: pick(r, 1, 1, 1, 2, 3, 0), skip: pick(r, 0, 0, 0, 0, 1, 2)}
+	if kind.list != nil && kind.harmless || kind.page != nil {
 		t.skip, t.times = 0, 0 // of all pages alike
 	}
-	if t.kind.lies {
-		if other, ok := witnesses[ep]; ok && chance(r, 1, 3) && (t.kind.on == nil || slices.Contains(t.kind.on, other)) {
+	if kind.lies {
+		t.skip, t.times = 0, pick(r, 0, 0, 1) // always, or to the first who asks
+		if other, ok := witnesses[ep]; ok && chance(r, 1, 3) && slices.Contains(kind.on, other) {
 			t.eps = append(t.eps, other) // all witnesses tell the same lie
 		}
 	}
@@ -639,14 +666,51 @@ func newTrouble(r *rand.Rand, w *world, ep endpoint, run int) *trouble {
 func newTroubles(r *rand.Rand, w *world, m *member) {
 	for run := range w.runs {
 		for range pick(r, 0, 0, 0, 1, 1, 1, 1, 2, 3) {
-			ep := pick(r, epAgencies, epAgencies, epAllAgencies, epGlobal, epGlobal, epInherited, epInherited, epProject, epProject, epEnterprise,
-				epEnterprise, epIdentity, epIdentity, epGlobalRoles, epInheritedRoles, epCatalogue, epPolicy, epPolicy, epProjects, epDomains, epAssume)
-			m.faults = append(m.faults, newTrouble(r, w, ep, run))
+			kind := pick(r, spoils...)
+			on := kind.on
+			if on == nil {
+				on = anywhere
+			}
+			ep := pick(r, on...)
+			if slices.ContainsFunc(m.faults, func(t *trouble) bool { return t.run == run && slices.Contains(t.eps, ep) }) {
+				continue // two on one endpoint could make a lie together
+			}
+			m.provoke(r, kind, ep)
+			m.faults = append(m.faults, newTrouble(r, kind, ep, run))
 		}
-		if chance(r, 1, 20) { // an account that is dark altogether
-			t := newTrouble(r, w, epAgencies, run)
-			t.kind, t.eps, t.skip, t.times = pick(r, spoils[:30]...), []endpoint{epAny}, pick(r, 0, 1, 2, 5), 0
+		if chance(r, 1, 30) { // an account that is dark altogether
+			t := newTrouble(r, pick(r, spoils[:dark]...), epAny, run)
+			t.skip, t.times = pick(r, 0, 1, 2, 5), 0
 			m.faults = append(m.faults, t)
+		}
+	}
+}
+
+// provoke makes the account such that a kind of trouble at an endpoint makes a difference.
+func (m *member) provoke(r *rand.Rand, kind *spoil, ep endpoint) {
+	first := m.history[0].state
+	switch {
+	case (kind.page != nil || kind.name == "unstable") && chance(r, 3, 4): // short pages
+		m.habits.rowCap, m.habits.attachedCap, m.habits.agencyCap, m.habits.ragged = 1, 1, 1, false
+		if ep <= epAllAgencies && len(first.named(audited)) == 1 && chance(r, 1, 2) { // and none of them enough
+			m.replace(&state{custom: first.custom, agencies: []*agencyRecord{{
+				id: hexID('a', m.n+1, 3), name: entrance, trustID: homeID, trustName: "home", created: began,
+			}, {id: hexID('a', m.n+1, 4), name: "other", trustID: homeID, created: began}}})
+		}
+	case slices.Contains(kind.on, epPolicy) || kind.on == nil && ep == epPolicy: // a policy that has to be looked up
+		if list := first.named(audited); len(list) > 0 {
+			a := list[0].clone()
+			p := customPolicy{id: hexID('f', m.n+1, r.IntN(1<<30)), name: pick(r, hostileNames...)}
+			a.add(r.IntN(2), row{p.id, ""})
+			next := first.with(a)
+			next.custom = append(slices.Clone(first.custom), p)
+			m.replace(next)
+		}
+	case ep == epIdentity && !m.habits.noIdentity && chance(r, 1, 2):
+		if list := first.named(audited); len(list) > 0 {
+			a := list[0].clone()
+			a.attached = append(a.attached, attachment{hexID('7', m.n+1, r.IntN(1<<30)), "IAMReadOnlyPolicy", "iam::system:policy:IAMReadOnlyPolicy"})
+			m.replace(first.with(a))
 		}
 	}
 }
