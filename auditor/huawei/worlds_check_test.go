@@ -308,7 +308,10 @@ func (b *book) told(ep endpoint, such func(*lie) bool) (n int) {
 }
 
 // believed counts a lie that was told by all who were asked: nobody can tell it from the truth.
-func (r *reading) believed(what string) { r.tally.count("lie believed: " + what) }
+func (r *reading) believed(what string) {
+	r.believedOnce = true
+	r.tally.count("lie believed: " + what)
+}
 
 // checkAbsence holds one of the two lists of agencies against the claim that the agency does not exist.
 func (r *reading) checkAbsence(ep endpoint) {

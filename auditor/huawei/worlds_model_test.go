@@ -35,6 +35,7 @@ type world struct {
 	mainFaults        []*trouble
 	inventoryFailures map[int]bool // runs whose inventory cannot be had
 	vanished          map[int]int  // run → member that its inventory lacks
+	order             []int        // in which the inventory lists the members; nil is theirs
 }
 
 // mode says what may happen in a world.

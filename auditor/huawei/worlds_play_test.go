@@ -31,6 +31,8 @@ type game struct {
 	names map[string][]string
 	// catalogueLied says that an answer about the catalogue was whole and untrue: one account reads it for all.
 	catalogueLied bool
+	// believedOnce says that one byte of an answer was another, and was believed.
+	believedOnce bool
 	// read is when the reading really began that the last evidence of an account rests on.
 	read map[string]time.Time
 	// runs are those that gave a result, in their order.
@@ -95,7 +97,11 @@ func (g *game) Accounts(context.Context) ([]rules.Account, error) {
 		return nil, errors.New("the inventory cannot be had")
 	}
 	var list []rules.Account
-	for _, m := range g.w.members {
+	for i := range g.w.members {
+		m := g.w.members[i]
+		if g.w.order != nil {
+			m = g.w.members[g.w.order[i]]
+		}
 		if gone, ok := g.w.vanished[g.run]; !ok || gone != m.n {
 			list = append(list, m.account)
 		}

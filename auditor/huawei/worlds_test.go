@@ -71,19 +71,23 @@ func (t *tally) take(o *tally) {
 
 // playWorld plays the world of a seed in a bubble of its own.
 func playWorld(t *testing.T, seed uint64, into *tally) (wrong []string) {
+	var g *game
 	synctest.Test(t, func(*testing.T) {
 		w := newWorld(seed)
 		into.count("worlds")
 		into.count("mode " + modeNames[w.mode])
-		g, err := newGame(w, into)
-		if err != nil {
+		var err error
+		if g, err = newGame(w, into); err != nil {
 			wrong = []string{err.Error()}
 			return
 		}
 		g.play()
 		wrong = g.wrong
 	})
-	return wrong
+	if len(wrong) > 0 {
+		return wrong
+	}
+	return playTwin(t, g, into)
 }
 
 func TestWorlds(t *testing.T) {

@@ -606,7 +606,8 @@ func sensible(clean, body []byte) bool {
 // troubleFor finds what happens to the nth request of a run to an endpoint.
 func (s *sky) troubleFor(m *member, ep endpoint, run, nth int) *trouble {
 	if m != nil && m == s.hail {
-		return &trouble{kind: spoils[mix(s.seed, uint64(ep), uint64(nth), uint64(run), 0xba1)%uint64(len(spoils))], salt: mix(s.seed, uint64(nth))}
+		kinds := kindsOn[ep]
+		return &trouble{kind: kinds[mix(s.seed, uint64(ep), uint64(nth), uint64(run), 0xba1)%uint64(len(kinds))], salt: mix(s.seed, uint64(nth))}
 	}
 	list := s.mainFaults
 	if m != nil {
