@@ -271,7 +271,7 @@ func TestARateIsHalvedAndComesBack(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
-		if _, _, err := b.cloud.Observe(ctx, account(0), baseline()); err != nil {
+		if _, _, err := b.cloud.Observe(ctx, account(0), baseline(), rules.Last{}); err != nil {
 			t.Fatal(err)
 		}
 		during := func(from, to time.Duration) (n int) {
@@ -539,7 +539,7 @@ func TestASignatureThatWaitedIsMadeAnew(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Hour)
 		defer cancel()
 		start := time.Now()
-		if _, _, err := b.cloud.Observe(ctx, account(0), baseline()); err != nil {
+		if _, _, err := b.cloud.Observe(ctx, account(0), baseline(), rules.Last{}); err != nil {
 			t.Fatal(err)
 		}
 		sent := b.asked(all)

@@ -46,7 +46,7 @@ func TestListThatChangesIsReadOnceMore(t *testing.T) {
 			} else {
 				c.Close()
 			}
-			want, trail, err := c.Observe(t.Context(), account(0), baseline())
+			want, trail, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +76,7 @@ func TestListThatChangesIsReadOnceMore(t *testing.T) {
 				}
 				continue
 			}
-			got, again, err := c.Observe(t.Context(), account(0), baseline())
+			got, again, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{})
 			if err != nil {
 				t.Errorf("%s: %v", tc.on, err)
 				continue

@@ -124,10 +124,10 @@ func (o observer) Observe(
 }
 
 // PolicyIDs is asked once for each run.
-func (o observer) PolicyIDs(ctx context.Context, names []string) (map[string][]string, error) {
-	ids, err := o.Cloud.PolicyIDs(ctx, names)
+func (o observer) PolicyIDs(ctx context.Context, names []string) (map[string][]string, time.Time, error) {
+	ids, at, err := o.Cloud.PolicyIDs(ctx, names)
 	o.g.names = ids
-	return ids, err
+	return ids, at, err
 }
 
 // play makes the world's runs, and then calm ones until everything that can be known is.

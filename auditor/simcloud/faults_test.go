@@ -840,7 +840,9 @@ func TestFaultsOfListsNeedRows(t *testing.T) {
 
 // Where nothing has a name, a member of its own holds what is no UTF-8. Objects are spoiled like lists.
 func TestFaultsOfOtherAnswers(t *testing.T) {
-	fail := func(style string) *simcloud.Cloud { return newCloud(t, everything, failing(simcloud.Failure{Style: style})) }
+	fail := func(style string) *simcloud.Cloud {
+		return newCloud(t, everything, failing(simcloud.Failure{Style: style}))
+	}
 	all := everyRequest(t, newCloud(t))
 	ra, show := all["ShowDomainRoleAssignments"], all["GetAgencyV5"]
 	for _, tt := range []struct {
