@@ -55,7 +55,7 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	transport := newTransport(s, cfg.Connections)
+	transport := newTransport(s, cfg.Connections, dialTo(s))
 	c := &Cloud{
 		cfg: cfg, site: s, log: log, transport: transport, dial: dialSDK, idle: transport.CloseIdleConnections,
 		main: newIdentity(cfg.Main), doors: make(map[string]*door, len(cfg.Accounts)), catalogue: newCatalogue(log),

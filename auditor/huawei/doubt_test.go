@@ -3,6 +3,7 @@ package huawei_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -198,6 +199,60 @@ func TestAbsentPlaneIsBelievedTheSecondTime(t *testing.T) {
 			truth(w, r)
 		})
 		wantUnknown(t, c, 0, rules.ReasonRejected)
+	}
+}
+
+// TestNoGarbageMeansThatAPlaneIsAbsent, or that a policy does not exist: both are answers, and are held to the form of one.
+func TestNoGarbageMeansThatAPlaneIsAbsent(t *testing.T) {
+	id := accountID(0)
+	answer := func(status int, kind, encoding, body string) answerFunc {
+		return func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+			w.Header().Set("Content-Type", kind)
+			if encoding != "" {
+				w.Header().Set("Content-Encoding", encoding)
+			}
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	const (
+		absent  = `{"error_code":"APIGW.0101","error_msg":"x","request_id":"y"}`
+		missing = `{"error":{"message":"Could not find role","code":404,"title":"Not Found"}}`
+		json    = "application/json"
+	)
+	for _, tc := range []struct {
+		name, on string
+		answer   answerFunc
+		believed bool
+	}{
+		{"absent plane", "attached", answer(404, json, "", absent), true},
+		{"missing policy", "policy", answer(404, json, "", missing), true},
+		{"another status", "attached", answer(400, json, "", absent), false},
+		{"another type", "attached", answer(404, "text/html", "", absent), false},
+		{"compressed", "attached", answer(404, json, "gzip", absent), false},
+		{"in capitals", "attached", answer(404, json, "", strings.Replace(absent, "error_code", "Error_Code", 1)), false},
+		{"twice", "attached", answer(404, json, "", `{"Error_Code":"x",`+absent[1:]), false},
+		{"further in", "attached", answer(404, json, "", `{"x":`+absent+`}`), false},
+		{"in a list", "attached", answer(404, json, "", `[`+absent+`]`), false},
+		{"and more", "attached", answer(404, json, "", absent+`{}`), false},
+		{"in a long answer", "attached", answer(404, json, "", absent+strings.Repeat(" ", 64<<10)), false},
+		{"another code", "attached", answer(404, json, "", strings.Replace(absent, "0101", "01011", 1)), false},
+		{"policy of another type", "policy", answer(404, "text/html", "", missing), false},
+		{"policy in capitals", "policy", answer(404, json, "", strings.Replace(missing, "error", "Error", 1)), false},
+		{"policy without words", "policy", answer(404, json, "", `{"error":{}}`), false},
+		{"policy with a text", "policy", answer(404, json, "", `{"error":"x"}`), false},
+		{"policy twice", "policy", answer(404, json, "", `{"ERROR":0,`+missing[1:]), false},
+		{"policy of a gateway", "policy", answer(404, json, "", absent), false},
+		{"policy of nobody", "policy", answer(404, json, "", "{}"), false},
+	} {
+		f := newFake(t, 1)
+		f.accounts[id].grants["inherited"] = append(f.accounts[id].grants["inherited"], fakeGrant{id32(9001), id})
+		f.accounts[id].custom[id32(9001)] = custom(9001, id)
+		c, _ := open(t, f.config())
+		f.lie(tc.on, tc.answer)
+		if _, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{}); tc.believed != (err == nil) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
 	}
 }
 

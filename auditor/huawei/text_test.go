@@ -148,7 +148,7 @@ func TestAddresses(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The transport's dialer fails before it connects, or with a refusal: nothing listens on port 1.
-		conn, err := newTransport(s, 1).DialContext(t.Context(), "tcp", address)
+		conn, err := newTransport(s, 1, dialTo(s)).DialContext(t.Context(), "tcp", address)
 		if conn != nil {
 			_ = conn.Close()
 		}

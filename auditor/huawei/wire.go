@@ -19,11 +19,19 @@ import (
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
-// newTransport makes the connections that all sweeps share. It knows no proxy, no HTTP/2 and no compression, and it
-// never waits for a free connection: an account whose requests hang must not hold those of others.
-func newTransport(s *site, connections int) *http.Transport {
+// How long each phase of a request may take, beside Config.RequestTimeout for all of them together.
+const (
+	dialTimeout   = 10 * time.Second // the name service included
+	tlsTimeout    = 10 * time.Second
+	headerTimeout = 15 * time.Second // from the end of the request to the end of the answer's head
+)
+
+// dialFunc makes one connection.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialTo makes connections to the site, and to no address at which it cannot be.
+func dialTo(s *site) dialFunc {
 	dialer := &net.Dialer{
-		Timeout:   10 * time.Second,
 		KeepAlive: 30 * time.Second,
 		// Control sees the address after the name was resolved, so that no name can lead to a metadata service.
 		Control: func(_, address string, _ syscall.RawConn) error {
@@ -40,13 +48,24 @@ func newTransport(s *site, connections int) *http.Transport {
 			return nil
 		},
 	}
+	return dialer.DialContext
+}
+
+// newTransport keeps the connections that all sweeps share. It knows no proxy, no HTTP/2 and no compression, and it
+// never waits for a free connection: an account whose requests hang must not hold those of others.
+func newTransport(s *site, connections int, dial dialFunc) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+			defer cancel()
+			return dial(ctx, network, address)
+		},
 		Protocols:              &protocols,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots},
-		TLSHandshakeTimeout:    10 * time.Second,
+		TLSHandshakeTimeout:    tlsTimeout,
+		ResponseHeaderTimeout:  headerTimeout,
 		DisableCompression:     true,
 		MaxIdleConns:           connections,
 		MaxIdleConnsPerHost:    connections,
@@ -167,8 +186,11 @@ func (w *wire) exchange(o op, req *http.Request) (*http.Response, []byte, error)
 	case resp.StatusCode != want.status && (resp.StatusCode < 400 || rejection != ""), rejection == rejectedEncoding:
 		return resp, nil, nil
 	case resp.StatusCode != want.status:
-		// The status counts, whatever becomes of the rest.
-		body, _ := readBody(resp.Body, resp.ContentLength, maxErrorBody)
+		// The status counts, whatever becomes of the rest, which is believed when it is whole.
+		body, err := readBody(resp.Body, resp.ContentLength, maxErrorBody)
+		if err != nil {
+			body = nil
+		}
 		return resp, body, nil
 	case rejection != "":
 		// A byte tells whether there is anything to be of that type: nothing at all has none.
@@ -203,7 +225,11 @@ func rejectHead(resp *http.Response) (rejection, what string) {
 // judge says why an answer may not be believed; nil when it may.
 func (w *wire) judge(o op, resp *http.Response, body []byte) *fault {
 	want := &operations[o]
+	rejection, what := rejectHead(resp)
 	if resp.StatusCode != want.status {
+		if rejection != "" {
+			body = nil
+		}
 		return refused(resp, body, w.keys)
 	}
 	reject := func(rejection, what string) *fault {
@@ -213,7 +239,7 @@ func (w *wire) judge(o op, resp *http.Response, body []byte) *fault {
 			status: resp.StatusCode, requestID: requestID(resp),
 		}
 	}
-	if rejection, what := rejectHead(resp); rejection == rejectedEncoding || (rejection != "" && len(body) > 0) {
+	if rejection == rejectedEncoding || (rejection != "" && len(body) > 0) {
 		return reject(rejection, shorten(w.keys.scrub(what)))
 	}
 	if f := checkBody(body, want.envelope); f != nil {

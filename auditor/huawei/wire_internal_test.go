@@ -1,10 +1,17 @@
 package huawei
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
@@ -119,5 +126,78 @@ func TestWhatARefusedKeyCutsShortIsRefusedToo(t *testing.T) {
 	first := &rules.Unknown{Reason: rules.ReasonUnauthenticated, RequestID: "r1"}
 	if u := worst([]error{&rules.Unknown{Reason: rules.ReasonDenied}, late, first}); u != first {
 		t.Errorf("%v is shown, not what the cloud itself refused", u)
+	}
+}
+
+// TestEveryPhaseHasADeadline has servers that stop at each phase of a request, or go on a byte a second, in virtual time.
+func TestEveryPhaseHasADeadline(t *testing.T) {
+	hang := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+	// dripping answers a request with a text, a byte a second, for an hour.
+	dripping := func(head, drip string) func(net.Conn) {
+		return func(conn net.Conn) {
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+				return
+			}
+			_, err := io.WriteString(conn, head)
+			for n := 0; n < 3600 && err == nil; n++ {
+				<-time.After(time.Second)
+				_, err = conn.Write([]byte{drip[n%len(drip)]})
+			}
+		}
+	}
+	const ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+	for _, tc := range []struct {
+		name, endpoint string
+		server         func(net.Conn)
+		want           time.Duration
+		reason         rules.Reason
+	}{
+		{"connection", "https://127.0.0.1", nil, dialTimeout, rules.ReasonTimeout},
+		{"TLS", "https://127.0.0.1", hang, tlsTimeout, rules.ReasonTimeout},
+		{"head", "http://127.0.0.1", hang, headerTimeout, rules.ReasonTimeout},
+		{"a head of drops", "http://127.0.0.1", dripping("HTTP/1.1 200 OK\r\n", "X"), headerTimeout, rules.ReasonTimeout},
+		{"body", "http://127.0.0.1", dripping(ok+"Content-Length: 100000\r\n\r\n", " "), DefaultRequestTimeout, rules.ReasonTimeout},
+		{"chunks", "http://127.0.0.1", dripping(ok+"Transfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n"), DefaultRequestTimeout, rules.ReasonTimeout},
+		{"until the end", "http://127.0.0.1", dripping(ok+"\r\n", " "), DefaultRequestTimeout, rules.ReasonTimeout},
+		{"an error", "http://127.0.0.1", dripping(strings.Replace(ok, "200", "403", 1)+"\r\n", " "), DefaultRequestTimeout, rules.ReasonDenied},
+		{"content of another type", "http://127.0.0.1", dripping("HTTP/1.1 200 OK\r\n\r\n", " "), time.Second, rules.ReasonRejected},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, err := New(Config{Endpoint: tc.endpoint}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var servers sync.WaitGroup
+				transport := newTransport(c.site, 1, func(ctx context.Context, _, _ string) (net.Conn, error) {
+					if tc.server == nil {
+						<-ctx.Done()
+						return nil, &net.OpError{Op: "dial", Err: ctx.Err()}
+					}
+					client, server := net.Pipe()
+					servers.Go(func() {
+						defer server.Close()
+						tc.server(server)
+					})
+					return client, nil
+				})
+				c.transport = transport
+				c.pauses.retries = 0 // one request's time, not that of three
+				w, done := c.newWire(t.Context(), Keys{AccessKey: NewSecret("AK"), SecretKey: NewSecret("SK")}, c.log)
+				defer done()
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tc.endpoint+"/v3/auth/domains", http.NoBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				_, err = w.RoundTrip(r)
+				f, ok := errors.AsType[*fault](err)
+				if took := time.Since(began); !ok || f.reason != tc.reason || took != tc.want {
+					t.Errorf("after %s, want %s: %v, want %s", took, tc.want, err, tc.reason)
+				}
+				transport.CloseIdleConnections()
+				servers.Wait()
+			})
+		})
 	}
 }

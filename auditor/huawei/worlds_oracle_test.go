@@ -207,7 +207,7 @@ func judge(b *rules.Baseline, f facts, a around) verdict {
 		}
 	}
 	byPolicy(impostors, func(g fact, all []fact) {
-		say("policy/impostor", "critical", g.name, g.id, g.scope, riskOf(b, g), "", all...)
+		say("policy/impostor", "critical", g.name, g.id, g.scope, "critical", "", all...)
 	})
 	byPolicy(rest, func(g fact, all []fact) {
 		risk := riskOf(b, g)
