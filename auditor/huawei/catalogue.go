@@ -154,14 +154,17 @@ func (k *catalogue) ensure(
 	}
 }
 
-// offer reads the catalogue if there is none and nobody is reading it.
+// offer reads the catalogue if there is none, or an old one, and nobody is reading it.
 func (k *catalogue) offer(
 	now func() time.Time, keepFor time.Duration, read func() (map[string]rules.Policy, error),
 ) error {
 	k.mu.Lock()
-	if k.policies != nil || k.attempts > 0 {
+	if k.attempts > 0 || k.policies != nil && now().Before(k.staleAt) {
 		k.mu.Unlock()
 		return nil
+	}
+	if k.policies != nil {
+		k.staleAt = now().Add(catalogueRetry)
 	}
 	_, err := k.attempt(now, keepFor, read)
 	return err
@@ -366,7 +369,7 @@ func unbounded(doc *model.RolePolicy) bool {
 	return false
 }
 
-// offerCatalogue reads the catalogue for the others if nobody has. Whether that succeeds is nothing to this account.
+// offerCatalogue reads the catalogue for the others if nobody has, or not lately. Whether that succeeds is nothing to this account.
 func (s *sweep) offerCatalogue() {
 	if err := s.cloud.catalogue.offer(s.cloud.now, s.cloud.cfg.CatalogueAge, s.readCatalogue); err != nil {
 		s.wire.log.Debug("catalogue of policies not read for the others", "account", s.account.Name, "err", err)

@@ -222,6 +222,31 @@ func TestCatalogueIsReadAnewWhenItIsOld(t *testing.T) {
 	wantLines(t, grants(ev), []string{`global system "IAM renamed"`, `all_resources system "DCS UserAccess"`})
 }
 
+// TestCatalogueIsReadAnewWhereNothingIsGranted: a policy that the vendor renames must not stay missing for want of an account
+// that holds any.
+func TestCatalogueIsReadAnewWhereNothingIsGranted(t *testing.T) {
+	f := newFake(t, 1)
+	f.accounts[accountID(0)].grants = nil
+	cfg := f.config()
+	cfg.CatalogueAge = time.Hour
+	var clk clock
+	cfg.Now = clk.now
+	c, _ := open(t, cfg)
+	for range 3 {
+		mustObserve(t, c, 0)
+	}
+	clk.advance(2 * time.Hour)
+	f.roles[roleIAM]["display_name"] = "IAM renamed"
+	mustObserve(t, c, 0)
+	if sent := f.log(); asked(sent, "catalogue") != 16 {
+		t.Errorf("sent %q", sent)
+	}
+	ids, _, err := c.PolicyIDs(t.Context(), []string{"IAM renamed"})
+	if err != nil || len(ids["IAM renamed"]) != 1 {
+		t.Errorf("%v, %v", ids, err)
+	}
+}
+
 func TestProjectNamesAreNoEvidence(t *testing.T) {
 	f := newFake(t, 1)
 	f.accounts[accountID(0)].grants["project"] = []fakeGrant{{id32(roleGuest), "p1"}}

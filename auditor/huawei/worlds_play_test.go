@@ -26,6 +26,8 @@ type game struct {
 	sky   *sky
 	cloud *huawei.Cloud
 	tally *tally
+	// shown is the exposition, in some worlds.
+	shown *exposition
 	run   int
 	// names is what the catalogue said last; nil when it said nothing.
 	names map[string][]string
@@ -147,7 +149,11 @@ func (g *game) play() {
 		if n%11 == 0 { // scrapes while a run is under way
 			g.scrape(snapshot)
 		}
+		if n%32 == 0 {
+			g.expose(snapshot)
+		}
 	}
+	g.commit(snapshot)
 	const patience = 2 // intervals after which everything is known
 	for n := 0; ; n++ {
 		calm := n - w.runs
@@ -165,6 +171,7 @@ func (g *game) play() {
 		if d := time.Until(began.Add(time.Duration(n+1) * w.interval)); d > 0 {
 			time.Sleep(d / 2)
 			g.scrape(snapshot)
+			g.expose(snapshot)
 			time.Sleep(time.Until(began.Add(time.Duration(n+1) * w.interval)))
 		}
 		g.sky.open(n, calm >= 0)
@@ -182,6 +189,8 @@ func (g *game) play() {
 		next := snapshot.Next(run)
 		g.check(run, snapshot, next)
 		snapshot = next
+		g.commit(snapshot)
+		g.expose(snapshot)
 		g.runs, g.snaps = append(g.runs, run), append(g.snaps, next)
 		if len(g.wrong) > 0 {
 			return

@@ -42,6 +42,8 @@ import (
 const (
 	defaultWorlds = 3000
 	worldsFile    = "testdata/worlds/seeds.txt"
+	// Of one world in so many what a scraper sees is parsed as well.
+	shownWorlds = 16
 )
 
 // tally counts what happened in worlds, so that a campaign in which nothing happens fails.
@@ -70,7 +72,7 @@ func (t *tally) take(o *tally) {
 }
 
 // playWorld plays the world of a seed in a bubble of its own.
-func playWorld(t *testing.T, seed uint64, into *tally) (wrong []string) {
+func playWorld(t *testing.T, seed uint64, into *tally, shown *exposition) (wrong []string) {
 	var g *game
 	synctest.Test(t, func(*testing.T) {
 		w := newWorld(seed)
@@ -80,6 +82,9 @@ func playWorld(t *testing.T, seed uint64, into *tally) (wrong []string) {
 		if g, err = newGame(w, into); err != nil {
 			wrong = []string{err.Error()}
 			return
+		}
+		if seed%shownWorlds == 0 {
+			g.shown = shown
 		}
 		g.play()
 		wrong = g.wrong
@@ -96,7 +101,11 @@ func TestWorlds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range playWorld(t, seed, newTally()) {
+		shown, err := newExposition()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range playWorld(t, seed, newTally(), shown) {
 			t.Errorf("seed %d: %s", seed, line)
 		}
 		return
@@ -122,8 +131,12 @@ func TestWorlds(t *testing.T) {
 			t.Run(strconv.Itoa(worker), func(t *testing.T) {
 				t.Parallel()
 				own := newTally()
+				shown, err := newExposition()
+				if err != nil {
+					t.Fatal(err)
+				}
 				for seed := next.Add(1); seed <= n && failed.Load() < 10; seed = next.Add(1) {
-					if wrong := playWorld(t, seed, own); len(wrong) > 0 {
+					if wrong := playWorld(t, seed, own, shown); len(wrong) > 0 {
 						failed.Add(1)
 						for _, line := range wrong[:min(3, len(wrong))] {
 							t.Errorf("seed %d: %s", seed, line)
@@ -187,7 +200,11 @@ func TestKeptWorlds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range playWorld(t, seed, newTally()) {
+		shown, err := newExposition()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range playWorld(t, seed, newTally(), shown) {
 			t.Errorf("seed %d: %s", seed, line)
 		}
 	}

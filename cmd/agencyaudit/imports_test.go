@@ -65,7 +65,8 @@ var rooms = map[string]room{
 	// The only room that may know the vendor's SDK, so that its traps are met in one place.
 	"auditor/huawei": {
 		uses: []string{"auditor", "rules"}, libs: []string{sdk, xsync, xtime},
-		testUses: []string{"auditor/simcloud", "rules/baseline"}, testLibs: []string{goleak, rapid},
+		// Its random worlds are followed up to what a scraper sees.
+		testUses: []string{"auditor/simcloud", "auditor/metrics", "rules/baseline"}, testLibs: []string{goleak, rapid, promCommon, promModel},
 	},
 	"auditor/report": {
 		uses: []string{"auditor", "rules"}, libs: []string{pretty, xterm},
