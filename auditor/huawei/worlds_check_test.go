@@ -570,6 +570,9 @@ func (g *game) checkStanding(run *auditor.Run, was, is *auditor.Standing) {
 		g.broken("M2: %s: nothing is said of it", who)
 		return
 	}
+	if u := is.Last.Report.Unknown; u != nil && u.Reason == rules.ReasonVanished {
+		g.tally.count("vanished")
+	}
 	if is.Last.HasEvidence() {
 		if is.Evidence != is.Last {
 			g.broken("S1: %s: new evidence is not the one that counts", who)

@@ -43,7 +43,7 @@ const (
 	defaultWorlds = 3000
 	worldsFile    = "testdata/worlds/seeds.txt"
 	// Of one world in so many what a scraper sees is parsed as well.
-	shownWorlds = 16
+	shownWorlds = 40
 )
 
 // tally counts what happened in worlds, so that a campaign in which nothing happens fails.
@@ -154,11 +154,74 @@ func TestWorlds(t *testing.T) {
 	if t.Failed() {
 		return
 	}
+	guard(t, all.counts, int(n))
 	if testing.Verbose() || n != defaultWorlds {
 		for _, k := range slices.Sorted(maps.Keys(all.counts)) {
 			fmt.Printf("%9d  %s\n", all.counts[k], k)
 		}
 		fmt.Printf("%d worlds in %.1f s, %.0f a second\n", n, took.Seconds(), float64(n)/took.Seconds())
+	}
+}
+
+// guards say how often, in a thousand worlds, something must have happened at least: a campaign in which it did not proves
+// nothing about it. Every kind of trouble must have happened once in a thousand worlds.
+var guards = map[string]int{
+	"mode still": 150, "mode moving": 100, "mode faulty": 250, "mode wild": 50,
+	"evidence": 3000, "must be known": 2500, "drift while read": 300, "second witness": 500, "absent plane": 1000, "bad news kept": 100,
+	"recovered": 100, "stale at a scrape": 500, "exposition": 100, "run without inventory": 20, "suspect run": 5, "vanished": 10,
+	"twin S4": 20, "twin S5": 50, "twin S6": 10, "twin S7": 50,
+	"state unknown": 700, "state drifted": 1500, "state not_enabled": 80, "state compliant": 1000,
+	"reason unreachable": 40, "reason timeout": 10, "reason tls": 5, "reason throttled": 10, "reason unauthenticated": 15, "reason denied": 5,
+	"reason rejected": 150, "reason incomplete": 80, "reason disagree": 40, "reason ambiguous": 30, "reason unresolvable": 50,
+	"reason panic": 5, "reason budget": 5,
+	"lie believed: agency": 5, "lie believed: policy": 5, "lie believed: global": 2, "lie believed: all resources": 2,
+}
+
+// guard fails a campaign of n worlds in which too little happened. Few worlds prove nothing either way.
+func guard(t *testing.T, counts map[string]int, n int) {
+	if n < 1000 {
+		return
+	}
+	least := maps.Clone(guards)
+	for _, k := range spoils {
+		least["trouble "+k.name] = 1
+	}
+	for what, least := range least {
+		if got, want := counts[what], least*n/1000; got < want {
+			t.Errorf("%q happened %d times in %d worlds, want at least %d: the campaign proves too little", what, got, n, want)
+		}
+	}
+}
+
+// TestWorldsRepeat: a seed that failed is worth keeping because it fails again. Everything happens at an instant of its own,
+// so that goroutines and their scheduler decide nothing.
+func TestWorldsRepeat(t *testing.T) {
+	for seed := uint64(1); seed <= 200; seed++ {
+		var games [2]*game
+		for i := range games {
+			synctest.Test(t, func(t *testing.T) {
+				g, err := newGame(newWorld(seed), newTally())
+				if err != nil {
+					t.Fatal(err)
+				}
+				g.play()
+				games[i] = g
+			})
+		}
+		if !maps.Equal(games[0].tally.counts, games[1].tally.counts) {
+			t.Errorf("seed %d: played twice, it was %v and %v", seed, games[0].tally.counts, games[1].tally.counts)
+		}
+		for run := range games[0].runs {
+			was, is := games[0].runs[run], games[1].runs[run]
+			if was == nil || is == nil {
+				continue
+			}
+			for i := range was.Sweeps {
+				if a, b := was.Sweeps[i], is.Sweeps[i]; !alike(&a, &b) || !a.StartedAt.Equal(b.StartedAt) || !a.EndedAt.Equal(b.EndedAt) {
+					t.Errorf("seed %d, run %d, %q: played twice, it differs", seed, run, a.Report.Account.Name)
+				}
+			}
+		}
 	}
 }
 

@@ -707,6 +707,14 @@ func (m *member) provoke(r *rand.Rand, kind *spoil, ep endpoint) {
 			next.custom = append(slices.Clone(first.custom), p)
 			m.replace(next)
 		}
+	case ep == epDomains || ep == epAllAgencies: // asked about where there is no agency
+		next := &state{custom: first.custom}
+		for _, a := range first.agencies {
+			if a.name != audited {
+				next.agencies = append(next.agencies, a)
+			}
+		}
+		m.replace(next)
 	case ep == epIdentity && !m.habits.noIdentity && chance(r, 1, 2):
 		if list := first.named(audited); len(list) > 0 {
 			a := list[0].clone()
