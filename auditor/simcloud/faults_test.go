@@ -79,18 +79,18 @@ var carriedOut = []string{"hang", "reset", "reset_mid_body", "slow_body", "drip"
 func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 	list := get(adminKey, agencies+"?domain_id="+alphaID)
 	listV5 := get(adminKey, "/v5/agencies")
-	changed := func(old, new string) func(*testing.T, arrived, string) {
-		return func(t *testing.T, a arrived, real string) {
-			if strings.Count(real, old) != 1 {
-				t.Fatalf("%s is not there once in %s", old, real)
+	changed := func(was, is string) func(*testing.T, arrived, string) {
+		return func(t *testing.T, a arrived, right string) {
+			if strings.Count(right, was) != 1 {
+				t.Fatalf("%s is not there once in %s", was, right)
 			}
-			a.wants(t, 200, isJSON, strings.Replace(real, old, new, 1))
+			a.wants(t, 200, isJSON, strings.Replace(right, was, is, 1))
 		}
 	}
 	status := func(status int, body bool) func(*testing.T, arrived, string) {
-		return func(t *testing.T, a arrived, real string) {
+		return func(t *testing.T, a arrived, right string) {
 			if body {
-				a.wants(t, status, isJSON, real)
+				a.wants(t, status, isJSON, right)
 				return
 			}
 			a.wants(t, status, "", "")
@@ -125,7 +125,7 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 
 	type row struct {
 		q     request
-		check func(t *testing.T, a arrived, real string)
+		check func(t *testing.T, a arrived, right string)
 	}
 	styles := map[string]row{
 		"html_502": {list, func(t *testing.T, a arrived, _ string) {
@@ -170,20 +170,20 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 				t.Errorf("%d, %v", a.status, a.err)
 			}
 		}},
-		"reset_mid_body": {list, func(t *testing.T, a arrived, real string) {
-			if a.status != 200 || a.length != int64(len(real)) || a.body != real[:len(real)/2] ||
+		"reset_mid_body": {list, func(t *testing.T, a arrived, right string) {
+			if a.status != 200 || a.length != int64(len(right)) || a.body != right[:len(right)/2] ||
 				!errors.Is(a.err, syscall.ECONNRESET) {
 				t.Errorf("%d %q of %d, %v", a.status, a.body, a.length, a.err)
 			}
 		}},
-		"short_body": {list, func(t *testing.T, a arrived, real string) {
-			if a.status != 200 || a.length != int64(len(real))+1 || a.body != real || !errors.Is(a.err, io.ErrUnexpectedEOF) {
+		"short_body": {list, func(t *testing.T, a arrived, right string) {
+			if a.status != 200 || a.length != int64(len(right))+1 || a.body != right || !errors.Is(a.err, io.ErrUnexpectedEOF) {
 				t.Errorf("%d %q of %d, %v", a.status, a.body, a.length, a.err)
 			}
 		}},
-		"truncated": {list, func(t *testing.T, a arrived, real string) {
-			a.wants(t, 200, isJSON, real[:len(real)/2])
-			if a.length != int64(len(real)/2) {
+		"truncated": {list, func(t *testing.T, a arrived, right string) {
+			a.wants(t, 200, isJSON, right[:len(right)/2])
+			if a.length != int64(len(right)/2) {
 				t.Errorf("length %d", a.length)
 			}
 		}},
@@ -193,32 +193,32 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 		"status_206": {list, status(206, true)},
 		"status_304": {list, status(304, false)},
 
-		"gzip": {list, func(t *testing.T, a arrived, real string) {
+		"gzip": {list, func(t *testing.T, a arrived, right string) {
 			r, err := gzip.NewReader(strings.NewReader(a.body))
 			if err != nil || a.status != 200 || a.header.Get("Content-Encoding") != "gzip" {
 				t.Fatalf("%d %v, %v", a.status, a.header, err)
 			}
-			if body, err := io.ReadAll(r); err != nil || string(body) != real {
+			if body, err := io.ReadAll(r); err != nil || string(body) != right {
 				t.Errorf("%s, %v", body, err)
 			}
 		}},
-		"trailing_bytes": {list, func(t *testing.T, a arrived, real string) { a.wants(t, 200, isJSON, real+" {}") }},
-		"deep_json": {list, func(t *testing.T, a arrived, real string) {
-			a.wants(t, 200, isJSON, `{"nested":`+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+","+real[1:])
+		"trailing_bytes": {list, func(t *testing.T, a arrived, right string) { a.wants(t, 200, isJSON, right+" {}") }},
+		"deep_json": {list, func(t *testing.T, a arrived, right string) {
+			a.wants(t, 200, isJSON, `{"nested":`+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+","+right[1:])
 		}},
-		"invalid_utf8": {list, func(t *testing.T, a arrived, real string) {
+		"invalid_utf8": {list, func(t *testing.T, a arrived, right string) {
 			names := regexp.MustCompile(`("name":"[^"]*)"`)
-			if len(names.FindAllString(real, -1)) != 4 {
-				t.Fatalf("names in %s", real)
+			if len(names.FindAllString(right, -1)) != 4 {
+				t.Fatalf("names in %s", right)
 			}
-			a.wants(t, 200, isJSON, names.ReplaceAllString(real, "$1\xff\""))
+			a.wants(t, 200, isJSON, names.ReplaceAllString(right, "$1\xff\""))
 		}},
-		"duplicate_key": {list, func(t *testing.T, a arrived, real string) {
-			a.wants(t, 200, isJSON, strings.TrimSuffix(real, "}")+`,"agencies":[]}`)
+		"duplicate_key": {list, func(t *testing.T, a arrived, right string) {
+			a.wants(t, 200, isJSON, strings.TrimSuffix(right, "}")+`,"agencies":[]}`)
 		}},
 		"wrong_case_key": {list, changed(`{"agencies":`, `{"AGENCIES":`)},
-		"wrong_type": {list, func(t *testing.T, a arrived, real string) {
-			rows := strings.TrimSuffix(strings.TrimPrefix(real, `{"agencies":`), "}")
+		"wrong_type": {list, func(t *testing.T, a arrived, right string) {
+			rows := strings.TrimSuffix(strings.TrimPrefix(right, `{"agencies":`), "}")
 			a.wants(t, 200, isJSON, `{"agencies":`+encode(t, rows)+`}`)
 		}},
 
@@ -226,7 +226,7 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 		"empty_list": {get(adminKey, "/v5/agencies?limit=2"),
 			fixed(200, isJSON, `{"agencies":[],"page_info":{"current_count":0}}`)},
 		"no_id": {list, changed(`"id":"`+foreignID+`",`, "")},
-		"same_id": {listV5, func(t *testing.T, a arrived, real string) {
+		"same_id": {listV5, func(t *testing.T, a arrived, _ string) {
 			rows := rowsOf(t, a, "agencies")
 			twin := maps.Clone(rows[3])
 			twin["agency_name"] = "Foreign-2"
@@ -234,18 +234,18 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 				t.Errorf("body %s", a.body)
 			}
 		}},
-		"foreign_rows": {list, func(t *testing.T, a arrived, real string) {
-			if strings.Count(real, alphaID) != 8 { // in domain_id and agency_urn
-				t.Fatal(real)
+		"foreign_rows": {list, func(t *testing.T, a arrived, right string) {
+			if strings.Count(right, alphaID) != 8 { // in domain_id and agency_urn
+				t.Fatal(right)
 			}
-			a.wants(t, 200, isJSON, strings.ReplaceAll(real, alphaID, betaID))
+			a.wants(t, 200, isJSON, strings.ReplaceAll(right, alphaID, betaID))
 		}},
 		"count_off": {listV5, changed(`"current_count":4`, `"current_count":5`)},
 		"page_loop": {get(adminKey, assignments+"?scope=domain&is_inherited=true&domain_id="+alphaID+"&page=9&per_page=1"),
 			func(t *testing.T, a arrived, _ string) {
-				real := get(adminKey, strings.Replace(assignments+"?scope=domain&is_inherited=true&domain_id="+alphaID+
+				right := get(adminKey, strings.Replace(assignments+"?scope=domain&is_inherited=true&domain_id="+alphaID+
 					"&page=9&per_page=1", "=9", "=1", 1)).send(t, newCloud(t)).body
-				a.wants(t, 200, isJSON, strings.Replace(real, `"total_num":3`, `"total_num":3000`, 1))
+				a.wants(t, 200, isJSON, strings.Replace(right, `"total_num":3`, `"total_num":3000`, 1))
 			}},
 		"page_overlap": {get(adminKey, agencies+"?page=2&per_page=3&domain_id="+alphaID),
 			func(t *testing.T, a arrived, _ string) {
@@ -268,19 +268,19 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 		}
 		t.Run(style, func(t *testing.T) {
 			c := newCloud(t)
-			real := list.send(t, c).body
+			right := list.send(t, c).body
 			if tt.q.token != "" {
 				c = expired
 			} else {
-				real = tt.q.send(t, c).body
+				right = tt.q.send(t, c).body
 			}
 			if err := c.SetSettings(simcloud.Settings{Failures: []simcloud.Failure{{Style: style, Times: 1}}}); err != nil {
 				t.Fatal(err)
 			}
 			at := serve(t, c)
-			tt.check(t, over(t, at, tt.q), real)
+			tt.check(t, over(t, at, tt.q), right)
 			if tt.q.token == "" {
-				over(t, at, tt.q).wants(t, 200, isJSON, real) // past its times
+				over(t, at, tt.q).wants(t, 200, isJSON, right) // past its times
 			}
 			if got := c.Failures(); len(got) != 1 || got[0].Failed != 1 || got[0].Fitted > 2 {
 				t.Errorf("failures %+v", got)
@@ -314,9 +314,12 @@ func (p pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return here, nil
 }
 
+// asker sends a request until its context ends.
+type asker func(context.Context, request) (*http.Response, error)
+
 // virtually runs in virtual time, in which a client asks the cloud. Whatever the cloud has not ended by then hangs the
 // test.
-func virtually(t *testing.T, c *simcloud.Cloud, do func(t *testing.T, ask func(context.Context, request) (*http.Response, error))) {
+func virtually(t *testing.T, c *simcloud.Cloud, do func(t *testing.T, ask asker)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := pipes{make(chan net.Conn), make(chan struct{})}
 		server := &http.Server{Handler: c}
@@ -336,11 +339,11 @@ func virtually(t *testing.T, c *simcloud.Cloud, do func(t *testing.T, ask func(c
 
 // What never ends, or takes its time, is over as soon as the client has had enough.
 func TestWhatNeverEnds(t *testing.T) {
-	real := get(adminKey, domains).send(t, newCloud(t)).body
+	right := get(adminKey, domains).send(t, newCloud(t)).body
 	status := func(c *simcloud.Cloud) string { return fmt.Sprint(c.Counters()) }
 	t.Run("hang", func(t *testing.T) {
 		c := newCloud(t, failing(simcloud.Failure{Style: "hang"}))
-		virtually(t, c, func(t *testing.T, ask func(context.Context, request) (*http.Response, error)) {
+		virtually(t, c, func(t *testing.T, ask asker) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
 			begin := time.Now()
@@ -357,15 +360,15 @@ func TestWhatNeverEnds(t *testing.T) {
 	})
 	t.Run("slow_body", func(t *testing.T) {
 		c := newCloud(t, failing(simcloud.Failure{Style: "slow_body"}))
-		virtually(t, c, func(t *testing.T, ask func(context.Context, request) (*http.Response, error)) {
+		virtually(t, c, func(t *testing.T, ask asker) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
 			r, err := ask(ctx, get(adminKey, domains))
-			if err != nil || r.StatusCode != 200 || r.ContentLength != int64(len(real)) {
+			if err != nil || r.StatusCode != 200 || r.ContentLength != int64(len(right)) {
 				t.Fatalf("%v, %v", r, err)
 			}
 			body, err := io.ReadAll(r.Body)
-			if !errors.Is(err, context.DeadlineExceeded) || string(body) != real[:len(real)/2] {
+			if !errors.Is(err, context.DeadlineExceeded) || string(body) != right[:len(right)/2] {
 				t.Errorf("%q, %v", body, err)
 			}
 		})
@@ -375,27 +378,27 @@ func TestWhatNeverEnds(t *testing.T) {
 	})
 	drip := newCloud(t, failing(simcloud.Failure{Style: "drip"}))
 	t.Run("drip", func(t *testing.T) {
-		virtually(t, drip, func(t *testing.T, ask func(context.Context, request) (*http.Response, error)) {
+		virtually(t, drip, func(t *testing.T, ask asker) {
 			begin := time.Now()
 			r, err := ask(t.Context(), get(adminKey, domains))
-			if err != nil || r.ContentLength != int64(len(real)) || time.Since(begin) != 0 {
+			if err != nil || r.ContentLength != int64(len(right)) || time.Since(begin) != 0 {
 				t.Fatalf("%v after %v, %v", r, time.Since(begin), err)
 			}
 			body, err := io.ReadAll(r.Body)
-			if err != nil || string(body) != real || time.Since(begin) != time.Duration(len(real))*time.Second {
+			if err != nil || string(body) != right || time.Since(begin) != time.Duration(len(right))*time.Second {
 				t.Errorf("%q after %v, %v", body, time.Since(begin), err)
 			}
 		})
 	})
 	t.Run("drip, given up", func(t *testing.T) {
-		virtually(t, drip, func(t *testing.T, ask func(context.Context, request) (*http.Response, error)) {
+		virtually(t, drip, func(t *testing.T, ask asker) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+time.Millisecond)
 			defer cancel()
 			r, err := ask(ctx, get(adminKey, domains))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if body, err := io.ReadAll(r.Body); !errors.Is(err, context.DeadlineExceeded) || string(body) != real[:10] {
+			if body, err := io.ReadAll(r.Body); !errors.Is(err, context.DeadlineExceeded) || string(body) != right[:10] {
 				t.Errorf("%q, %v", body, err)
 			}
 		})
@@ -427,7 +430,7 @@ func (e *ends) Write(p []byte) (int, error) {
 // What is too large is valid all the same, and costs the cloud next to no memory.
 func TestWhatIsTooLarge(t *testing.T) {
 	list := get(adminKey, agencies+"?domain_id="+alphaID)
-	real := list.send(t, newCloud(t)).body
+	right := list.send(t, newCloud(t)).body
 	// ask reads the answer of a style, unpacked, and returns how much memory that took.
 	ask := func(t *testing.T, style string, q request, into io.Writer) (*http.Response, uint64) {
 		t.Helper()
@@ -462,10 +465,10 @@ func TestWhatIsTooLarge(t *testing.T) {
 		if r.ContentLength != -1 || got.n != 256<<20 || memory > frugal {
 			t.Errorf("length %d, %d bytes, %d of memory", r.ContentLength, got.n, memory)
 		}
-		if !bytes.HasPrefix(got.first, []byte(`{"padding":"padding.padding`)) || !bytes.HasSuffix(got.last, []byte(`",`+real[1:])) {
+		if !bytes.HasPrefix(got.first, []byte(`{"padding":"padding.padding`)) || !bytes.HasSuffix(got.last, []byte(`",`+right[1:])) {
 			t.Errorf("%.40s … %s", got.first, got.last)
 		}
-		if marks := int64(strings.Count(real, `"`) + 4); got.marks != marks {
+		if marks := int64(strings.Count(right, `"`) + 4); got.marks != marks {
 			t.Errorf("%d quotes, want %d: what is in between is no string", got.marks, marks)
 		}
 	})
@@ -473,10 +476,10 @@ func TestWhatIsTooLarge(t *testing.T) {
 		ask(t, "gzip_bomb", list, io.Discard) // made by now
 		var got ends
 		r, memory := ask(t, "gzip_bomb", list, &got)
-		if r.ContentLength < 254<<10 || r.ContentLength > 256<<10 || got.n != int64(256<<20+len(real)) || memory > frugal {
+		if r.ContentLength < 254<<10 || r.ContentLength > 256<<10 || got.n != int64(256<<20+len(right)) || memory > frugal {
 			t.Errorf("length %d, %d bytes, %d of memory", r.ContentLength, got.n, memory)
 		}
-		if strings.TrimLeft(string(got.first), " ") != "" || strings.TrimLeft(string(got.last), " ") != real {
+		if strings.TrimLeft(string(got.first), " ") != "" || strings.TrimLeft(string(got.last), " ") != right {
 			t.Errorf("%.40q … %s", got.first, got.last)
 		}
 	})
@@ -577,7 +580,7 @@ func serveGone(c *simcloud.Cloud, q request) (cut bool) {
 	defer func() {
 		if x := recover(); x != nil {
 			cut = true
-			if x != http.ErrAbortHandler {
+			if err, _ := x.(error); !errors.Is(err, http.ErrAbortHandler) {
 				panic(x)
 			}
 		}
@@ -697,8 +700,8 @@ func TestSpoiledListsAreTheRealOnes(t *testing.T) {
 			return out
 		}
 		body := q.send(t, newCloud(t)).body
-		real := decoded(body)
-		rows := real[l.key].([]any)
+		right := decoded(body)
+		rows := right[l.key].([]any)
 		if len(rows) == 0 {
 			t.Fatalf("%s has no rows", name)
 		}
@@ -784,14 +787,14 @@ func TestForeignRowsBelongToSomebodyElse(t *testing.T) {
 		"ShowDomainRoleAssignments":       {`{"agency":{"id":"` + cocID, `{"agency":{"id":"` + readerID, 1},
 	} {
 		q := all[name]
-		real := q.send(t, newCloud(t)).body
+		right := q.send(t, newCloud(t)).body
 		got := q.send(t, newCloud(t, failing(simcloud.Failure{Operation: name, Style: "foreign_rows"}))).body
 		// The same rows, with the owner replaced; parents of projects and links may name the account besides.
-		if n := strings.Count(got, tt.foreign); n != tt.n || got == real {
-			t.Errorf("%s: %d of %s, want %d: %s\n%s", name, n, tt.foreign, tt.n, got, real)
+		if n := strings.Count(got, tt.foreign); n != tt.n || got == right {
+			t.Errorf("%s: %d of %s, want %d: %s\n%s", name, n, tt.foreign, tt.n, got, right)
 		}
-		if back := strings.ReplaceAll(got, tt.foreign, tt.own); back != real {
-			t.Errorf("%s: %s\nwant %s", name, got, strings.ReplaceAll(real, tt.own, tt.foreign))
+		if back := strings.ReplaceAll(got, tt.foreign, tt.own); back != right {
+			t.Errorf("%s: %s\nwant %s", name, got, strings.ReplaceAll(right, tt.own, tt.foreign))
 		}
 	}
 	attached := all["ListAttachedAgencyPoliciesV5"].send(t, newCloud(t, failing(simcloud.Failure{Style: "foreign_rows"}))).body
@@ -802,10 +805,10 @@ func TestForeignRowsBelongToSomebodyElse(t *testing.T) {
 	}
 	// Users' assignments become somebody else's as well, and so do rows of an account or an agency that is alone.
 	users := get(adminKey, assignments+"?scope=domain&is_inherited=true&subject=user&domain_id="+alphaID)
-	real := users.send(t, newCloud(t)).body
-	if got := users.send(t, newCloud(t, failing(simcloud.Failure{Style: "foreign_rows"}))).body; got == real ||
+	right := users.send(t, newCloud(t)).body
+	if got := users.send(t, newCloud(t, failing(simcloud.Failure{Style: "foreign_rows"}))).body; got == right ||
 		!strings.Contains(got, `{"user":{"id":"`) {
-		t.Errorf("users: %s, was %s", got, real)
+		t.Errorf("users: %s, was %s", got, right)
 	}
 	alone := newCloud(t, failing(simcloud.Failure{Style: "foreign_rows"}), func(o *simcloud.Organization) {
 		o.Accounts = o.Accounts[1:2]
@@ -820,10 +823,10 @@ func TestForeignRowsBelongToSomebodyElse(t *testing.T) {
 func TestFaultsOfListsNeedRows(t *testing.T) {
 	nothing := get(adminKey, assignments+"?scope=project&role_id=none&domain_id="+alphaID)
 	refused := get(nobodyKey, agencies+"?domain_id="+alphaID)
-	real := newCloud(t)
+	right := newCloud(t)
 	for _, style := range []string{"no_id", "same_id", "foreign_rows"} {
 		c := newCloud(t, failing(simcloud.Failure{Style: style}))
-		if got, want := nothing.send(t, c).body, nothing.send(t, real).body; got != want {
+		if got, want := nothing.send(t, c).body, nothing.send(t, right).body; got != want {
 			t.Errorf("%s: %s, want %s", style, got, want)
 		}
 	}
@@ -915,9 +918,10 @@ func TestFailuresChoose(t *testing.T) {
 			page(adminKey, alphaID, "&page=2&per_page=1"), "1"},
 		"half a query": {simcloud.Failure{Query: map[string]string{"page": "2", "per_page": "1"}},
 			page(adminKey, alphaID, "&page=2&per_page=2"), "0"},
-		"encoded": {simcloud.Failure{Query: map[string]string{"name": "a b/c"}}, page(adminKey, alphaID, "&name=a%20b%2Fc"), "1"},
-		"absent":  {simcloud.Failure{Query: map[string]string{"name": "x"}}, page(adminKey, alphaID, ""), "0"},
-		"empty":   {simcloud.Failure{Query: map[string]string{"name": ""}}, page(adminKey, alphaID, "&name=x"), "0"},
+		"encoded": {simcloud.Failure{Query: map[string]string{"name": "a b/c"}}, page(adminKey, alphaID, "&name=a%20b%2Fc"),
+			"1"},
+		"absent": {simcloud.Failure{Query: map[string]string{"name": "x"}}, page(adminKey, alphaID, ""), "0"},
+		"empty":  {simcloud.Failure{Query: map[string]string{"name": ""}}, page(adminKey, alphaID, "&name=x"), "0"},
 		"empty, absent": {simcloud.Failure{Query: map[string]string{"name": ""}}, page(adminKey, alphaID, ""),
 			"1"},
 	} {
@@ -947,7 +951,8 @@ func TestFailuresChoose(t *testing.T) {
 		}
 		page(betaKey, betaID, "").send(t, c).wantKeystone(t, 500, "")
 	}
-	get(simcloud.Key{Access: "AKGHOST", Secret: "x"}, domains).send(t, c).refused(t, "ak AKGHOST not exist") // it is nobody's request
+	// What is nobody's request does not fail otherwise than it would.
+	get(simcloud.Key{Access: "AKGHOST", Secret: "x"}, domains).send(t, c).refused(t, "ak AKGHOST not exist")
 	var fitted, failed []int
 	for _, f := range c.Failures() {
 		fitted, failed = append(fitted, f.Fitted), append(failed, f.Failed)
@@ -1218,9 +1223,10 @@ func TestClockOffset(t *testing.T) {
 		if got := ask(theirs.Add(15 * time.Minute)); got.status != 200 {
 			t.Errorf("%v: %d", offset, got.status)
 		}
-		late := ask(theirs.Add(16 * time.Minute))
-		late.refused(t, "calc aksk signature fail:signature expired, signature time:"+theirs.Add(16*time.Minute).Format("20060102T150405Z")+
-			",server time:"+theirs.Format("20060102T150405Z"))
+		const layout = "20060102T150405Z"
+		late := theirs.Add(16 * time.Minute)
+		ask(late).refused(t, "calc aksk signature fail:signature expired, signature time:"+late.Format(layout)+
+			",server time:"+theirs.Format(layout))
 		if got := ask(k.at); (got.status == 200) != (offset == 10*time.Minute) {
 			t.Errorf("%v: %d by the real time", offset, got.status)
 		}
@@ -1256,29 +1262,31 @@ func TestClockOffset(t *testing.T) {
 // What the settings of failures may say, through the control port and in a file.
 func TestFailuresAreChecked(t *testing.T) {
 	c := newCloud(t)
+	const negative = `: has a negative skip, times or every; write 0 or more`
 	for failure, want := range map[string]string{
 		`{"style":"explode"}`: `.style: is "explode"; write one of html_502, html_200, empty_200, object_200, `,
 		`{"style":""}`:        `.style: is ""; write one of html_502, `,
 		`{"style":"many_rows","operation":"ShowAgency"}`: `.style: is "many_rows", which needs a list, and ShowAgency answers ` +
 			`with none; write another style, or an operation that does, ListAgencies for instance`,
-		`{"style":"hang","operation":"x"}`:                                            `.operation: names no operation of the cloud`,
-		`{"style":"hang","account":"x"}`:                                              `.account: names no account of the organization`,
-		`{"style":"hang","every":-1}`:                                                 `: has a negative skip, times or every; write 0 or more`,
-		`{"style":"hang","times":-1}`:                                                 `: has a negative skip, times or every; write 0 or more`,
-		`{"style":"hang","query":{"":"x"}}`:                                           `.query: has a parameter without a name`,
-		`{"style":"hang","query":{"page":2}}`:                                         `decode the body`,
-		`{"style":"hang","often":2}`:                                                  `unknown field`,
-		`{"style":"no_id","operation":"nonsense"}`:                                    `.operation: names no operation`,
-		`{"style":"count_off","operation":"html"}`:                                    `.operation: names no operation`,
-		`{"style":"page_loop","operation":"HEAD"}`:                                    `.operation: names no operation`,
-		`{"style":"html_200"},{"style":"html_201"}`:                                   `$.settings.failures[1].style: is `,
-		`{"style":"html_200"}],"clock_offset":["20m"`:                                 `decode the body`,
-		`{"style":"html_200"}],"clock_offset":"soon"` + `,"switches":{},"failures":[`: `clock_offset is \"soon\"; write a duration`,
+
+		`{"style":"hang","operation":"x"}`:            `.operation: names no operation of the cloud`,
+		`{"style":"no_id","operation":"nonsense"}`:    `.operation: names no operation of the cloud`,
+		`{"style":"hang","account":"x"}`:              `.account: names no account of the organization`,
+		`{"style":"hang","skip":-1}`:                  negative,
+		`{"style":"hang","every":-1}`:                 negative,
+		`{"style":"hang","times":-1}`:                 negative,
+		`{"style":"hang","query":{"":"x"}}`:           `.query: has a parameter without a name`,
+		`{"style":"hang","query":{"page":2}}`:         `decode the body`,
+		`{"style":"hang","often":2}`:                  `unknown field`,
+		`{"style":"html_200"},{"style":"html_201"}`:   `$.settings.failures[1].style: is `,
+		`{"style":"html_200"}],"clock_offset":["20m"`: `decode the body`,
+
+		`{"style":"html_200"}],"clock_offset":"soon","failures":[`: `clock_offset is "soon"; write a duration`,
 	} {
 		r := control(t, c, "PUT", "/settings", `{"failures":[`+failure+`]}`)
 		var body struct{ Error string }
 		if r.status != 400 || json.Unmarshal([]byte(r.body), &body) != nil ||
-			!strings.Contains(body.Error, want) && !strings.Contains(r.body, want) {
+			!strings.Contains(body.Error, want) {
 			t.Errorf("%s: %d %s, want %s", failure, r.status, r.body, want)
 		}
 	}
