@@ -31,7 +31,7 @@ const (
 	// maxQuery bounds what is searched for, in bytes.
 	maxQuery = 200
 	// maxDetail is how much of a detail a row has, in characters; the account's page has all of it.
-	maxDetail = 160
+	maxDetail = 100
 )
 
 // head is what every page has.
@@ -305,7 +305,7 @@ func reasonWords(st *auditor.Standing, why *rules.Unknown) string {
 // cut shortens a text to so many characters.
 func cut(s string, most int) string {
 	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most-1]) + "…"
+		return strings.TrimRight(string(runes[:most-1]), " ") + "…"
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -144,9 +145,13 @@ func (a *app) startDemo(every time.Duration, listen string) (*demo, error) {
 	text, err := bundledConfigAt(server.URL, "")
 	if err == nil {
 		var cfg *daemon.Config
+		pause := rules.Span(every)
+		if strings.Contains(pause, "d") {
+			pause = every.String() // a schedule knows no days
+		}
 		// The demo sees no file and no environment of the machine: no real key can get into it.
 		text = fmt.Appendf(text, "\nschedule: {cron: \"@every %s\", jitter: 0s, drain: 1s}\nmax_age: %s\nlisten: {address: %q}\n",
-			every, 2*every+15*time.Minute, listen)
+			pause, 2*every+15*time.Minute, listen)
 		noFile := func(string) (fs.File, error) { return nil, fs.ErrNotExist }
 		if cfg, err = daemon.ParseConfig("demo.yaml", text, noFile, id.lookupEnv); err == nil {
 			return &demo{cloud, server, cfg}, nil
