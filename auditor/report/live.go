@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
@@ -40,8 +41,8 @@ func Live(w io.Writer, run *auditor.Run, chosen func(rules.Account) bool, lines 
 
 // withoutOne leaves out the last sweep in which nothing is amiss, or else the last one.
 func withoutOne(shown []*auditor.Sweep) []*auditor.Sweep {
-	for i := len(shown) - 1; i >= 0; i-- {
-		if s := shown[i].Report.State; s == rules.StateCompliant || s == rules.StateNotEnabled {
+	for i, sweep := range slices.Backward(shown) {
+		if s := sweep.Report.State; s == rules.StateCompliant || s == rules.StateNotEnabled {
 			return append(shown[:i:i], shown[i+1:]...)
 		}
 	}
