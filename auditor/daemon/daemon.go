@@ -44,15 +44,19 @@ type Options struct {
 type Daemon struct {
 	options Options
 	metrics *metrics.Metrics
-	// scheduler and the rest are set by Run.
+	// begun is closed once Run makes runs, or has come to nothing. scheduler is set before, and nil in the latter case.
+	begun     chan struct{}
 	scheduler *schedule.Scheduler
 	snapshot  atomic.Pointer[auditor.Snapshot]
 	progress  atomic.Pointer[progress]
 
-	mu      sync.Mutex // guards what follows
-	engine  *engine
-	pending *engine // takes the engine's place as soon as no run is under way; nil if there is none
-	running bool
+	// The locks are taken in this order.
+	reloading sync.Mutex // held by one reload, from its first look at the files to its last word
+	turn      sync.Mutex // held while an engine takes another one's place, and while a run takes its engine
+	mu        sync.Mutex // guards what follows, and is held for moments
+	engine    *engine
+	pending   *engine // takes the engine's place as soon as no run is under way; nil if there is none
+	running   bool
 	// runError and reloadError say why the last run, and the last reload, came to nothing; empty if they did not.
 	runError, reloadError string
 	// read are the files of the configuration in force or, when it was refused, of the one that was tried last.
@@ -81,7 +85,7 @@ func New(o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the metrics: %w", err)
 	}
-	d := &Daemon{options: o, metrics: m, read: o.Config.sources}
+	d := &Daemon{options: o, metrics: m, read: o.Config.sources, begun: make(chan struct{})}
 	if d.engine, err = d.newEngine(o.Config); err != nil {
 		return nil, err
 	}
@@ -96,7 +100,14 @@ func (d *Daemon) Once(ctx context.Context, trigger string, accounts []string) (*
 }
 
 // Close gives up the connections to the cloud. No run may be under way.
-func (d *Daemon) Close() { d.current().cloud.Close() }
+func (d *Daemon) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.engine.cloud.Close()
+	if d.pending != nil {
+		d.pending.cloud.Close()
+	}
+}
 
 func (d *Daemon) current() *engine {
 	d.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,8 @@ type progress struct{ done, total int }
 // the one that is under way may go on for as long as schedule.drain says, and what was known is served until it has ended.
 // The error says why the program could not begin or go on; an orderly end has none. It may be called once.
 func (d *Daemon) Run(ctx context.Context) error {
+	begun := sync.OnceFunc(func() { close(d.begun) })
+	defer begun()
 	cfg := d.current().config
 	if err := d.show(auditor.NewSnapshot(d.engine.expected(), cfg.LoadedBaselines(), cfg.MaxAge)); err != nil {
 		return err
@@ -45,9 +48,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the schedule: %w", err)
 	}
-	d.scheduler = scheduler
 	server, err := web.New(web.Options{
-		Metrics: d.metrics.Handler(), View: d.view, Reload: d.Reload, Now: d.options.Now, Logger: d.options.Logger,
+		Metrics: d.metrics.Handler(), View: func() web.View { return d.view(scheduler.Status()) }, Reload: d.Reload, Now: d.options.Now, Logger: d.options.Logger,
 		Panicked: d.metrics.Panicked, Hosts: cfg.Listen.Hosts, WebConfig: cfg.Listen.WebConfig, PprofSocket: cfg.Listen.PprofSocket,
 	})
 	if err != nil {
@@ -69,6 +71,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	// What ends first ends the rest: the caller by ctx, or the server by an error.
 	g, ctx := errgroup.WithContext(ctx)
 	scheduler.Start() // before anybody can ask whether it lives
+	d.scheduler = scheduler
+	begun()
 	g.Go(func() error { return server.Serve(listener) })
 	<-ctx.Done()
 	told, drain, last := d.options.Now(), d.current().config.Schedule.Drain, "none was under way"
@@ -113,18 +117,21 @@ func (d *Daemon) announce(l ListenConfig, at net.Addr) {
 
 // job makes one run and commits it. It is never called twice at once.
 func (d *Daemon) job(ctx context.Context, trigger string) {
-	d.mu.Lock()
-	e := d.engine
-	d.running = true
-	d.mu.Unlock()
+	e := d.begin()
 	defer d.idle()
 	d.progress.Store(&progress{})
 	defer d.progress.Store(nil)
 	started := d.options.Now().UTC()
 	d.metrics.RunStarted(started)
 	var run *auditor.Run
+	failed := "a bug in this program ended the run; see the log"
 	// A panic of this goroutine is survived by the scheduler, but the run has ended all the same.
-	defer func() { d.metrics.RunEnded(run, started, d.options.Now().UTC()) }()
+	defer func() {
+		d.metrics.RunEnded(run, started, d.options.Now().UTC())
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.runError = failed
+	}()
 	swept, err := e.run(ctx, trigger, nil, d.snapshot.Load(), func(done, total int) {
 		d.progress.Store(&progress{done, total})
 		if d.options.Progress != nil {
@@ -137,18 +144,13 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 	if err == nil {
 		err = d.show(d.snapshot.Load().Next(swept))
 	}
-	d.mu.Lock()
-	d.runError = ""
 	if err != nil {
-		d.runError = err.Error()
-	}
-	d.mu.Unlock()
-	if err != nil {
+		failed = err.Error()
 		// What was known before stays, until it is too old.
 		d.options.Logger.Error("the run gave no result", "trigger", trigger, "err", err)
 		return
 	}
-	run = swept
+	run, failed = swept, ""
 	// A run needs several times what is kept of it, and the next one is minutes away: the machine may have the rest.
 	debug.FreeOSMemory()
 	if d.options.Committed != nil {
@@ -165,21 +167,42 @@ func (d *Daemon) show(s *auditor.Snapshot) error {
 	return nil
 }
 
+// begin begins a run, by the configuration that it returns.
+func (d *Daemon) begin() *engine {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running = true
+	return d.engine
+}
+
 // idle ends a run, and lets a configuration that was waiting for its end come into force.
 func (d *Daemon) idle() {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.running = false
+	d.mu.Unlock()
 	d.swap()
 }
 
 // Reload reads the configuration anew. Everything that can fail is done first: on an error, which has every fault, nothing
-// has changed. A new configuration comes into force as soon as no run is under way, and is followed by a run.
-func (d *Daemon) Reload(context.Context) error {
-	err := d.reload()
+// has changed. A new configuration comes into force as soon as no run is under way, and is followed by a run. Reloads come
+// one after the other, and none before Run makes runs.
+func (d *Daemon) Reload(ctx context.Context) error {
+	select {
+	case <-d.begun:
+	case <-ctx.Done():
+		return fmt.Errorf("the configuration was not reloaded: %w", context.Cause(ctx))
+	}
+	if d.scheduler == nil {
+		return errors.New("the program has not begun")
+	}
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	digest, err := d.reload()
+	d.metrics.Reloaded(err == nil, d.options.Now())
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.metrics.Reloaded(err == nil, d.options.Now())
 	d.reloadError = ""
 	if err != nil {
 		d.reloadError = err.Error()
@@ -188,61 +211,62 @@ func (d *Daemon) Reload(context.Context) error {
 		}
 		return err
 	}
-	d.options.Logger.Info("the configuration was reloaded", "digest", d.pendingOr().config.Digest())
+	d.options.Logger.Info("the configuration was reloaded", "digest", digest)
 	return nil
 }
 
-// pendingOr is the configuration that was accepted last.
-func (d *Daemon) pendingOr() *engine {
-	if d.pending != nil {
-		return d.pending
-	}
-	return d.engine
-}
-
-func (d *Daemon) reload() error {
+// reload returns the digest of the configuration that it accepted.
+func (d *Daemon) reload() (digest string, err error) {
 	was := d.current().config
 	if was.sources == nil {
-		return errors.New("this configuration was not read from a file and cannot be reloaded")
+		return "", errors.New("this configuration was not read from a file and cannot be reloaded")
 	}
 	cfg, read, err := loadConfig(was.file)
 	d.mu.Lock()
 	d.read = read
 	d.mu.Unlock()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !cfg.Listen.equal(was.Listen) {
-		return fmt.Errorf("%s: listen: differs from what the program was started with; restart it, or take the change back", cfg.file)
+		return "", fmt.Errorf("%s: listen: differs from what the program was started with; restart it, or take the change back", cfg.file)
 	}
 	e, err := d.newEngine(cfg)
 	if err != nil {
-		return err
+		return "", err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.pending != nil {
 		d.pending.cloud.Close()
 	}
 	d.pending = e
-	if !d.running {
-		d.swap()
-	}
-	return nil
+	d.mu.Unlock()
+	d.swap()
+	return cfg.Digest(), nil
 }
 
-// swap brings the waiting configuration into force. The caller holds mu, and no run is under way.
+// swap brings the waiting configuration into force, if there is one and no run is under way.
 func (d *Daemon) swap() {
-	if d.pending == nil {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	d.mu.Lock()
+	next := d.pending
+	if next == nil || d.running {
+		d.mu.Unlock()
 		return
 	}
-	old := d.engine
-	d.engine, d.pending = d.pending, nil
-	old.cloud.Close()
-	cfg := d.engine.config
-	if err := d.show(d.snapshot.Load().Expect(d.engine.expected(), cfg.LoadedBaselines(), cfg.MaxAge)); err != nil {
+	d.pending = nil
+	d.mu.Unlock()
+	cfg := next.config
+	// A large fleet takes a second to show, in which others want to know how the program is.
+	if err := d.show(d.snapshot.Load().Expect(next.expected(), cfg.LoadedBaselines(), cfg.MaxAge)); err != nil {
 		d.options.Logger.Error("the new configuration is not shown before its first run", "err", err)
 	}
+	d.mu.Lock()
+	old := d.engine
+	d.engine = next
+	d.mu.Unlock()
+	old.cloud.Close()
 	d.metrics.Running(cfg.Digest(), cfg.LoadedBaselines())
 	if err := d.scheduler.Replace(cfg.Plan()); err != nil {
 		d.options.Logger.Error("the new schedule was refused", "err", err) // never: the configuration was checked
@@ -250,9 +274,8 @@ func (d *Daemon) swap() {
 	d.scheduler.Request(triggerReload)
 }
 
-// view is what the pages show.
-func (d *Daemon) view() web.View {
-	status := d.scheduler.Status()
+// view is what the pages show, with the scheduler's status.
+func (d *Daemon) view(status schedule.Status) web.View {
 	now := d.options.Now()
 	loop := web.Loop{
 		Program: d.options.Version, Running: status.Running, Trigger: status.Trigger, StartedAt: status.StartedAt,

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,10 +37,20 @@ type loop struct {
 	gate sync.RWMutex
 	// runs has every committed run.
 	runs chan *auditor.Run
+	log  words
 	// end ends the daemon; ended has what Run returned.
 	end   context.CancelFunc
 	ended chan error
 }
+
+// words are what a log says.
+type words struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (w *words) Write(p []byte) (int, error) { w.mu.Lock(); defer w.mu.Unlock(); return w.b.Write(p) }
+func (w *words) String() string              { w.mu.Lock(); defer w.mu.Unlock(); return w.b.String() }
 
 // accountLine is an account of the bundled organization as a configuration lists it.
 const accountLine = "    - {name: %s, id: %s, require_agency: true, access: {via: iam, agency: AgencyAuditReader}}\n"
@@ -57,6 +68,11 @@ func (l *loop) config(more string, accounts ...simcloud.Account) string {
 
 // startLoop starts a daemon that watches its configuration, and lets it make its first run when the gate is opened.
 func startLoop(t *testing.T, more string, accounts ...string) *loop {
+	t.Helper()
+	return startLoopWith(t, func(*loop, *Options) {}, more, accounts...)
+}
+
+func startLoopWith(t *testing.T, change func(l *loop, o *Options), more string, accounts ...string) *loop {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t, goleak.IgnoreCurrent()) })
 	cloud, err := simcloud.New(simcloud.Bundled())
@@ -100,12 +116,13 @@ func startLoop(t *testing.T, more string, accounts ...string) *loop {
 		t.Fatal(err)
 	}
 	listening := make(chan string, 1)
-	l.d, err = New(Options{
-		Config: cfg, Version: "test", Watch: true, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	o := Options{
+		Config: cfg, Version: "test", Watch: true, Logger: slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &l.log), nil)),
 		Committed: func(run *auditor.Run) { l.runs <- run },
 		Listening: func(url string) { listening <- url },
-	})
-	if err != nil {
+	}
+	change(l, &o)
+	if l.d, err = New(o); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // it ends before the test's own context
@@ -117,6 +134,7 @@ func startLoop(t *testing.T, more string, accounts ...string) *loop {
 	case err := <-l.ended:
 		t.Fatalf("the daemon ended: %v", err)
 	}
+	<-l.d.begun
 	return l
 }
 
@@ -216,7 +234,9 @@ const hourly = "schedule: {cron: '@hourly', jitter: 0s, drain: 1s}\nmax_age: 3h\
 // What a reload brings comes into force between two runs: the one that is under way is judged and committed as it began.
 func TestAReloadInTheMiddleOfARun(t *testing.T) {
 	l := startLoop(t, hourly, "exact-baseline")
-	l.rewrite(l.config(hourly, l.named("exact-baseline", "beta-without-fourth-policy")...))
+	next := strings.Replace(hourly, "'@hourly'", "'30 6 * * *'", 1) + "max_age: 30h\n"
+	next = strings.Replace(strings.Replace(next, "max_age: 3h\n", "", 1), "drain: 1s", "drain: 7s", 1)
+	l.rewrite(l.config(next, l.named("exact-baseline", "beta-without-fourth-policy")...))
 	// Watched, read and accepted while the first run is held up: it says so, and is not in force yet.
 	digest := func() string { return l.d.current().config.Digest() }
 	before := digest()
@@ -228,7 +248,9 @@ func TestAReloadInTheMiddleOfARun(t *testing.T) {
 	if digest() != before {
 		t.Error("the new configuration is in force in the middle of a run")
 	}
-	l.has("agencyaudit_accounts_expected 1")
+	if _, text := l.get("GET", "/metrics"); !strings.Contains(text, "\nagencyaudit_accounts_expected 1\n") {
+		t.Error("before the first run has ended the metrics do not say how many accounts are expected")
+	}
 	l.gate.Unlock()
 	if run := l.next(); run.Trigger != "start" || len(run.Sweeps) != 1 {
 		t.Errorf("the first run is of %d accounts by %q", len(run.Sweeps), run.Trigger)
@@ -241,8 +263,15 @@ func TestAReloadInTheMiddleOfARun(t *testing.T) {
 		t.Error("the new configuration is not in force")
 	}
 	l.has("agencyaudit_accounts_expected 2")
+	l.has(`agencyaudit_config_info{digest="` + digest() + `"} 1`)
+	if at := l.d.scheduler.Status().Next; at.Hour() != 6 || at.Minute() != 30 {
+		t.Errorf("the next run is at %s, and not by the new schedule", at)
+	}
 	if err := l.stop(); err != nil {
 		t.Error(err)
+	}
+	if !strings.Contains(l.log.String(), "msg=ending drain=7s") {
+		t.Error("the log does not say the time to drain that is in force")
 	}
 }
 
@@ -327,16 +356,24 @@ func TestABadReloadChangesNothing(t *testing.T) {
 	l.gate.Unlock()
 	l.next()
 	good := l.d.current()
+	write(t, filepath.Join(filepath.Dir(l.file), "web.yaml"), "http_server_config: {http2: false}\n", 0o600)
+	listen := func(more string) string {
+		return strings.Replace(l.config(hourly, l.named("exact-baseline")...), "'127.0.0.1:0'", "'127.0.0.1:0'"+more, 1)
+	}
 	for name, text := range map[string]string{
 		"no yaml":     "{",
 		"unknown key": l.config(hourly+"extra: 1\n", l.named("exact-baseline")...),
 		"never":       l.config("schedule: {cron: '0 0 31 2 *'}\n", l.named("exact-baseline")...),
-		"listen":      strings.Replace(l.config(hourly, l.named("exact-baseline")...), "127.0.0.1:0", "127.0.0.1:1", 1),
+		"listen":      strings.Replace(listen(""), "127.0.0.1:0", "127.0.0.1:1", 1),
+		"listen, who": listen(", web_config: web.yaml"),
+		"listen, by":  listen(", hosts: [audit.example.com]"),
+		"listen, too": listen(", pprof_socket: pprof"),
 		"empty":       "",
 	} {
 		l.rewrite(text)
 		code, says := l.get("POST", "/-/reload")
-		if code != http.StatusBadRequest || !strings.Contains(says, "agencyaudit.yaml") {
+		if code != http.StatusBadRequest || !strings.Contains(says, "agencyaudit.yaml") ||
+			strings.HasPrefix(name, "listen") && !strings.Contains(says, "listen: differs") {
 			t.Errorf("%s: %d %s", name, code, says)
 		}
 		if l.d.current() != good {
@@ -370,6 +407,9 @@ func TestARunThatIsCutShortIsNotCommitted(t *testing.T) {
 	if len(l.runs) > 0 || l.d.snapshot.Load().Run != nil {
 		t.Error("a run was committed that was cut short")
 	}
+	if !strings.Contains(l.d.runError, "cut short") {
+		t.Errorf("the page says of it %q", l.d.runError)
+	}
 }
 
 // The end waits for the run under way, and shows it.
@@ -389,6 +429,167 @@ func TestTheEndWaitsForTheRunUnderWay(t *testing.T) {
 	}
 }
 
+// A run that a bug ended gave no result, and metrics and page say so until a run does.
+func TestARunThatPanicsIsSaidToHaveGivenNoResult(t *testing.T) {
+	l := startLoop(t, hourly, "exact-baseline")
+	l.gate.Unlock()
+	l.next()
+	sound := l.d.current()
+	use := func(e *engine) {
+		l.d.mu.Lock()
+		defer l.d.mu.Unlock()
+		l.d.engine = e
+	}
+	const failed = `agencyaudit_runs_total{result="failed"} `
+	said := func() bool {
+		_, page := l.get("GET", "/")
+		return strings.Contains(page, "Last run failed")
+	}
+	mute := *sound
+	mute.log = nil // a run cannot begin without one
+	use(&mute)
+	l.d.scheduler.Request("broken")
+	l.has(failed + "1")
+	l.has("agencyaudit_run_complete 0")
+	l.has(`agencyaudit_panics_total{where="run"} 1`)
+	if !said() {
+		t.Error("the page does not say that the run failed")
+	}
+	use(sound)
+	l.d.scheduler.Request("sound")
+	if run := l.next(); run.Trigger != "sound" {
+		t.Errorf("trigger %q", run.Trigger)
+	}
+	l.has("agencyaudit_run_complete 1")
+	l.wait("the page forgets the failure", func() bool { return !said() })
+
+	// What a part of a run panics in is told by its place; the run has a result.
+	blind := *sound
+	blind.cloud = nil
+	use(&blind)
+	l.d.scheduler.Request("blind")
+	if run := l.next(); run.States[rules.StateUnknown] != 1 {
+		t.Errorf("states %v", run.States)
+	}
+	use(sound)
+	for _, where := range []string{"identity", "read", "catalogue"} {
+		l.has(`agencyaudit_panics_total{where="` + where + `"} 1`)
+	}
+	// So is what a page panics in.
+	was := l.d.snapshot.Swap(nil)
+	if code, _ := l.get("GET", "/"); code != http.StatusInternalServerError {
+		t.Errorf("a page about nothing: %d", code)
+	}
+	l.d.snapshot.Store(was)
+	l.has(`agencyaudit_panics_total{where="web"} 1`)
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// clock is the real one, put forward by hand.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// A run that does not end makes the program unhealthy, so that a supervisor restarts it.
+func TestAHungRunIsNotHealthy(t *testing.T) {
+	var c clock
+	l := startLoopWith(t, func(_ *loop, o *Options) { o.Now = c.now }, hourly, "exact-baseline")
+	l.wait("a run is under way", func() bool { return l.d.scheduler.Status().Running })
+	if code, says := l.get("GET", "/-/healthy"); code != http.StatusOK {
+		t.Errorf("at first: %d %s", code, says)
+	}
+	if _, text := l.get("GET", "/metrics"); !strings.Contains(text, "\nagencyaudit_run_last_start_timestamp_seconds ") {
+		t.Error("the metrics do not say that a run began")
+	}
+	c.ahead.Store(int64(12 * time.Minute)) // past its deadline, and a minute more
+	if code, says := l.get("GET", "/-/healthy"); code != http.StatusServiceUnavailable || !strings.Contains(says, "scheduler") {
+		t.Errorf("while the run hangs: %d %s", code, says)
+	}
+	l.gate.Unlock()
+	l.next()
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A reload waits until runs are made, or until nobody waits for it any more; of a program that comes to nothing it is refused.
+func TestAReloadBeforeTheBeginning(t *testing.T) {
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	var refused error
+	waited := make(chan error, 1)
+	l := startLoopWith(t, func(l *loop, o *Options) {
+		listening := o.Listening
+		o.Listening = func(url string) { // Run has come so far, and makes no runs yet
+			refused = l.d.Reload(impatient)
+			go func() { waited <- l.d.Reload(context.WithoutCancel(impatient)) }()
+			listening(url)
+		}
+	}, hourly, "exact-baseline")
+	l.gate.Unlock()
+	if err := <-waited; err != nil || refused == nil {
+		t.Errorf("with patience %v, without %v", err, refused)
+	}
+	for _, want := range []string{"start", triggerReload} {
+		if run := l.next(); run.Trigger != want {
+			t.Errorf("a run by %q, want %q", run.Trigger, want)
+		}
+	}
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Reloads come one after the other, each to its last word; and what takes long in one holds up nobody who asks how the
+// program is.
+func TestAReloadHoldsUpOtherReloadsAndNobodyElse(t *testing.T) {
+	free := func(l *sync.Mutex) bool {
+		for range 1000 { // others may hold it for a moment
+			if l.TryLock() {
+				l.Unlock()
+				return true
+			}
+			runtime.Gosched()
+		}
+		return false
+	}
+	var reloading atomic.Bool
+	var asked, serial, silent atomic.Int64
+	l := startLoopWith(t, func(l *loop, o *Options) {
+		o.Watch = false
+		o.Now = func() time.Time { // a reload asks for the time to render what it shows, and to say what came of it
+			if reloading.Load() {
+				asked.Add(1)
+				if !free(&l.d.reloading) {
+					serial.Add(1)
+				}
+				if !free(&l.d.mu) {
+					silent.Add(1)
+				}
+			}
+			return time.Now()
+		}
+	}, hourly, "exact-baseline")
+	l.gate.Unlock()
+	l.next()
+	l.gate.Lock()
+	reloading.Store(true)
+	if err := l.d.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
+	reloading.Store(false)
+	if asked.Load() < 2 || serial.Load() < 2 || silent.Load() > 0 {
+		t.Errorf("of %d times another reload could not have begun at %d, and a page would have had to wait at %d", asked.Load(), serial.Load(), silent.Load())
+	}
+	l.gate.Unlock()
+	l.next()
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAnAddressThatIsTakenIsAnError(t *testing.T) {
 	taken := httptest.NewServer(http.NotFoundHandler())
 	defer taken.Close()
@@ -401,6 +602,13 @@ func TestAnAddressThatIsTakenIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
+	reloaded := make(chan error, 1)
+	go func() { reloaded <- d.Reload(context.WithoutCancel(t.Context())) }()
+	defer func() {
+		if err := <-reloaded; err == nil || !strings.Contains(err.Error(), "not begun") {
+			t.Errorf("a reload of what came to nothing: %v", err)
+		}
+	}()
 	if err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("error %v", err)
 	}
