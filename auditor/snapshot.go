@@ -2,6 +2,7 @@ package auditor
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -84,21 +85,23 @@ func NewSnapshot(subjects []Subject, baselines []rules.Baseline, maxAge time.Dur
 }
 
 // Expect is the snapshot after a change of configuration: subjects that are no longer expected are gone, new ones are
-// not read yet, and nothing else is forgotten. A subject whose baseline changed keeps no word on grants that the new
-// baseline does not require.
+// not read yet, and nothing else is forgotten. A subject that is judged by other rules than before, since its baseline, the
+// severities or what is required of its account changed, keeps what is wrong of it, as far as the new baseline requires it.
 func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge time.Duration) *Snapshot {
 	next := NewSnapshot(subjects, baselines, maxAge)
 	next.Run, next.CompletedAt = s.Run, s.CompletedAt
 	old := s.index()
-	digests := map[string]string{}
+	before := map[string]*rules.Baseline{}
 	for i := range s.Baselines {
-		digests[s.Baselines[i].Name] = s.Baselines[i].Digest
+		before[s.Baselines[i].Name] = &s.Baselines[i]
 	}
 	required := map[string][]rules.Requirement{}
 	same := map[string]bool{}
 	for i := range baselines {
 		required[baselines[i].Name] = baselines[i].Required
-		same[baselines[i].Name] = digests[baselines[i].Name] == baselines[i].Digest
+		was := before[baselines[i].Name]
+		same[baselines[i].Name] = was != nil && was.Digest == baselines[i].Digest &&
+			maps.Equal(was.Severities, baselines[i].Severities)
 	}
 	next.Catalogue = s.expect(baselines, same)
 	for i := range next.Standings {
@@ -110,8 +113,8 @@ func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge
 		subject := st.Subject
 		*st = *was
 		st.Subject = subject
-		if !same[st.Baseline] {
-			// What another baseline called right is not known to be right by this one.
+		if !same[st.Baseline] || was.Account.RequireAgency != subject.Account.RequireAgency {
+			// What was right by other rules is not known to be right by these.
 			st.Last = nil
 			requires := func(policy string, scope rules.ScopeKind) bool {
 				return slices.ContainsFunc(required[st.Baseline], func(r rules.Requirement) bool {

@@ -228,17 +228,43 @@ func TestEvidenceThatIsTooOldIsUnknown(t *testing.T) {
 	}
 }
 
-// A clock that is set back makes nothing younger.
-func TestAClockThatIsSetBackMakesNothingYounger(t *testing.T) {
-	now := time.Now()
-	s := start().Next(runOf(sweep(now, rules.StateCompliant, "", "exact", "exact")))
-	// Two hours later by the monotonic clock. Its wall clock cannot be set back here; that a reading without it counts is
-	// the other half: a suspended machine, whose monotonic clock stood still.
-	if state, _ := s.Standings[0].At(now.Add(2*time.Hour), maxAge); state != rules.StateUnknown {
-		t.Errorf("after two hours of both clocks: %s", state)
+// readings are two readings of the clock between which the wall clock has gone on more than the monotonic one, or less. The
+// two are never read at the very same instant, so that such readings come by themselves.
+func readings(t *testing.T, more bool) (first, second time.Time) {
+	t.Helper()
+	for range 10_000_000 {
+		first, second = time.Now(), time.Now()
+		if d := second.Round(0).Sub(first.Round(0)) - second.Sub(first); d != 0 && d > 0 == more {
+			return first, second
+		}
 	}
-	if state, _ := s.Standings[0].At(now.Round(0).Add(2*time.Hour), maxAge); state != rules.StateUnknown {
-		t.Errorf("after two hours of the wall clock: %s", state)
+	t.Fatal("the wall clock and the monotonic one never differ")
+	return first, second
+}
+
+// A clock that is set back makes nothing younger, and neither does a machine that was suspended, whose monotonic clock stands
+// still: the clock counts that says more.
+func TestNoClockMakesEvidenceYounger(t *testing.T) {
+	for _, more := range []bool{true, false} {
+		first, second := readings(t, more)
+		greatest := max(second.Sub(first), second.Round(0).Sub(first.Round(0)))
+		s := start().Next(runOf(sweep(first, rules.StateCompliant, "", "exact", "exact")))
+		if state, _ := s.Standings[0].At(second, greatest); state != rules.StateUnknown {
+			t.Errorf("as old as may be by the clock that says more (the wall's: %t): %s", more, state)
+		}
+		if state, _ := s.Standings[0].At(second, greatest+1); state != rules.StateCompliant {
+			t.Errorf("not as old as may be by either clock: %s", state)
+		}
+	}
+}
+
+// A run that judged the subject by another baseline is none that judged it.
+func TestARunByAnotherBaselineSaysNothing(t *testing.T) {
+	other := sweep(noon.Add(time.Minute), rules.StateCompliant, "", "exact", "exact")
+	other.Report.Baseline = "other"
+	s := start().Next(runOf(sweep(noon, rules.StateDrifted, "", "missing", "exact"))).Next(runOf(other))
+	if state, why := s.Standings[0].At(noon, maxAge); state != rules.StateUnknown || why.Reason != rules.ReasonVanished || words(&s.Standings[0]) != "P=missing Q=exact " {
+		t.Errorf("state %s (%v): %q", state, why, words(&s.Standings[0]))
 	}
 }
 
@@ -285,6 +311,34 @@ func TestAChangeOfConfiguration(t *testing.T) {
 	}
 	if state, _ := judged.Standings[0].At(noon, maxAge); state != rules.StateUnknown || words(&judged.Standings[0]) != "P=missing grant/excess " {
 		t.Errorf("by another baseline: %s, %q", state, words(&judged.Standings[0]))
+	}
+	// Nor is it where rules weigh more or less than before, or where the agency must be that need not have been.
+	weighty := base()
+	weighty.Severities = map[string]rules.Severity{rules.RuleWider: rules.Warning}
+	needed := acct
+	needed.RequireAgency = true
+	for name, c := range map[string]struct {
+		account  rules.Account
+		baseline rules.Baseline
+	}{"severities": {acct, weighty}, "require_agency": {needed, base()}} {
+		judged := s.Expect(auditor.Subjects([]rules.Account{c.account}, []rules.Baseline{c.baseline}), []rules.Baseline{c.baseline}, maxAge)
+		if state, _ := judged.Standings[0].At(noon, maxAge); state != rules.StateUnknown || words(&judged.Standings[0]) != "P=missing grant/excess " {
+			t.Errorf("by other %s: %s, %q", name, state, words(&judged.Standings[0]))
+		}
+		if again := judged.Expect(auditor.Subjects([]rules.Account{c.account}, []rules.Baseline{c.baseline}), []rules.Baseline{c.baseline}, maxAge); again.Standings[0].Account != c.account {
+			t.Errorf("%s: the account is the old one", name)
+		}
+	}
+	// A baseline of another name that judges the same agency is another one.
+	renamed := base()
+	renamed.Name = "other"
+	if judged := s.Expect(auditor.Subjects([]rules.Account{acct}, []rules.Baseline{renamed}), []rules.Baseline{renamed}, maxAge); words(&judged.Standings[0]) != "" {
+		t.Errorf("by a baseline of another name: %q", words(&judged.Standings[0]))
+	}
+	// The last run stays, and its evidence is good for as long as the new configuration says.
+	shorter := s.Expect(auditor.Subjects([]rules.Account{acct}, b), b, maxAge/2)
+	if shorter.MaxAge != maxAge/2 || shorter.Run != s.Run || !shorter.CompletedAt.Equal(s.CompletedAt) {
+		t.Errorf("max_age %s, run %v, complete at %s", shorter.MaxAge, shorter.Run, shorter.CompletedAt)
 	}
 	// The snapshot that was is as it was.
 	if words(&s.Standings[0]) != "P=missing Q=exact grant/excess " {
