@@ -16,7 +16,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X mai
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race fuzz cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
-	prometheus-check page page-check bench bench-check ci clean
+	prometheus-check page page-check faults bench bench-check ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ page: ## take the pictures of the pages that the documentation shows, in headles
 page-check: ## look at the pages in headless Chromium; installs it where apt-get can
 	@.ci/page
 
+faults: ## play the matrix of faults of the cloud, in full, and print it with its verdicts
+	@.ci/faults
+
 bench: build ## compare `audit` with bare clients at BENCH_N accounts; takes about five minutes
 	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N) -daemon $(BENCH_DAEMON)
 
@@ -93,7 +96,7 @@ bench-check: build
 
 ci: ## everything that CI checks, `make test` first
 	@.ci/jobs test fmt-check vet lint tidy-check docs-check leaks-check race fuzz reproducible readme-check \
-		prometheus-check page-check bench-check
+		prometheus-check page-check faults bench-check
 
 clean: ## remove what the targets above made
 	rm -rf bin $(CACHE)

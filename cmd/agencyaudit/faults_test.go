@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -74,23 +75,23 @@ var faults = []fault{
 	{"F32", "what a required policy allows is changed", rewritten, "right", "run_complete = 1"},
 	{"F33", "the account may not be entered", refusesEntry, "unknown(denied)", "account_unknown{reason=denied} = 1, credential_refreshes_total{result=failed} rises"},
 	{"F37", "temporary key ends in mid-account", keyEnds, "right", "credential_refreshes_total{result=ok} rises"},
-	{"F37", "temporary key ends after its hour", elsewhere("auditor/huawei", "TestFaultKeysThatEnd"), "right", "credential_refreshes_total{result=ok} rises"},
+	{"F37", "temporary key ends after its hour", virtually("auditor/huawei", "TestFaultKeysThatEnd"), "right", "credential_refreshes_total{result=ok} rises"},
 	{"F38", "main key revoked (401)", revokesMain, "unknown(unauthenticated)", "api_breaker_open{identity=main} = 1"},
 	{"F39", "the cloud's clock is 20 minutes ahead", skewed, "unknown(unauthenticated)", "api_clock_skew_seconds ≤ -1190"},
-	{"F40", "clock steps an hour in mid-run", elsewhere("auditor/schedule", "TestFaultClockSteps"), "right", "runs_total rises"},
+	{"F40", "clock steps an hour in mid-run", virtually("auditor/schedule", "TestFaultClockSteps"), "right", "runs_total rises"},
 	{"F41", "429 for 30 %, with Retry-After", throttles(3), "right", "api_throttled_total rises"},
 	{"F42", "429 for everything", hastily(throttles(1)), "unknown(throttled)", "api_throttled_total rises"},
-	{"F42", "429 for everything, ten minutes long", elsewhere("auditor/huawei", "TestFaultTenMinutesOf429"), "unknown(throttled)", "api_breaker_open = 1"},
+	{"F42", "429 for everything, ten minutes long", virtually("auditor/huawei", "TestFaultTenMinutesOf429"), "unknown(throttled)", "api_breaker_open = 1"},
 	{"F43", "500, 503 in a burst", passing(answers("status_500", "status_503")), "right", retried},
 	{"F43", "503 without end", hastily(answers("status_503")), "unknown(unreachable)", retried},
-	{"F58", "panic in the SDK's decoding", elsewhere("auditor/huawei", "TestFaultPanic"), "unknown(panic)", "panics_total{where=read} rises"},
+	{"F58", "panic in the SDK's decoding", inProcess("auditor/huawei", "TestFaultPanic"), "unknown(panic)", "panics_total{where=read} rises"},
 	{"F60", "hostile names", hostile, "drifted(grant/excess)", "policy_excess_dropped = 0"},
 	{"F61", "many accounts with 50 roles each", crowded, "right", "run_duration_seconds rises"},
 	{"F65", "100 scrapes at once, slow ones among them", storm, "right", "promhttp_metric_handler_requests_total{code=503} rises"},
 	{"F66", "runs are longer than the interval", latent, "right", "runs_skipped_total rises"},
-	{"F66", "the same, for ten years", elsewhere("auditor/schedule", "TestTenYears"), "right", "runs_skipped_total rises"},
-	{"F67", "host suspended for three days", elsewhere("auditor/schedule", "TestOneCatchUpAfterASuspend"), "right", "runs_total rises"},
-	{"F67", "DST gap and repeat, leap day", elsewhere("auditor/schedule", "TestTenYears"), "right", "runs_total rises"},
+	{"F66", "the same, for ten years", virtually("auditor/schedule", "TestTenYears"), "right", "runs_skipped_total rises"},
+	{"F67", "host suspended for three days", virtually("auditor/schedule", "TestOneCatchUpAfterASuspend"), "right", "runs_total rises"},
+	{"F67", "DST gap and repeat, leap day", virtually("auditor/schedule", "TestTenYears"), "right", "runs_total rises"},
 }
 
 // notOfReading are the rows of the matrix that are about something else: what they need does not exist yet, or has tests of
@@ -129,9 +130,8 @@ type trick struct {
 	whole   bool
 	// assumed has every victim be entered by an agency.
 	assumed bool
-	// hasty gives the program little time, limits are further ones.
-	hasty  bool
-	limits string
+	// hasty gives the program little time.
+	hasty bool
 	// passing says that the fault is over before anybody takes it away.
 	passing bool
 	// unaudited says that the fault is nothing to `audit`.
@@ -143,8 +143,8 @@ type trick struct {
 	meanwhile      func(s *scene, before, during moment)
 	// play is all of it, for rows that are nothing like the others.
 	play func(t *testing.T, f fault)
-	// room and test name the test that plays the row in process.
-	room, test string
+	// room and test name the test that plays the row, how says in what way; empty is the built program.
+	room, test, how string
 }
 
 const (
@@ -261,7 +261,11 @@ func throttles(n int) trick {
 	}
 }
 
-func elsewhere(room, test string) trick { return trick{room: room, test: test} }
+// virtually has a test of another room play the row in virtual time.
+func virtually(room, test string) trick { return trick{room: room, test: test, how: "virtual"} }
+
+// inProcess has a test of another room play the row with a fault that nothing outside of the process can bring about.
+func inProcess(room, test string) trick { return trick{room: room, test: test, how: "in process"} }
 
 // skewed puts the cloud's clock ahead.
 var skewed = trick{whole: true, strike: func(s *scene) { s.set(simcloud.Settings{ClockOffset: 20 * time.Minute}) }}
@@ -411,10 +415,9 @@ func TestFaultMatrix(t *testing.T) {
 		g.Go(func() {
 			defer func() { <-slots }()
 			t.Run(name, func(t *testing.T) {
-				how := "binary"
+				t.Attr("fault", strings.Join([]string{f.id, f.what, f.state, f.metric, cmp.Or(f.do.how, "binary")}, "|"))
 				switch {
 				case f.do.test != "":
-					how = "in process"
 					wantTest(t, f.do.room, f.do.test)
 					t.Attr("by", f.do.room+" "+f.do.test)
 				case f.do.play != nil:
@@ -422,7 +425,6 @@ func TestFaultMatrix(t *testing.T) {
 				default:
 					f.play(t)
 				}
-				t.Attr("fault", strings.Join([]string{f.id, f.what, f.state, f.metric, how}, "|"))
 			})
 		})
 	}
