@@ -379,3 +379,32 @@ func TestAPanicThatTheObserverSurvivedIsCounted(t *testing.T) {
 		t.Errorf("states %v", run.States)
 	}
 }
+
+// A check of the program's own identity that does not come to an end takes the time of one account, not that of the run.
+func TestACheckOfTheIdentityThatHangsDoesNotCostTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &auditor.Auditor{
+			Inventory: inventory{{ID: "1", Name: "one"}}, Baselines: []rules.Baseline{testBaseline()},
+			Observer: hanging{observer{observe: func(_ context.Context, acct rules.Account) (rules.Evidence, error) {
+				return evidenceOf(t, acct, cocID, true), nil
+			}}},
+			Logger: slog.New(slog.DiscardHandler), Now: time.Now, Concurrency: 1, RunTimeout: time.Hour, AccountTimeout: time.Minute,
+		}
+		began := time.Now()
+		run, err := a.Run(t.Context(), "test", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != time.Minute || run.States[rules.StateCompliant] != 1 {
+			t.Errorf("the run took %s and found %v", took, run.States)
+		}
+	})
+}
+
+// hanging is an observer whose Verify ends with its context.
+type hanging struct{ observer }
+
+func (hanging) Verify(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}

@@ -3,6 +3,7 @@ package huawei_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -233,4 +234,167 @@ func TestFaultKeysThatEnd(t *testing.T) {
 		}
 		p.end(t)
 	})
+}
+
+// outage is a fault that lasts for hours.
+type outage struct {
+	begin, end func(t *testing.T, p *played)
+	// victims says which accounts it is of, reason why they are unknown.
+	victim func(n int) bool
+	reason rules.Reason
+}
+
+// runs lets an outage last for so many runs, one every fifteen minutes, and wants everything to be known after two more.
+func (o outage) runs(t *testing.T, p *played, runs int, during func(t *testing.T, run int)) {
+	t.Helper()
+	const every = 15 * time.Minute
+	wake := func(began time.Time) { time.Sleep(time.Until(began.Add(every))) }
+	for range 2 {
+		began := time.Now()
+		if unknown := p.run(t); len(unknown) > 0 {
+			t.Fatal(unknown)
+		}
+		wake(began)
+	}
+	o.begin(t, p)
+	for run := range runs {
+		began := time.Now()
+		p.cloud.ResetCounters()
+		unknown := p.run(t)
+		for n := range p.Inventory.(accounts) {
+			if why := unknown[n]; o.victim(n) && why != o.reason || !o.victim(n) && why != "" {
+				t.Errorf("in run %d of the outage account %d is unknown for %q", run+1, n, why)
+			}
+		}
+		during(t, run)
+		wake(began)
+	}
+	o.end(t, p)
+	for run := range 2 {
+		began := time.Now()
+		unknown := p.run(t)
+		if run == 1 && len(unknown) > 0 {
+			t.Errorf("two runs after an outage of %d: %v", runs, unknown)
+		}
+		wake(began)
+	}
+	p.end(t)
+}
+
+// refused counts the answers of a status to requests with keys of an account.
+func (p *played) refused(n, status int) (count int) {
+	for _, c := range p.cloud.Counters() {
+		if c.AccountID == p.Inventory.(accounts)[n].ID {
+			count += c.Refused[status]
+		}
+	}
+	return count
+}
+
+// asked counts all requests.
+func (p *played) asked() (count int) {
+	for _, c := range p.cloud.Counters() {
+		count += c.OK
+		for _, n := range c.Refused {
+			count += n
+		}
+	}
+	return count
+}
+
+// F38, F39: however long a key is refused, or all keys are since the clock is wrong, none is tried more than three times in a run,
+// and after the end of it everything is known again within two.
+func TestFaultRefusedKeys(t *testing.T) {
+	settings := func(s simcloud.Settings) func(t *testing.T, p *played) {
+		return func(t *testing.T, p *played) {
+			if err := p.cloud.SetSettings(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	drift := func(kind string) func(t *testing.T, p *played) {
+		return func(t *testing.T, p *played) {
+			if err := p.cloud.Drift(simcloud.Drift{Kind: kind, Account: p.Inventory.(accounts)[0].ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, o := range map[string]outage{
+		"main key revoked": {drift(simcloud.DriftSuspend), drift(simcloud.DriftResume), func(int) bool { return true }, rules.ReasonUnauthenticated},
+		"clock 20 minutes off": {
+			settings(simcloud.Settings{ClockOffset: 20 * time.Minute}), settings(simcloud.Settings{}), func(int) bool { return true }, rules.ReasonUnauthenticated,
+		},
+	} {
+		for _, runs := range []int{1, 2, 3, 4, 8, 96} {
+			t.Run(fmt.Sprintf("%s, %d runs", name, runs), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p := play(t, 6)
+					o.runs(t, p, runs, func(t *testing.T, run int) {
+						for n := range p.Inventory.(accounts) {
+							if tries := p.refused(n, http.StatusUnauthorized); tries > 3 {
+								t.Errorf("in run %d a key of account %d was tried %d times", run+1, n, tries)
+							}
+						}
+					})
+				})
+			})
+		}
+	}
+}
+
+// F42: in ten minutes of 429 for everything less is asked than in ten minutes without, and afterwards everything is known again
+// within two runs. A run is made every minute.
+func TestFaultTenMinutesOf429(t *testing.T) {
+	for name, retryAfter := range map[string]bool{"with Retry-After": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n, runs = 8, 10
+				p := play(t, n)
+				p.RunTimeout, p.AccountTimeout = 50*time.Second, 20*time.Second
+				minute := func() map[int]rules.Reason {
+					began := time.Now()
+					unknown := p.run(t)
+					time.Sleep(time.Until(began.Add(time.Minute)))
+					return unknown
+				}
+				for range 2 {
+					if unknown := minute(); len(unknown) > 0 {
+						t.Fatal(unknown)
+					}
+				}
+				p.cloud.ResetCounters()
+				for range runs {
+					minute()
+				}
+				usual := p.asked()
+				set := func(s simcloud.Settings) {
+					s.Switches.RetryAfter = retryAfter
+					if err := p.cloud.SetSettings(s); err != nil {
+						t.Fatal(err)
+					}
+				}
+				set(simcloud.Settings{Failures: []simcloud.Failure{{Style: "status_429"}}})
+				p.cloud.ResetCounters()
+				for range runs {
+					if unknown := minute(); len(unknown) != n {
+						t.Errorf("only %d accounts are unknown: %v", len(unknown), unknown)
+					}
+				}
+				if got := p.asked(); got > usual {
+					t.Errorf("%d requests were sent in %d minutes of 429, and %d in as many without", got, runs, usual)
+				} else {
+					t.Logf("%d requests in %d minutes of 429, %d in as many without", got, runs, usual)
+				}
+				if !p.meter.main || p.meter.accounts == 0 {
+					t.Errorf("no breaker is open: %v, %d", p.meter.main, p.meter.accounts)
+				}
+				set(simcloud.Settings{})
+				minute()
+				if unknown := minute(); len(unknown) > 0 {
+					t.Errorf("two runs later: %v", unknown)
+				}
+				p.end(t)
+			})
+		})
+	}
 }

@@ -231,8 +231,8 @@ var rewritten = trick{
 	relent: func(s *scene) { s.replaceCloud(s.original) },
 }
 
-// harmfulNames are names that somebody chose to do harm where they are shown.
-var harmfulNames = []string{
+// evilNames are names that somebody chose to do harm where they are shown.
+var evilNames = []string{
 	"<script>alert(1)</script>", `"} 1` + "\nagencyaudit_run_complete 1\n#", "{}\"\\", "line\nbreak\r\x00\x1b[31m", "\u202egnp.exe", strings.Repeat("long", 2560),
 	"=HYPERLINK(\"http://evil.example\")", "zero\u200bwidth", "ServiceAgencyForC\u041eC",
 }
@@ -245,7 +245,7 @@ var hostile = func() trick {
 		for i, p := range acct.Policies {
 			g := simcloud.Grant{PolicyID: p.ID, Scope: "global"}
 			if i%2 == 1 {
-				in := slices.IndexFunc(acct.Projects, func(p simcloud.Project) bool { return strings.HasSuffix(p.Name, harmfulNames[i]) })
+				in := slices.IndexFunc(acct.Projects, func(p simcloud.Project) bool { return strings.HasSuffix(p.Name, evilNames[i]) })
 				g = simcloud.Grant{PolicyID: p.ID, Scope: "project", In: acct.Projects[in].ID}
 			}
 			s.happens(simcloud.Drift{Kind: simcloud.DriftGrant, Account: acct.ID, Agency: agency.ID, Grant: &g})
@@ -256,19 +256,19 @@ var hostile = func() trick {
 			s.happens(simcloud.Drift{Kind: simcloud.DriftGrant, Account: acct.ID, Agency: agency.ID, Grant: &g})
 			undo = append(undo, simcloud.Drift{Kind: simcloud.DriftRevoke, Account: acct.ID, Agency: agency.ID, Grant: &g})
 		}
-		text := strings.Join(harmfulNames[:5], " ")
+		text := strings.Join(evilNames[:5], " ")
 		s.happens(simcloud.Drift{Kind: simcloud.DriftUpdateAgency, Account: acct.ID, Agency: agency.ID, Description: &text})
 		return undo
 	})
 	d.organization = func(org *simcloud.Organization) {
-		for i, name := range harmfulNames {
+		for i, name := range evilNames {
 			org.SystemPolicies = append(org.SystemPolicies, simcloud.Policy{
 				ID: fmt.Sprintf("%032x", i+1), DisplayName: name, Type: "AA", Version: "1.1", Allow: []string{"ecs:servers:list"},
 			})
 		}
 		for i := range org.Accounts[bystanders:] {
 			acct := &org.Accounts[bystanders+i]
-			for n, name := range harmfulNames {
+			for n, name := range evilNames {
 				acct.Policies = append(acct.Policies, simcloud.Policy{DisplayName: name, Type: []string{"AX", "XA"}[n%2], Version: "1.1", Allow: []string{"ecs:servers:list"}})
 				acct.Projects = append(slices.Clone(acct.Projects), simcloud.Project{Name: "ap-southeast-3_" + strconv.Itoa(n) + name})
 			}
@@ -281,8 +281,8 @@ var hostile = func() trick {
 			}
 			// One series for each policy of a scope, whatever it is called.
 			was, is := len(before.where("policy_excess", a.label())), len(during.where("policy_excess", a.label()))
-			if is != was+2*len(harmfulNames) {
-				s.t.Errorf("%s had %d series of policy_excess and has %d, with %d policies more", a.name, was, is, 2*len(harmfulNames))
+			if is != was+2*len(evilNames) {
+				s.t.Errorf("%s had %d series of policy_excess and has %d, with %d policies more", a.name, was, is, 2*len(evilNames))
 			}
 		}
 		if during.one("run_complete") != 1 || len(during.where("run_complete")) != 1 {
