@@ -58,7 +58,7 @@ var stages = []stage{
 	{"core", "./rules", "."},
 	{"auditor", "./auditor", "."},
 	{"metrics", "./auditor/metrics", "."},
-	{"faults", "./cmd/agencyaudit", "^TestFaults"},
+	{"faults", "./cmd/agencyaudit", "^TestFault"},
 }
 
 // patience is how long one stage may take: a mutant may also hang.

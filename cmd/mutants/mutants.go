@@ -43,6 +43,30 @@ var mutants = []mutant{
 		file: "auditor/huawei/fault.go",
 		old:  `case int64(len(b)) > limit:`, new: `case int64(len(b)) > limit<<20:`,
 	},
+	// Manners: what is sent again.
+	{
+		name: "refused-key-sent-again", what: "a request were sent again with a key that was refused",
+		file: "auditor/huawei/manners.go",
+		old:  `case http.StatusInternalServerError, http.StatusBadGateway,`,
+		new:  `case http.StatusUnauthorized, http.StatusInternalServerError, http.StatusBadGateway,`,
+	},
+	{
+		name: "retries-without-end", what: "a cloud that is sick were asked again without measure",
+		file: "auditor/huawei/manners.go",
+		old:  `passing(f) && failures < c.pauses.retries:`, new: `passing(f) && failures < 1000:`,
+	},
+	{
+		name: "throttled-is-refused", what: "an account that is throttled were given up at once",
+		file: "auditor/huawei/manners.go",
+		old: `case f.status == http.StatusTooManyRequests:
+			pause`, new: `case f.status == http.StatusTooManyRequests && throttled < 0:
+			pause`,
+	},
+	{
+		name: "budget-not-charged", what: "one account could ask for ever",
+		file: "auditor/huawei/manners.go",
+		old:  `if p.requests.Add(1) > int64(cfg.AccountRequests) {`, new: `if p.requests.Add(1) < 0 {`,
+	},
 	// Lists: whether they are whole.
 	{
 		name: "first-page-of-agencies", what: "only the first page of a list with page numbers were read",
@@ -154,6 +178,21 @@ var mutants = []mutant{
 		name: "witness-not-heard", what: "the second witness were asked and not listened to",
 		file: "rules/evidence.go",
 		old:  `if !slices.Equal(slices.Compact(ids), slices.Compact(witness)) {`, new: `if len(witness) < 0 {`,
+	},
+	{
+		name: "change-on-one-word", what: "a plane that differs from the last evidence needed no second witness",
+		file: "rules/last.go",
+		old:  `return l.Known && !sameGrants(l.grants(p.Kind), p.Grants)`, new: `return l.Known && p.Kind == ""`,
+	},
+	{
+		name: "second-reading-not-compared", what: "a plane were read again and not compared",
+		file: "rules/evidence.go",
+		old:  `if !sameGrants(p.Grants, p.Again) {`, new: `if p.Kind == "" && !sameGrants(p.Grants, p.Again) {`,
+	},
+	{
+		name: "lost-api-takes-grants-away", what: "a plane that the gateway lost were a plane whose grants are gone",
+		file: "rules/evidence.go",
+		old:  `if needsWitness {`, new: `if needsWitness && p.Kind == "" {`,
 	},
 	{
 		name: "compared-by-name", what: "a custom policy that bears the name of a required one satisfied it",
