@@ -184,10 +184,10 @@ func (b *breaker) settle(l leave, v verdict, account string, f *fault) bool {
 		return false
 	}
 	b.round++
-	now := b.cloud.cfg.Now()
+	now, why := b.cloud.cfg.Now(), *f // whoever sent it may add to it
 	switch {
 	case l.trial && b.open:
-		b.why, b.refusals = f, 0
+		b.why, b.refusals = &why, 0
 		b.shutFor(now, min(2*b.pause, b.rule.most))
 	case b.open: // it was under way when the breaker opened
 	default:
@@ -199,7 +199,7 @@ func (b *breaker) settle(l leave, v verdict, account string, f *fault) bool {
 			b.whose[account] = struct{}{}
 		}
 		if b.inARow >= b.rule.failures && (b.rule.accounts <= 1 || len(b.whose) >= b.rule.accounts) {
-			b.why, b.opened = f, now
+			b.why, b.opened = &why, now
 			b.shutFor(now, b.rule.first)
 		}
 	}
@@ -231,7 +231,8 @@ func (b *breaker) refuse(f *fault) {
 		b.opened = now
 	}
 	b.refusals++
-	b.why, b.run = f, b.cloud.runs.Load()
+	why := *f
+	b.why, b.run = &why, b.cloud.runs.Load()
 	pause := time.Duration(0)
 	if n := b.refusals - b.rule.free; n > 0 {
 		pause = min(refusedFirst<<min(n-1, 8), refusedMost)
