@@ -1,7 +1,9 @@
 package huawei
 
 import (
+	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -19,7 +21,27 @@ func (c *Cloud) Hasten() {
 }
 
 // UseLight puts a light client in the SDK's place: the same requests over the same wire, and the same values from the answers.
-func (c *Cloud) UseLight() { c.dial = dialLight }
+// before is called with each request that is about to be sent.
+func (c *Cloud) UseLight(before func(*http.Request)) {
+	c.dial = func(w *wire, accountID string) (api, error) {
+		a, err := dialLight(w, accountID)
+		if err == nil {
+			a.(*light).before = before
+		}
+		return a, err
+	}
+}
+
+// Chance has the pauses between requests depend on a seed.
+func (c *Cloud) Chance(seed uint64) {
+	var mu sync.Mutex
+	r := rand.New(rand.NewPCG(seed, 0))
+	c.pauses.chance = func(d time.Duration) time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(r.Int64N(int64(d)))
+	}
+}
 
 // NoMeter is a Meter that keeps nothing, for others to build on.
 type NoMeter = noMeter

@@ -21,6 +21,8 @@ type light struct {
 	// endpoint is the scheme and host of the site.
 	scheme, host string
 	header       http.Header
+	// before is called with each request; nil is not.
+	before func(*http.Request)
 }
 
 // dialLight makes a light api for the wire.
@@ -63,6 +65,9 @@ func ask[T any](l *light, method, path string, q query, body []byte) (*T, string
 	if body != nil {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
+	if l.before != nil {
+		l.before(req)
 	}
 	out := new(T)
 	resp, err := l.w.RoundTrip(req)

@@ -33,6 +33,8 @@ type pauses struct {
 	sign time.Duration
 	// account, main and cloud are the rules of the breakers.
 	account, main, cloud rule
+	// chance returns a duration from 0 up to d, exclusively, at random. It spreads requests, and is no secret.
+	chance func(d time.Duration) time.Duration
 }
 
 // defaultPauses: the breakers of identities count what happened one after the other, and forgive many 429s at random. The one
@@ -52,6 +54,7 @@ func defaultPauses(requestTimeout time.Duration) pauses {
 			failures: 16, accounts: 5, first: time.Second, most: 30 * time.Second,
 			patience: requestTimeout * 3 / 2, haste: requestTimeout / 10,
 		},
+		chance: func(d time.Duration) time.Duration { return rand.N(d) }, //nolint:gosec // it is for spreading alone
 	}
 }
 
@@ -125,13 +128,14 @@ func (w *wire) politely(o op, req *http.Request) (*http.Response, *fault) {
 		case w.ctx.Err() != nil || req.Body != nil && req.GetBody == nil:
 			return nil, f
 		case f.status == http.StatusTooManyRequests:
-			pause = max(f.wait, jitter(min(c.pauses.throttled<<min(throttled, 10), c.pauses.throttledMost)))
+			most := min(c.pauses.throttled<<min(throttled, 10), c.pauses.throttledMost)
+			pause = max(f.wait, most-c.pauses.chance(most/2+1)) // at least half of it
 			throttled++
 			// The identity pauses for as long as the cloud says. That one request has no luck is its own affair.
 			w.lane.slow(c.cfg.Now(), min(max(f.wait, c.pauses.throttled), c.pauses.askedMost), counts)
 		case passing(f) && failures < c.pauses.retries:
 			// Full jitter: what failed together does not come back together.
-			pause = max(f.wait, rand.N(c.pauses.retry<<failures)) //nolint:gosec // chance is for spreading alone
+			pause = max(f.wait, c.pauses.chance(c.pauses.retry<<failures))
 			failures++
 		default:
 			return nil, f
@@ -159,11 +163,6 @@ func (w *wire) politely(o op, req *http.Request) (*http.Response, *fault) {
 			req.Body = body
 		}
 	}
-}
-
-// jitter is at most d and at least half of it.
-func jitter(d time.Duration) time.Duration {
-	return d - rand.N(d/2+1) //nolint:gosec // chance is for spreading alone
 }
 
 // passing says whether a fault may be gone in a moment.

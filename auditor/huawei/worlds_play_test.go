@@ -78,10 +78,22 @@ func newGame(w *world, t *tally) (*game, error) {
 		return nil, err
 	}
 	if !w.sdk {
-		g.cloud.UseLight()
+		g.cloud.UseLight(g.stagger)
 	}
+	g.cloud.Chance(w.seed)
 	g.cloud.WrapTransport(func(http.RoundTripper) http.RoundTripper { return g.sky })
 	return g, nil
+}
+
+// stagger has requests begin at instants of their own, so that luck does not decide whose turn comes first.
+func (g *game) stagger(req *http.Request) {
+	h := uint64(len(req.Method))
+	for _, s := range []string{req.URL.Path, req.URL.RawQuery, req.Header.Get("Authorization")} {
+		for i := range len(s) {
+			h = h*1099511628211 ^ uint64(s[i])
+		}
+	}
+	time.Sleep(time.Duration(mix(h) % uint64(100*time.Microsecond)))
 }
 
 // worldMeter counts what the reader says of its requests.
@@ -92,6 +104,16 @@ type worldMeter struct {
 
 // Rejected counts an answer that was not believed.
 func (m worldMeter) Rejected(reason string) { m.t.count("rejected " + reason) }
+
+// Retried counts a request that was sent again.
+func (m worldMeter) Retried(string) { m.t.count("retried") }
+
+// Breakers counts the breakers that open.
+func (m worldMeter) Breakers(main bool, accounts int) {
+	if main || accounts > 0 {
+		m.t.count("breaker open")
+	}
+}
 
 // Accounts is the inventory of the run under way.
 func (g *game) Accounts(context.Context) ([]rules.Account, error) {

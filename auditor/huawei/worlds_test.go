@@ -168,10 +168,10 @@ func TestWorlds(t *testing.T) {
 var guards = map[string]int{
 	"mode still": 150, "mode moving": 100, "mode faulty": 250, "mode wild": 50,
 	"evidence": 3000, "must be known": 2500, "drift while read": 300, "second witness": 500, "absent plane": 1000, "bad news kept": 100,
-	"recovered": 100, "stale at a scrape": 500, "exposition": 100, "run without inventory": 20, "suspect run": 5, "vanished": 10,
+	"recovered": 100, "stale at a scrape": 500, "exposition": 80, "retried": 100, "breaker open": 10, "run without inventory": 20, "suspect run": 5, "vanished": 10,
 	"twin S4": 20, "twin S5": 50, "twin S6": 10, "twin S7": 50,
 	"state unknown": 700, "state drifted": 1500, "state not_enabled": 80, "state compliant": 1000,
-	"reason unreachable": 40, "reason timeout": 10, "reason tls": 5, "reason throttled": 10, "reason unauthenticated": 15, "reason denied": 5,
+	"reason unreachable": 10, "reason timeout": 4, "reason tls": 4, "reason throttled": 2, "reason unauthenticated": 15, "reason denied": 5,
 	"reason rejected": 150, "reason incomplete": 80, "reason disagree": 40, "reason ambiguous": 30, "reason unresolvable": 50,
 	"reason panic": 5, "reason budget": 5,
 	"lie believed: agency": 5, "lie believed: policy": 5, "lie believed: global": 2, "lie believed: all resources": 2,
