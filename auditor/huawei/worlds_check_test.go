@@ -34,6 +34,7 @@ func (g *game) check(run *auditor.Run, before, after *auditor.Snapshot) {
 		s := &run.Sweeps[i]
 		g.checkSweep(run, s, known[s.Report.Account.ID], votes)
 	}
+	g.noteRefusals()
 	g.checkCatalogue(run)
 	if len(run.Suspect) > 0 {
 		g.tally.count("suspect run")
@@ -129,10 +130,41 @@ func (g *game) checkSweep(run *auditor.Run, s, before *auditor.Sweep, votes map[
 		g.tally.count("twins on two pages")
 		return
 	}
+	if g.leftAlone(m, s.StartedAt) && told.reason == string(rules.ReasonUnauthenticated) {
+		g.tally.count("key left alone")
+		return
+	}
 	// Nothing changed and nothing was spoilt: there is one truth, and it must be known.
 	g.tally.count("must be known")
 	if want := g.truth(m, states[0], around, s.EndedAt); !want.equal(told) {
 		g.broken("S2: %s: the world stood still and nothing was spoilt:\n    auditor: %v %s\n    oracle:  %v", who, told, detail(r), want)
+	}
+}
+
+// refusedMost is how long a key that was refused is left alone at most, since the cloud locks one that is refused too often.
+const refusedMost = time.Hour
+
+// leftAlone says whether the key that an account is entered with may still be left alone, since it was refused.
+func (g *game) leftAlone(m *member, now time.Time) bool {
+	at := g.refused[homeID]
+	if m.own {
+		at = g.refused[m.account.ID]
+	}
+	return !at.IsZero() && now.Sub(at) <= refusedMost
+}
+
+// noteRefusals remembers whose permanent keys were refused in the run.
+func (g *game) noteRefusals() {
+	is := func(b *book) bool {
+		return slices.Contains(b.touched, "status_401") || slices.Contains(b.touched, "key_expired")
+	}
+	for i, m := range g.w.members {
+		if m.own && is(g.sky.books[i]) {
+			g.refused[m.account.ID] = time.Now()
+		}
+	}
+	if is(g.sky.home) {
+		g.refused[homeID] = time.Now()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,8 @@ type game struct {
 	believedOnce bool
 	// read is when the reading really began that the last evidence of an account rests on.
 	read map[string]time.Time
+	// refused is when the permanent key of an account was last answered with 401.
+	refused map[string]time.Time
 	// runs are those that gave a result, in their order.
 	runs  []*auditor.Run
 	snaps []*auditor.Snapshot
@@ -60,7 +63,7 @@ func worldKeys(name string) huawei.Keys {
 
 // newGame makes everything ready, within the bubble in which it is played.
 func newGame(w *world, t *tally) (*game, error) {
-	g := &game{w: w, sky: newSky(w, t), tally: t, read: map[string]time.Time{}}
+	g := &game{w: w, sky: newSky(w, t), tally: t, read: map[string]time.Time{}, refused: map[string]time.Time{}}
 	cfg := huawei.Config{
 		Endpoint: "https://iam.example.com", UserAgent: "agencyaudit/worlds", Main: huawei.Identity{Keys: worldKeys("home"), AccountID: homeID},
 		Accounts: make(map[string]huawei.Access, len(w.members)), SessionDuration: w.session, CatalogueAge: w.catalogueAge,
@@ -185,7 +188,7 @@ func (g *game) play() {
 			}
 			break
 		}
-		if calm == patience {
+		if calm >= patience && !slices.ContainsFunc(w.members, func(m *member) bool { return g.leftAlone(m, time.Now()) }) {
 			g.broken("L3: not everything is known %d intervals after the last fault: %s", patience, g.unsettled(snapshot))
 			break
 		}
