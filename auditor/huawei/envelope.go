@@ -12,8 +12,7 @@ import (
 )
 
 // Bounds of what is in one answer. They are far above what any documented answer has, and so low that the SDK cannot be
-// made to allocate much: its decoder takes up to 312 bytes for a value of three, 620 for an object of seven, and six times
-// its length for a long string.
+// made to allocate much: its decoder takes up to 312 bytes for a value of three, and 620 for an object of seven.
 const (
 	// maxDepth is how deep objects and arrays may be nested. The deepest that are documented, conditions of statements of
 	// policies of roles, need nine levels.
@@ -23,7 +22,8 @@ const (
 	maxMembers = 128
 	// maxName is how many bytes the name of a member may have.
 	maxName = 256
-	// maxString is how many bytes a string may have. The longest that is documented is a security token of some thousand.
+	// maxString is how many bytes a string may have, some of which are kept for as long as the evidence is. The longest that is
+	// documented is a security token of some thousand.
 	maxString = 64 << 10
 	// maxValues and maxContainers are how many values, and how many objects and arrays among them, a body may have. A page
 	// of 300 policies has about 20,000 and 4,000.

@@ -178,7 +178,7 @@ func TestRejectionsAreCountedOnce(t *testing.T) {
 		{"encoding", "a second one", "domain", "", headed("Content-Encoding", "identity", "gzip")},
 		{"too_large", "announced", "domain", "", edit(func(b string) string { return b + strings.Repeat(" ", 1<<20) })},
 		{"too_large", "not announced", "domain", "", raw("200 OK\nContent-Type: application/json", "{"+strings.Repeat(" ", 1<<20))},
-		{"too_large", "one text", "inherited", "", edit(func(b string) string { return `{"x":"` + strings.Repeat("x", 65537) + `",` + b[1:] })},
+		{"too_large", "one text", "policy", "", edit(func(b string) string { return `{"x":"` + strings.Repeat("x", 65537) + `",` + b[1:] })},
 		{"short_body", "by a byte", "domain", rules.ReasonIncomplete, shortBody},
 		{"short_body", "by a chunk", "domain", rules.ReasonIncomplete, raw("200 OK\nContent-Type: application/json\nTransfer-Encoding: chunked", "2\r\n{}\r\n")},
 		{"json", "truncated", "domain", "", edit(func(b string) string { return b[:len(b)/2] })},

@@ -183,7 +183,7 @@ func (w *wire) exchange(o op, req *http.Request) (*http.Response, []byte, error)
 	want := &operations[o]
 	rejection, _ := rejectHead(resp)
 	switch {
-	case resp.StatusCode != want.status && (resp.StatusCode < 400 || rejection != ""), rejection == rejectedEncoding:
+	case resp.StatusCode != want.status && (resp.StatusCode < 400 || rejection != ""):
 		return resp, nil, nil
 	case resp.StatusCode != want.status:
 		// The status counts, whatever becomes of the rest, which is believed when it is whole.
