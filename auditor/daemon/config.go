@@ -68,7 +68,7 @@ type ListenConfig struct {
 	// are weak, so that anything but a loopback address wants WebConfig. Default: 127.0.0.1:9878.
 	Address string `yaml:"address"`
 	// WebConfig is a file with certificates and users in the form of every Prometheus exporter (exporter-toolkit). It is
-	// read anew for each connection.
+	// read anew for each connection, and may not ask for less then than when the program was started.
 	WebConfig string `yaml:"web_config"`
 	// Hosts are names under which the server may be asked. On a loopback address localhost and loopback addresses always
 	// are; on any other address every name is, unless this says which.

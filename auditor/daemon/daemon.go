@@ -15,6 +15,7 @@ import (
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
 	"github.com/agencyaudit/agencyaudit/auditor/metrics"
 	"github.com/agencyaudit/agencyaudit/auditor/schedule"
+	"github.com/agencyaudit/agencyaudit/auditor/web"
 )
 
 // Options are what New needs. Config is required.
@@ -44,9 +45,11 @@ type Options struct {
 type Daemon struct {
 	options Options
 	metrics *metrics.Metrics
-	// begun is closed once Run makes runs, or has come to nothing. scheduler is set before, and nil in the latter case.
+	// begun is closed once Run makes runs, or has come to nothing. The two below are set before; in the latter case scheduler
+	// is nil. guards are what clients have been asked for since.
 	begun     chan struct{}
 	scheduler *schedule.Scheduler
+	guards    web.Guards
 	snapshot  atomic.Pointer[auditor.Snapshot]
 	progress  atomic.Pointer[progress]
 

@@ -49,8 +49,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return fmt.Errorf("make the schedule: %w", err)
 	}
 	server, err := web.New(web.Options{
-		Metrics: d.metrics.Handler(), View: func() web.View { return d.view(scheduler.Status()) }, Reload: d.Reload, Now: d.options.Now, Logger: d.options.Logger,
-		Panicked: d.metrics.Panicked, Hosts: cfg.Listen.Hosts, WebConfig: cfg.Listen.WebConfig, PprofSocket: cfg.Listen.PprofSocket,
+		Metrics: d.metrics.Handler(), View: func() web.View { return d.view(scheduler.Status()) }, Reload: d.Reload,
+		Now: d.options.Now, Logger: d.options.Logger, Panicked: d.metrics.Panicked,
+		Hosts: cfg.Listen.Hosts, WebConfig: cfg.Listen.WebConfig, PprofSocket: cfg.Listen.PprofSocket,
 	})
 	if err != nil {
 		return fmt.Errorf("make the server of metrics and pages: %w", err)
@@ -71,7 +72,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	// What ends first ends the rest: the caller by ctx, or the server by an error.
 	g, ctx := errgroup.WithContext(ctx)
 	scheduler.Start() // before anybody can ask whether it lives
-	d.scheduler = scheduler
+	d.scheduler, d.guards = scheduler, cfg.Listen.Guards()
 	begun()
 	g.Go(func() error { return server.Serve(listener) })
 	<-ctx.Done()
@@ -230,6 +231,10 @@ func (d *Daemon) reload() (digest string, err error) {
 	}
 	if !cfg.Listen.equal(was.Listen) {
 		return "", fmt.Errorf("%s: listen: differs from what the program was started with; restart it, or take the change back", cfg.file)
+	}
+	if cfg.Listen.Guards().Lacks(d.guards) {
+		return "", fmt.Errorf("%s: listen.web_config: the file %q asks for less than when the program was started; write it back, or "+
+			"restart the program", cfg.file, cfg.Listen.WebConfig)
 	}
 	e, err := d.newEngine(cfg)
 	if err != nil {

@@ -318,8 +318,8 @@ func TestASuspectRun(t *testing.T) {
 	l.gate.Unlock()
 	l.next()
 	l.has("agencyaudit_run_suspect 0")
-	again := func(severity string) *auditor.Run {
-		l.rewrite(l.config(hourly+"severities: {grant/wider: "+severity+"}\n", l.named(names...)...))
+	again := func(when string) *auditor.Run { // by a reload that changes nothing
+		l.rewrite(l.config(hourly+"# "+when+"\n", l.named(names...)...))
 		return l.next()
 	}
 	settings := l.cloud.Settings()
@@ -329,7 +329,7 @@ func TestASuspectRun(t *testing.T) {
 	if err := l.cloud.SetSettings(settings); err != nil {
 		t.Fatal(err)
 	}
-	if run := again("high"); len(run.Suspect) != 1 || run.States[rules.StateUnknown] != 3 {
+	if run := again("trouble"); len(run.Suspect) != 1 || run.States[rules.StateUnknown] != 3 {
 		t.Errorf("suspect %q, states %v", run.Suspect, run.States)
 	}
 	l.has("agencyaudit_run_suspect 1")
@@ -341,7 +341,7 @@ func TestASuspectRun(t *testing.T) {
 	if err := l.cloud.SetSettings(settings); err != nil {
 		t.Fatal(err)
 	}
-	if run := again("critical"); run.Suspect != nil || run.States[rules.StateUnknown] != 0 {
+	if run := again("no more"); run.Suspect != nil || run.States[rules.StateUnknown] != 0 {
 		t.Errorf("recovered: suspect %q, states %v", run.Suspect, run.States)
 	}
 	l.has("agencyaudit_run_suspect 0")
@@ -585,6 +585,37 @@ func TestAReloadHoldsUpOtherReloadsAndNobodyElse(t *testing.T) {
 	}
 	l.gate.Unlock()
 	l.next()
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A reload takes no web config that asks for less than the one that the program was started with.
+func TestAReloadThatOpensWhatWasClosedIsRefused(t *testing.T) {
+	var file string
+	l := startLoopWith(t, func(_ *loop, o *Options) {
+		file = filepath.Join(filepath.Dir(o.Config.file), "web.yaml")
+		write(t, file, "basic_auth_users: {u: $2a$04$BNkSlwXTuJ2.3NRvXoIEj.iBr3zA06J.RDhvnngOzsjev5/2RcNNm}\n", 0o600)
+		text, err := os.ReadFile(o.Config.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, o.Config.file, strings.Replace(string(text), "'127.0.0.1:0'", "'127.0.0.1:0', web_config: web.yaml", 1), 0o600)
+		if o.Config, err = LoadConfig(o.Config.file); err != nil {
+			t.Fatal(err)
+		}
+		o.Watch = false
+	}, hourly, "exact-baseline")
+	l.gate.Unlock()
+	l.next()
+	if err := l.d.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
+	l.next()
+	write(t, file, "", 0o600)
+	if err := l.d.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "asks for less") {
+		t.Errorf("error %v", err)
+	}
 	if err := l.stop(); err != nil {
 		t.Error(err)
 	}

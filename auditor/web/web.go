@@ -84,6 +84,7 @@ const (
 // Server serves. It is used by many goroutines at once.
 type Server struct {
 	o       Options
+	keeper  *keeper
 	handler http.Handler
 	http    *http.Server
 	pages   chan struct{}
@@ -102,7 +103,7 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("web config %s: %w", o.WebConfig, err)
 		}
 	}
-	s := &Server{o: o, pages: make(chan struct{}, maxPages)}
+	s := &Server{o: o, keeper: newKeeper(o.WebConfig), pages: make(chan struct{}, maxPages)}
 	s.handler = s.harden(s.routes())
 	s.http = &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -230,6 +231,10 @@ func (s *Server) harden(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
+		if !s.keeper.admits(r) {
+			say(w, http.StatusServiceUnavailable, "the web config asks for less than when the program was started: write it back, or restart the program")
+			return
+		}
 		if !s.allowed(r) {
 			say(w, http.StatusMisdirectedRequest, "this server is not asked by that name; add it to listen.hosts if it is yours")
 			return

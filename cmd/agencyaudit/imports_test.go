@@ -18,19 +18,20 @@ import (
 const module = "github.com/agencyaudit/agencyaudit"
 
 const (
-	sdk    = "github.com/huaweicloud/huaweicloud-sdk-go-v3"
-	goyaml = "github.com/goccy/go-yaml"
-	cobra  = "github.com/spf13/cobra"
-	pflag  = "github.com/spf13/pflag"
-	pretty = "github.com/jedib0t/go-pretty/v6"
-	script = "github.com/rogpeppe/go-internal"
-	rapid  = "pgregory.net/rapid"
-	goleak = "go.uber.org/goleak"
-	xsync  = "golang.org/x/sync"
-	xtime  = "golang.org/x/time"
-	xterm  = "golang.org/x/term"
-	xsys   = "golang.org/x/sys"
-	cron   = "github.com/robfig/cron/v3"
+	sdk     = "github.com/huaweicloud/huaweicloud-sdk-go-v3"
+	goyaml  = "github.com/goccy/go-yaml"
+	cobra   = "github.com/spf13/cobra"
+	pflag   = "github.com/spf13/pflag"
+	pretty  = "github.com/jedib0t/go-pretty/v6"
+	script  = "github.com/rogpeppe/go-internal"
+	rapid   = "pgregory.net/rapid"
+	goleak  = "go.uber.org/goleak"
+	xsync   = "golang.org/x/sync"
+	xcrypto = "golang.org/x/crypto"
+	xtime   = "golang.org/x/time"
+	xterm   = "golang.org/x/term"
+	xsys    = "golang.org/x/sys"
+	cron    = "github.com/robfig/cron/v3"
 	// The libraries of Prometheus.
 	promClient  = "github.com/prometheus/client_golang"
 	promModel   = "github.com/prometheus/client_model"
@@ -79,7 +80,7 @@ var rooms = map[string]room{
 		testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid},
 	},
 	"auditor/web": {
-		uses: []string{"auditor", "rules"}, libs: []string{goyaml, promToolkit},
+		uses: []string{"auditor", "rules"}, libs: []string{goyaml, promToolkit, xcrypto},
 		testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid},
 	},
 	// Its tests drive it with the SDK: a simulation that only its author's client understands proves nothing.
