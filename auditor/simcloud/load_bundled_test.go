@@ -127,9 +127,10 @@ func TestDemoConfigurationNamesTheBundledAccounts(t *testing.T) {
 			AccountID string `yaml:"account_id"`
 		} `yaml:"credentials"`
 		Cloud struct {
-			Site      string            `yaml:"site"`
-			Region    string            `yaml:"region"`
-			Endpoints map[string]string `yaml:"endpoints"`
+			Site      string             `yaml:"site"`
+			Region    string             `yaml:"region"`
+			Endpoints map[string]string  `yaml:"endpoints"`
+			Rate      map[string]float64 `yaml:"rate"`
 		} `yaml:"cloud"`
 		Accounts struct {
 			Static []struct {

@@ -43,7 +43,8 @@ usage or organization file.`,
   agencyaudit simcloud --generate 1000 --seed 7 --config-out sim.yaml
   agencyaudit simcloud --organization our-org.yaml --tls --ca-out sim-ca.pem --config-out sim.yaml
   curl -s 127.0.0.1:9880/counters
-  curl -s -X PUT -H 'Content-Type: application/json' 127.0.0.1:9880/settings \
+  curl -s -X PUT -H 'Content-Type: application/json' \
+    127.0.0.1:9880/settings \
     -d '{"failures": [{"style": "status_429", "every": 3}]}'`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
