@@ -30,6 +30,8 @@ type Plane struct {
 	Witnessed  bool     `json:"witnessed,omitempty"`
 	WitnessIDs []string `json:"witness_ids,omitempty"`
 	Again      []Grant  `json:"-"`
+	// Pages is how many pages the reading was put together from. Evidence does not keep it.
+	Pages int `json:"-"`
 	// RequestIDs are the cloud's ids of the answers that the plane rests on.
 	RequestIDs []string `json:"request_ids,omitempty"`
 }
@@ -143,7 +145,7 @@ func NewEvidence(b Baseline, last Last, o Observation) (Evidence, error) {
 		}
 		from := len(e.grants)
 		e.grants = append(e.grants, p.Grants...)
-		p.Grants, p.Again = slices.Clip(e.grants[from:]), nil
+		p.Grants, p.Again, p.Pages = slices.Clip(e.grants[from:]), nil, 0
 		slices.SortFunc(p.Grants, compareGrants)
 		e.planes = append(e.planes, p)
 	}

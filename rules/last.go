@@ -21,13 +21,18 @@ func (l Last) NeedsListing(a Agency) bool {
 }
 
 // NeedsWitness says whether NewEvidence accepts the reading of a plane only from two witnesses: it is empty and the
-// baseline fills it, or it shows other grants than the last evidence.
+// baseline fills it, or it shows other grants than the last evidence, or there is none and it was put together from several
+// pages, between which a row can be lost: one that is taken away makes the rest move up, and another that is added meanwhile
+// keeps the count right.
 func (l Last) NeedsWitness(b Baseline, p Plane) bool {
 	if p.State == PlaneRead && len(p.Grants) == 0 &&
 		slices.ContainsFunc(b.Required, func(r Requirement) bool { return r.Scope == p.Kind }) {
 		return true
 	}
-	return l.Known && !sameGrants(l.grants(p.Kind), p.Grants)
+	if !l.Known {
+		return p.Pages > 1
+	}
+	return !sameGrants(l.grants(p.Kind), p.Grants)
 }
 
 // NewPolicies returns the granted policies, each once, of which NewEvidence accepts what is said only from two answers

@@ -315,3 +315,30 @@ func TestOneWitnessNeverChangesAVerdict(t *testing.T) {
 		t.Errorf("%d readings were believed and %d were not: the property says nothing", same, different)
 	}
 }
+
+// Without last evidence, a plane that was put together from several pages needs two witnesses: between two pages a row can be
+// lost without its count showing it.
+func TestSeveralPagesNeedTwoWitnessesTheFirstTime(t *testing.T) {
+	b := baseline()
+	for _, kind := range rules.Planes() {
+		o := observation(agency(), append(exact(), in("x", rules.Project, "p1"), in("y", rules.EnterpriseProject, "0"), grant("v5", rules.Identity))...)
+		onePlane(&o, kind).Pages = 2
+		if _, err := rules.NewEvidence(b, rules.Last{}, o); err == nil {
+			t.Errorf("%s: evidence by one witness", kind)
+		}
+		again(onePlane(&o, kind))
+		e, err := rules.NewEvidence(b, rules.Last{}, o)
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		once := observation(agency(), o.Planes[0].Grants...)
+		once.Planes = slices.Clone(o.Planes)
+		for i := range once.Planes {
+			once.Planes[i].Pages, once.Planes[i].Witnessed = 9, false
+		}
+		if _, err := rules.NewEvidence(b, lastOf(e), once); err != nil {
+			t.Errorf("%s: as before, and yet %v", kind, err)
+		}
+	}
+}

@@ -273,3 +273,24 @@ func TestASecondWitnessThatFails(t *testing.T) {
 		}
 	}
 }
+
+// TestSeveralPagesAreReadTwiceTheFirstTime: the second time there is last evidence, and they are as before.
+func TestSeveralPagesAreReadTwiceTheFirstTime(t *testing.T) {
+	f := newFake(t, 1)
+	furnish(f)
+	f.pageCap, f.roles = 1, f.roles[:20]
+	c, _ := open(t, f.config())
+	ev := mustObserve(t, c, 0)
+	sent := f.log()
+	for what, want := range map[string]int{"domain": 2, "globalRoles": 1, "inherited": 1, "inheritedRoles": 0, "project": 4, "enterprise_project": 1, "attached": 1} {
+		if n := asked(sent, what); n != want {
+			t.Errorf("%s was asked %d times, want %d", what, n, want)
+		}
+	}
+	if _, _, err := c.Observe(t.Context(), account(0), baseline(), lastOf(ev)); err != nil {
+		t.Fatal(err)
+	}
+	if sent := f.log(); asked(sent, "project") != 2 || asked(sent, "globalRoles") != 0 {
+		t.Errorf("sent %q", sent)
+	}
+}

@@ -144,12 +144,12 @@ func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
 		DomainId: s.account.ID, SubjectAgencyId: &agencyID, Scope: &p.scope, IsInherited: p.inherited,
 		Page: &page, PerPage: &perPage,
 	}
-	counted := 0 // by the cloud, so that evidence has it from the cloud and not from the rows
+	counted, asked := 0, 0 // by the cloud, so that evidence has it from the cloud and not from the rows; and pages
 	grants, ids, err := pages(listing[rules.Grant]{
 		limit: s.cloud.cfg.MaxPages, perPage: assignmentsPerPage,
 		key: func(g rules.Grant) string { return g.Policy.ID + " " + g.Scope.ID },
 		fetch: func(n int, _ string) (got listPage[rules.Grant], err error) {
-			page = int32(n)
+			page, asked = int32(n), n
 			resp, id, err := s.api.assignments(req)
 			got.requestID = id
 			if err != nil {
@@ -167,7 +167,7 @@ func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
 			return got, nil
 		},
 	})
-	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: counted, Grants: grants, RequestIDs: ids}, err
+	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: counted, Grants: grants, Pages: asked, RequestIDs: ids}, err
 }
 
 // grant translates one row, or says what is wrong with it.
@@ -227,11 +227,11 @@ func (s *sweep) grant(r *model.RoleAssignmentBody, p *plane, agencyID string) (g
 func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
 	limit := int32(attachedPerPage)
 	req := &model5.ListAttachedAgencyPoliciesV5Request{AgencyId: agencyID, Limit: &limit}
-	counted := 0 // by the cloud
+	counted, asked := 0, 0 // by the cloud; and pages
 	grants, ids, err := pages(listing[rules.Grant]{
 		limit: s.cloud.cfg.MaxPages, perPage: attachedPerPage, key: func(g rules.Grant) string { return g.Policy.ID },
 		fetch: func(page int, marker string) (got listPage[rules.Grant], err error) {
-			if page == 1 {
+			if asked = page; page == 1 {
 				req.Marker, counted = nil, 0
 			} else {
 				req.Marker = &marker
@@ -261,7 +261,7 @@ func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
 			return got, nil
 		},
 	})
-	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: counted, Grants: grants, RequestIDs: ids}, err
+	return rules.Plane{Kind: p.kind, State: rules.PlaneRead, Total: counted, Grants: grants, Pages: asked, RequestIDs: ids}, err
 }
 
 // originOfURN tells who defined an identity policy. The name of one of an account is iam::<account>:policy:<path>; the

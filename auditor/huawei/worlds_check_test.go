@@ -456,6 +456,13 @@ func (r *reading) checkPlane(p *rules.Plane, ep endpoint, agencyID string) {
 	got := setOfGrants(p.Grants)
 	filled := slices.ContainsFunc(r.w.baseline.Required, func(q rules.Requirement) bool { return q.Scope == p.Kind })
 	differs := r.before != nil && apart(got, setOfGrants(r.grantsBefore(p.Kind))) > 0
+	pages := r.m.habits.rowCap
+	if ep == epIdentity {
+		pages = r.m.habits.attachedCap
+	}
+	if r.before == nil && pages > 0 && len(got) > pages && !p.Witnessed {
+		r.broken("S3: %s: the plane %q came in several pages, nothing was known of it, and nobody else was asked", r.who, p.Kind)
+	}
 	if (filled && len(got) == 0 || differs) && !p.Witnessed {
 		r.broken("S3: %s: the plane %q is empty where the baseline fills it, or is not as it was, and nobody else was asked", r.who, p.Kind)
 	}
@@ -515,8 +522,8 @@ func (r *reading) plausible(got set, ep endpoint, agencyID string, need int, byB
 		switch {
 		case mixture && !lost:
 			return "mixture of pages"
-		case mixture && r.before == nil:
-			return "mixture of pages, a row lost"
+		case mixture && r.before != nil && apart(got, setOfGrants(r.grantsBefore(rules.Planes()[ep-epGlobal]))) == 0:
+			return "mixture of pages, as before"
 		}
 	}
 	if r.b.told(ep, func(l *lie) bool { return apart(got, setOf(l.items, ep)) == 0 }) >= need {
