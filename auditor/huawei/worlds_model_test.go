@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agencyaudit/agencyaudit/auditor/huawei"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -31,6 +32,8 @@ type world struct {
 	catalogueAge      time.Duration
 	session           time.Duration
 	concurrency       int
+	rate              huawei.Rate
+	budget            int  // of requests in one sweep
 	sdk               bool // the SDK instead of the light client
 	mainFaults        []*trouble
 	inventoryFailures map[int]bool // runs whose inventory cannot be had
@@ -210,6 +213,7 @@ func newWorld(seed uint64) *world {
 		catalogueAge: pick(r, 12*time.Hour, 12*time.Hour, 20*time.Minute), session: pick(r, time.Hour, 15*time.Minute, 24*time.Hour),
 		concurrency: pick(r, 1, 2, 3, 16), goneIsEmpty: chance(r, 1, 2), sdk: seed%100 == 99,
 		inventoryFailures: map[int]bool{}, vanished: map[int]int{},
+		rate: pick(r, huawei.Rate{}, huawei.Rate{PerAccount: 8, Total: 200}, huawei.Rate{PerAccount: 3, Total: 20}), budget: pick(r, 1000, 300),
 	}
 	w.baseline = newBaseline(r)
 	if chance(r, 1, 6) {

@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	// worldPages bounds the lists in the worlds, worldRequests the requests of one sweep.
-	worldPages    = 40
-	worldRequests = 1000
+	// worldPages bounds the lists in the worlds.
+	worldPages = 40
 )
 
 // game is one playing of a world.
@@ -68,6 +67,7 @@ func newGame(w *world, t *tally) (*game, error) {
 		Endpoint: "https://iam.example.com", UserAgent: "agencyaudit/worlds", Main: huawei.Identity{Keys: worldKeys("home"), AccountID: homeID},
 		Accounts: make(map[string]huawei.Access, len(w.members)), SessionDuration: w.session, CatalogueAge: w.catalogueAge,
 		MaxBody: worldMaxBody, MaxPages: worldPages, Meter: worldMeter{t: t}, Now: time.Now,
+		Rate: w.rate, AccountRequests: w.budget,
 	}
 	for _, m := range w.members {
 		access := huawei.Access{Agency: entrance}
