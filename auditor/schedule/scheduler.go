@@ -81,14 +81,20 @@ type Scheduler struct {
 	cancel context.CancelCauseFunc
 	// stopping is closed by Stop.
 	stopping chan struct{}
+	// tolerance is by how much the clock may be set back without notice.
+	tolerance time.Duration
 
 	mu     sync.Mutex // guards what follows
 	plan   Plan
 	times  cron.Schedule
 	slot   cron.EntryID
 	status Status
+	// lastWall is what the wall clock said at the last beat, be the heartbeat moved by it or not.
+	lastWall time.Time
 	// wanted is the trigger of a run that was asked for while another one was under way; empty for none.
 	wanted string
+	// hurry ends the jitter of the run that is about to begin; nil when none is.
+	hurry chan struct{}
 	// idle is closed when the run under way has ended.
 	idle chan struct{}
 }
@@ -112,7 +118,7 @@ func New(o Options) (*Scheduler, error) {
 		return nil, err
 	}
 	s := &Scheduler{
-		o: o, plan: o.Plan, times: times, stopping: make(chan struct{}), idle: make(chan struct{}),
+		o: o, plan: o.Plan, times: times, stopping: make(chan struct{}), idle: make(chan struct{}), tolerance: time.Second,
 		cron: cron.New(cron.WithLocation(time.UTC), cron.WithLogger(cronLog{o.Logger})),
 	}
 	close(s.idle)
@@ -128,6 +134,7 @@ func (s *Scheduler) Start() {
 	s.cron.Schedule(cron.Every(s.o.Beat), s.guarded(s.beat))
 	s.slot = s.cron.Schedule(wall{s.times}, s.guarded(s.onSlot))
 	s.status.LastBeat = s.o.Now()
+	s.lastWall = s.status.LastBeat
 	s.o.Meter.Beat(s.status.LastBeat)
 	s.cron.Start()
 	s.next()
@@ -174,7 +181,7 @@ func (s *Scheduler) next() {
 }
 
 // Request asks for a run out of turn: at once or, when one is under way, right after it. Several requests while one run is
-// under way are one.
+// under way are one. A run that is still put off by its jitter is the one that was asked for, and begins at once.
 func (s *Scheduler) Request(trigger string) { s.begin(trigger, true) }
 
 // Status returns what the scheduler does now.
@@ -214,9 +221,11 @@ var errStopped = errors.New("the program ends")
 
 // onSlot is called by cron for each slot.
 func (s *Scheduler) onSlot() {
-	s.mu.Lock()
-	s.next()
-	s.mu.Unlock()
+	func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.next()
+	}()
 	s.begin(TriggerSchedule, false)
 }
 
@@ -228,12 +237,11 @@ func (s *Scheduler) beat() {
 	if s.status.Stopping {
 		return
 	}
-	if now.Round(0).Before(s.status.LastBeat.Round(0).Add(-time.Second)) {
-		s.o.Logger.Warn("the clock was set back; the schedule is computed anew", "by", s.status.LastBeat.Round(0).Sub(now.Round(0)))
+	if setBack(s.lastWall, now, s.tolerance) {
+		s.o.Logger.Warn("the clock was set back; the schedule is computed anew", "by", s.lastWall.Round(0).Sub(now.Round(0)))
 		s.place()
-		s.status.LastBeat = now
 	}
-	s.next()
+	s.lastWall = now
 	if s.status.Running && now.After(s.status.Deadline.Add(grace)) {
 		s.o.Logger.Error("the run under way ignores its deadline; the heartbeat stops until it ends",
 			"trigger", s.status.Trigger, "started_at", s.status.StartedAt, "deadline", s.status.Deadline)
@@ -243,12 +251,22 @@ func (s *Scheduler) beat() {
 	s.o.Meter.Beat(now)
 }
 
+// setBack says whether a clock on the wall was set back between two readings, by more than clocks are corrected by all the time.
+func setBack(before, now time.Time, tolerance time.Duration) bool {
+	return now.Round(0).Before(before.Round(0).Add(-tolerance))
+}
+
 // begin begins a run. While one is under way a request is remembered, and a slot skipped.
 func (s *Scheduler) begin(trigger string, remember bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.status.Stopping:
+		return
+	case s.status.Running && remember && s.hurry != nil:
+		s.status.Trigger = trigger
+		close(s.hurry)
+		s.hurry = nil
 		return
 	case s.status.Running && remember:
 		s.wanted = trigger
@@ -267,11 +285,14 @@ func (s *Scheduler) begin(trigger string, remember bool) {
 	s.status.Running, s.status.Trigger, s.status.StartedAt = true, trigger, s.o.Now()
 	s.status.Deadline = s.status.StartedAt.Add(pause + plan.Timeout)
 	s.idle = make(chan struct{})
-	go s.work(trigger, pause, plan.Timeout)
+	if pause > 0 {
+		s.hurry = make(chan struct{})
+	}
+	go s.work(pause, s.hurry)
 }
 
-// work makes one run, after a pause.
-func (s *Scheduler) work(trigger string, pause, timeout time.Duration) {
+// work makes one run, after a pause that ends early when hurry does. The run is by the plan that is then in force.
+func (s *Scheduler) work(pause time.Duration, hurry <-chan struct{}) {
 	defer s.finish()
 	if pause > 0 {
 		wait := time.NewTimer(pause)
@@ -279,19 +300,31 @@ func (s *Scheduler) work(trigger string, pause, timeout time.Duration) {
 		select {
 		case <-s.stopping:
 			return
+		case <-hurry:
 		case <-wait.C:
 		}
 	}
+	trigger, timeout := s.starts()
 	ctx, cancel := context.WithTimeoutCause(s.ctx, timeout, fmt.Errorf("the run's time of %s is over: %w", timeout, context.DeadlineExceeded))
 	defer cancel()
 	s.survive("run", func() { s.o.Job(ctx, trigger) })
+}
+
+// starts begins the run under way in earnest, and returns what it is made for and how long it may take.
+func (s *Scheduler) starts() (trigger string, timeout time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hurry = nil
+	s.status.StartedAt = s.o.Now()
+	s.status.Deadline = s.status.StartedAt.Add(s.plan.Timeout)
+	return s.status.Trigger, s.plan.Timeout
 }
 
 // finish ends a run, and begins the one that was asked for meanwhile.
 func (s *Scheduler) finish() {
 	s.mu.Lock()
 	wanted := s.wanted
-	s.wanted, s.status.Running = "", false
+	s.wanted, s.hurry, s.status.Running = "", nil, false
 	close(s.idle)
 	s.mu.Unlock()
 	if wanted != "" {

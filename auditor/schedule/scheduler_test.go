@@ -99,7 +99,7 @@ func pause(ctx context.Context, d time.Duration) {
 // In ten years, with runs that are often longer than the pause between two slots, every slot is either a run or skipped
 // and counted, and never are two runs under way.
 func TestTenYears(t *testing.T) {
-	t.Setenv("TZ", "America/New_York")
+	inNewYork(t)
 	synctest.Test(t, func(t *testing.T) {
 		seed := rand.New(rand.NewPCG(1, 2))
 		began := time.Now() // midnight of 1 January 2000, in UTC
