@@ -206,7 +206,7 @@ func TestFaultKeysThatEnd(t *testing.T) {
 			if unknown := p.run(t); len(unknown) > 0 {
 				t.Fatal(unknown)
 			}
-			time.Sleep(15 * time.Minute)
+			passes(15 * time.Minute)
 		}
 		if got := refused(); got > 0 {
 			t.Errorf("%d requests were refused", got)
@@ -219,7 +219,7 @@ func TestFaultKeysThatEnd(t *testing.T) {
 			t.Fatal(unknown)
 		}
 		before := p.meter.refreshed[true]
-		time.Sleep(50 * time.Minute)
+		passes(50 * time.Minute)
 		if err := p.cloud.SetSettings(simcloud.Settings{Latency: 4 * time.Minute}); err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +248,7 @@ type outage struct {
 func (o outage) runs(t *testing.T, p *played, runs int, during func(t *testing.T, run int)) {
 	t.Helper()
 	const every = 15 * time.Minute
-	wake := func(began time.Time) { time.Sleep(time.Until(began.Add(every))) }
+	wake := func(began time.Time) { passes(time.Until(began.Add(every))) }
 	for range 2 {
 		began := time.Now()
 		if unknown := p.run(t); len(unknown) > 0 {
@@ -354,7 +354,7 @@ func TestFaultTenMinutesOf429(t *testing.T) {
 				minute := func() map[int]rules.Reason {
 					began := time.Now()
 					unknown := p.run(t)
-					time.Sleep(time.Until(began.Add(time.Minute)))
+					passes(time.Until(began.Add(time.Minute)))
 					return unknown
 				}
 				for range 2 {

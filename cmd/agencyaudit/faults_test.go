@@ -284,7 +284,7 @@ func throttles(n int) trick {
 func virtually(room, test string) trick { return trick{room: room, test: test, how: "virtual"} }
 
 // inProcess has a test of another room play the row with a fault that nothing outside of the process can bring about.
-func inProcess(room, test string) trick { return trick{room: room, test: test, how: "in process"} }
+func inProcess(room, test string) trick { return trick{room: room, test: test, how: "process"} }
 
 // skewed puts the cloud's clock ahead.
 var skewed = trick{whole: true, lasting: true, strike: func(s *scene) { s.set(simcloud.Settings{ClockOffset: 20 * time.Minute}) }}
