@@ -1208,7 +1208,7 @@ func TestPagesLoopAndOverlap(t *testing.T) {
 	}
 	// Even a page that is the last one has a marker, and a list without rows has none.
 	c := fail("page_loop")
-	if p := listsOfPages()[7].read(t, newCloud(t, failing(simcloud.Failure{Style: "page_loop"})), 0, 0, ""); p.marker == "" {
+	if p := listsOfPages()[8].read(t, newCloud(t, failing(simcloud.Failure{Style: "page_loop"})), 0, 0, ""); p.marker == "" {
 		t.Errorf("page %+v", p)
 	}
 	if r := get(adminKey, "/v5/agencies/"+readerID+"/attached-policies").send(t, c); strings.Contains(r.body, "next_marker") {
@@ -1326,7 +1326,10 @@ func TestFailuresAreChecked(t *testing.T) {
 	if s.ClockOffset != -20*time.Minute || !reflect.DeepEqual(s.Failures, []simcloud.Failure{want}) {
 		t.Errorf("settings %+v", s)
 	}
-	// What is shown is the caller's, and can be put back.
+	// What is given remains the caller's, what is shown is, and can be put back.
+	if err := c.SetSettings(s); err != nil {
+		t.Fatal(err)
+	}
 	s.Failures[0].Query["scope"] = "x"
 	c.Failures()[0].Query["scope"] = "x"
 	c.Organization().Settings.Failures[0].Query["scope"] = "x"
