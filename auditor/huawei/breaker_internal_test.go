@@ -1,8 +1,14 @@
 package huawei
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -61,4 +67,98 @@ func TestAFaultMayBeAddedToAfterItOpenedABreaker(t *testing.T) {
 		}
 	})
 	wg.Wait()
+}
+
+// TestTheNextTryIsPutOff further each time, up to a point.
+func TestTheNextTryIsPutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &c.main.lane.breaker
+		var pauses []time.Duration
+		for len(pauses) < 7 {
+			l, ok := b.ask()
+			if !ok {
+				t.Fatal("no leave")
+			}
+			b.settle(l, failed, "a", lie(rules.ReasonUnreachable, "no"))
+			if b.open {
+				wait := time.Until(b.until)
+				pauses = append(pauses, wait)
+				if _, ok := b.ask(); ok {
+					t.Error("leave while it is shut")
+				}
+				pause(wait)
+			}
+		}
+		want := []time.Duration{1, 2, 4, 8, 16, 30, 30}
+		for i := range want {
+			want[i] *= time.Second
+		}
+		if !slices.Equal(pauses, want) {
+			t.Errorf("put off by %v", pauses)
+		}
+	})
+}
+
+// TestALaneWithoutALimitHasNoneAgain when a minute has passed since it was slowed.
+func TestALaneWithoutALimitHasNoneAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := c.main.lane
+		l.slow(time.Now(), 0, true)
+		l.slow(time.Now(), 0, true)
+		for _, tc := range []struct {
+			passes time.Duration
+			limit  rate.Limit
+		}{{0, 16}, {30 * time.Second, 48}, {16 * time.Second, rate.Inf}, {time.Hour, rate.Inf}} {
+			pause(tc.passes)
+			if err := l.pace(t.Context(), false); err != nil {
+				t.Error(err)
+			}
+			if got := l.limiter.Limit(); got < tc.limit*0.99 || got > tc.limit*1.01 || l.isSlowed() != (tc.limit != rate.Inf) {
+				t.Errorf("the limit is %v, want %v; slowed %t", got, tc.limit, l.isSlowed())
+			}
+		}
+	})
+}
+
+// TestALeaveThatIsNotUsedIsGivenBack: the cloud lets one request through, whose identity turns out to be busy when its turn has
+// come.
+func TestALeaveThatIsNotUsedIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.away.why, c.away.open = lie(rules.ReasonUnreachable, "no"), true
+		ctx, cancel := context.WithCancel(t.Context())
+		w, done := c.newWire(ctx, Keys{}, c.log)
+		defer done()
+		w.lane = c.newLane(1, accountBounds, &c.pauses.account, "an account")
+		if err := w.queue(opAgencies); err != nil { // so that the next waits for a second
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, _, f := w.clear(opAgencies, time.Now()); f == nil {
+				t.Error("cleared")
+			}
+		})
+		synctest.Wait()
+		if _, ok := w.lane.breaker.ask(); !ok {
+			t.Fatal("no leave")
+		}
+		pause(2 * time.Second)
+		if _, ok := c.away.ask(); !ok {
+			t.Error("the leave was not given back")
+		}
+		cancel()
+		wg.Wait()
+	})
 }

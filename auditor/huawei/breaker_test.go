@@ -72,6 +72,11 @@ func TestARefusedKeyIsLeftAlone(t *testing.T) {
 		if !said {
 			t.Error("no sweep says that nothing was sent, why, and until when")
 		}
+		// However long the run is.
+		passes(time.Hour)
+		if u := unknown(t, b.cloud, 0, rules.ReasonUnauthenticated); !strings.Contains(u.Detail, "in another run") || len(b.asked(mine)) != 1 {
+			t.Errorf("used %d times in a run: %v", len(b.asked(mine)), u)
+		}
 		for range 4 * 24 {
 			passes(15 * time.Minute)
 			b.run(baseline(), other())

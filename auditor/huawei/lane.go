@@ -21,7 +21,7 @@ type bounds struct{ least, most rate.Limit }
 
 // All accounts are entered with the one main identity, which therefore stays faster.
 var (
-	accountBounds = bounds{least: 0.5, most: 16}
+	accountBounds = bounds{least: 1, most: 16}
 	mainBounds    = bounds{least: 8, most: 64}
 )
 

@@ -234,9 +234,9 @@ func (w *wire) unsent(f *fault) *fault {
 	return f
 }
 
-// clear waits until a request may be sent: by the breakers, by the rates, and by the breakers again, which may have opened
-// in the meantime. Whoever has to wait for a breaker once more takes a new turn, so that those who waited do not come all
-// at once when it closes.
+// clear waits until a request may be sent: by the breakers, by the rates, and by both again, since a breaker may have opened
+// and the cloud have asked for a pause in the meantime. Whoever has to wait for a breaker once more takes a new turn, so
+// that those who waited do not come all at once when it closes.
 func (w *wire) clear(o op, signed time.Time) (cloud, identity leave, f *fault) {
 	c, l := w.cloud, w.lane
 	for {
@@ -260,6 +260,14 @@ func (w *wire) clear(o op, signed time.Time) (cloud, identity leave, f *fault) {
 			f = lie(rules.ReasonTimeout, "not sent, since its turn came when its signature was too old")
 			f.stale = true
 			return cloud, identity, f
+		}
+		if wait := l.recover(c.cfg.Now()); wait > 0 { // the cloud asked for a pause in the meantime
+			if !fits(w.ctx, wait) {
+				return cloud, identity, w.late(errPaused)
+			}
+			w.paid.Add(1) // it keeps its turn, and those that do come apart
+			await(w.ctx, nil, wait+rand.N(min(wait, time.Second))) //nolint:gosec // chance is for spreading alone
+			continue
 		}
 		var ok bool
 		if cloud, ok = c.away.ask(); !ok {
