@@ -209,7 +209,7 @@ func newWorld(seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 0x5eed))
 	w := &world{
 		seed: seed, mode: pick(r, still, still, still, moving, moving, faulty, faulty, faulty, faulty, wild),
-		runs: pick(r, 2, 2, 2, 2, 3, 3, 4), interval: 15 * time.Minute, maxAge: pick(r, time.Hour, time.Hour, 40*time.Minute, 10*time.Minute),
+		runs: pick(r, 2, 2, 2, 2, 2, 3, 3, 4), interval: 15 * time.Minute, maxAge: pick(r, time.Hour, time.Hour, 40*time.Minute, 10*time.Minute),
 		catalogueAge: pick(r, 12*time.Hour, 12*time.Hour, 20*time.Minute), session: pick(r, time.Hour, 15*time.Minute, 24*time.Hour),
 		concurrency: pick(r, 1, 2, 3, 16), goneIsEmpty: chance(r, 1, 2), sdk: seed%100 == 99,
 		inventoryFailures: map[int]bool{}, vanished: map[int]int{},
@@ -223,7 +223,7 @@ func newWorld(seed uint64) *world {
 		w.lag = pick(r, 50*time.Millisecond, 400*time.Millisecond, 20*time.Minute)
 	}
 	w.site = []edition{{began, newSite(r, w.baseline)}}
-	for n := range pick(r, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6) {
+	for n := range pick(r, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 4, 6) {
 		w.members = append(w.members, newMember(r, w, n))
 	}
 	for run := range w.runs {
