@@ -28,6 +28,8 @@ const (
 	perPage = 100
 	// perRow is how many findings a row has in words.
 	perRow = 3
+	// narrowest is the width of a state in the bar in which there is one account, in thousandths of the bar.
+	narrowest = 4
 	// maxQuery bounds what is searched for, in bytes.
 	maxQuery = 200
 	// maxDetail is how much of a detail a row has, in characters; the account's page has all of it.
@@ -136,24 +138,13 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	address := func(set ...string) string { return p.address(set...) }
 	counts := snap.Count(now)
 	p.Verdict, p.Tone = verdict(snap, counts)
-	x := 0
+	x, widths := 0, bar(counts)
 	for i, state := range rules.States() {
-		n := counts[state]
-		width := 0
-		if p.Expected > 0 {
-			width = 1000 * n / p.Expected
-		}
-		if n > 0 {
-			width = max(width, 4) // one account of ten thousand is seen too
-		}
-		if i == len(rules.States())-1 && n > 0 {
-			width = max(1000-x, 4)
-		}
 		p.Segments = append(p.Segments, segment{
-			State: string(state), Words: words(state), Count: n, X: x, Width: width,
+			State: string(state), Words: words(state), Count: counts[state], X: x, Width: widths[i],
 			Link: address("state", string(state), "page", ""), Current: p.Filter == string(state),
 		})
-		x += width
+		x += widths[i]
 	}
 	p.list(snap, now, r.FormValue("page"))
 	p.Loop = s.loop(v, now)
@@ -172,6 +163,28 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 		p.Toggle = address("refresh", "")
 	}
 	s.render(w, http.StatusOK, "index.html", p)
+}
+
+// bar are the widths of the states in the bar, which are 1000 together. One account of ten thousand is seen too.
+func bar(counts map[rules.State]int) []int {
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	widths := make([]int, len(rules.States()))
+	widest, sum := 0, 0
+	for i, state := range rules.States() {
+		if n := counts[state]; n > 0 {
+			widths[i] = max(1000*n/total, narrowest)
+		}
+		if sum += widths[i]; widths[i] > widths[widest] {
+			widest = i
+		}
+	}
+	if total > 0 {
+		widths[widest] += 1000 - sum
+	}
+	return widths
 }
 
 // filter is a state, all, or "" for every account that is not compliant.

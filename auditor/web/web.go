@@ -207,9 +207,25 @@ func (s *Server) limited(next http.HandlerFunc) http.HandlerFunc {
 // policy is the Content-Security-Policy of every answer: nothing but our own style sheet and icon is ever loaded.
 const policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
+// answer is a ResponseWriter that knows whether something was sent.
+type answer struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// WriteHeader sends the head.
+func (a *answer) WriteHeader(status int) { a.begun = true; a.ResponseWriter.WriteHeader(status) }
+
+// Write sends a part of the body.
+func (a *answer) Write(p []byte) (int, error) { a.begun = true; return a.ResponseWriter.Write(p) }
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
 // harden wraps every answer: it survives panics, refuses foreign hosts and adds the headers that browsers heed.
 func (s *Server) harden(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(plain http.ResponseWriter, r *http.Request) {
+		w := &answer{ResponseWriter: plain}
 		defer func() {
 			p := recover()
 			if p == nil {
@@ -221,6 +237,9 @@ func (s *Server) harden(next http.Handler) http.Handler {
 			// The value of a panic may hold anything; its type and the stack's functions do not.
 			s.o.Logger.Error("panic", "while", "web", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			s.o.Panicked("web")
+			if w.begun {
+				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+			}
 			say(w, http.StatusInternalServerError, "internal error; see the program's log")
 		}()
 		h := w.Header()
@@ -252,6 +271,11 @@ func say(w http.ResponseWriter, status int, text string) {
 
 func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) {
 	l := s.o.View().Loop
+	if l.Stopping {
+		// Nothing beats any more, and nobody should end a run that has time to drain.
+		say(w, http.StatusOK, "ending")
+		return
+	}
 	if !l.Alive {
 		say(w, http.StatusServiceUnavailable, "the scheduler has not shown that it lives since "+instant(l.HeartbeatAt))
 		return

@@ -145,7 +145,8 @@ func TestRoutes(t *testing.T) {
 		}
 		h := w.Header()
 		if h.Get("Content-Security-Policy") != policy || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
-			h.Get("X-Frame-Options") != "DENY" || h.Get("Cache-Control") == "" {
+			h.Get("X-Frame-Options") != "DENY" || h.Get("Cross-Origin-Resource-Policy") != "same-origin" ||
+			h.Get("Cross-Origin-Opener-Policy") != "same-origin" || h.Get("Cache-Control") == "" {
 			t.Errorf("%s %s: headers %v", c.method, c.path, h)
 		}
 	}
@@ -164,6 +165,9 @@ func TestHealthAndReadiness(t *testing.T) {
 	if w := s.ask("GET", "/-/ready"); w.Code != 503 {
 		t.Errorf("a program that ends: %d", w.Code)
 	}
+	if w := s.ask("GET", "/-/healthy"); w.Code != 200 {
+		t.Errorf("a program that ends, and has time to drain, is not healthy: %d %s", w.Code, w.Body)
+	}
 	s.view.Loop.Stopping = false
 	s.view.Snapshot = auditor.NewSnapshot(nil, nil, time.Hour)
 	if w := s.ask("GET", "/-/ready"); w.Code != 503 || !strings.Contains(w.Body.String(), "no run") {
@@ -175,8 +179,10 @@ func TestHealthAndReadiness(t *testing.T) {
 func TestReload(t *testing.T) {
 	s := open(t)
 	for _, header := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}} {
-		if w := s.ask("POST", "/-/reload", header...); w.Code != http.StatusForbidden {
-			t.Errorf("%v: %d", header, w.Code)
+		for _, method := range []string{"POST", "PUT"} {
+			if w := s.ask(method, "/-/reload", header...); w.Code != http.StatusForbidden {
+				t.Errorf("%s %v: %d", method, header, w.Code)
+			}
 		}
 	}
 	if w := s.ask("POST", "/-/reload", "Host", "evil.example"); w.Code != http.StatusMisdirectedRequest || s.reloads != 0 {
@@ -236,8 +242,10 @@ func TestMorePagesThanAreMadeAtOnceAreToldToComeAgain(t *testing.T) {
 	for range maxPages {
 		s.pages <- struct{}{}
 	}
-	if w := s.ask("GET", "/"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
-		t.Errorf("%d", w.Code)
+	for _, path := range []string{"/", accountPath} {
+		if w := s.ask("GET", path); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: %d", path, w.Code)
+		}
 	}
 	if w := s.ask("GET", "/-/healthy"); w.Code != 200 {
 		t.Errorf("health is a page: %d", w.Code)
