@@ -13,6 +13,7 @@ import (
 
 var (
 	tableRow = regexp.MustCompile("(?m)^\\| `(agencyaudit_[a-z_]+)` \\| ([a-z]+) \\| ([^|]*)\\|")
+	valueRow = regexp.MustCompile("(?m)^\\| (`[^|]*) \\| ([^|]*)\\|")
 	word     = regexp.MustCompile("`([a-z_]+)`")
 )
 
@@ -42,17 +43,24 @@ func TestMetricsPage(t *testing.T) {
 	m, _ := open(t)
 	full(t, m)
 	_, text := scrape(t, m)
-	exported := map[string]string{}
+	exported, shown := map[string]string{}, map[string][]string{}
 	for name, f := range parse(t, text) {
 		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "promhttp_") {
 			continue
 		}
-		var labels []string
-		for _, l := range f.Metric[0].Label {
-			labels = append(labels, l.GetName())
+		for _, series := range f.Metric {
+			var labels []string
+			for _, l := range series.Label {
+				labels = append(labels, l.GetName())
+				shown[l.GetName()] = append(shown[l.GetName()], l.GetValue())
+			}
+			slices.Sort(labels)
+			is := fmt.Sprint(strings.ToLower(f.GetType().String()), labels)
+			if was, seen := exported[name]; seen && was != is {
+				t.Errorf("%s is %s, and in another series %s", name, is, was)
+			}
+			exported[name] = is
 		}
-		slices.Sort(labels)
-		exported[name] = fmt.Sprint(strings.ToLower(f.GetType().String()), labels)
 	}
 	for name, want := range exported {
 		if got := documented[name]; got != want {
@@ -63,21 +71,6 @@ func TestMetricsPage(t *testing.T) {
 		if exported[name] == "" {
 			t.Errorf("%s is documented and not exported", name)
 		}
-	}
-	_, values, _ := strings.Cut(string(page), "\n## Values of labels")
-	list := func(row string, want []string) {
-		t.Helper()
-		for line := range strings.SplitSeq(values, "\n") {
-			if rest, ok := strings.CutPrefix(line, "| "+row+" | "); ok {
-				for _, w := range want {
-					if !strings.Contains(rest, "`"+w+"`") {
-						t.Errorf("%s: the page does not list %s", row, w)
-					}
-				}
-				return
-			}
-		}
-		t.Errorf("the page has no line for %s", row)
 	}
 	var states, reasons, scopes, risks []string
 	for _, s := range rules.States() {
@@ -92,12 +85,45 @@ func TestMetricsPage(t *testing.T) {
 	for _, r := range riskOrder {
 		risks = append(risks, string(r))
 	}
-	list("`state`", states)
-	list("`reason` of `account_unknown`", reasons)
-	list("`scope`", scopes)
-	list("`risk`", risks)
-	list("`kind`", []string{"grant", "wider", "redundant", "impostor"})
-	list("`result` of `runs_total`", results)
-	list("`reason` of `api_responses_rejected_total`", rejections)
-	list("`where`", places)
+	want := map[string][]string{
+		"`state`": states, "`reason` of `account_unknown`": reasons, "`scope`": scopes, "`risk`": risks,
+		"`kind`": {"grant", "wider", "redundant", "impostor"}, "`where`": places, "`way`": ways, "`identity`": identities,
+		"`result` of `runs_total`": results, "`result` of `credential_refreshes_total`": refreshResults,
+		"`reason` of `api_responses_rejected_total`": rejections,
+		// Of those in openLists the page lists the values that are words of this program.
+		"`policy`": {string(rules.Custom), string(rules.Unresolved)}, "`policy_id`": nil, "`code`": {noAnswer, other}, "`service`, `operation`": {other},
+	}
+	openLists := []string{"policy", "policy_id", "code", "service"}
+	_, values, _ := strings.Cut(string(page), "\n## Values of labels")
+	for _, row := range valueRow.FindAllStringSubmatch(values, -1) {
+		listed, known := want[row[1]]
+		if delete(want, row[1]); !known {
+			t.Errorf("the page lists values of %s, which is no label or is there twice", row[1])
+			continue
+		}
+		var got []string
+		for _, w := range word.FindAllStringSubmatch(row[2], -1) {
+			got = append(got, w[1])
+		}
+		for _, w := range listed {
+			if !slices.Contains(got, w) {
+				t.Errorf("%s: the page does not list %s", row[1], w)
+			}
+		}
+		for _, w := range got {
+			if !slices.Contains(listed, w) {
+				t.Errorf("%s: the page lists %s, which is no value of it", row[1], w)
+			}
+		}
+		label := word.FindStringSubmatch(row[1])[1]
+		for _, v := range shown[label] {
+			// Two labels have a list for each of two metrics.
+			if !slices.Contains(openLists, label) && !strings.Contains(row[1], " of ") && !slices.Contains(listed, v) {
+				t.Errorf("%s: a scrape shows %s, which the page does not list", row[1], v)
+			}
+		}
+	}
+	for row := range want {
+		t.Errorf("the page has no line for %s", row)
+	}
 }

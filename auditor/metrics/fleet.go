@@ -16,8 +16,9 @@ import (
 // fleet is one snapshot as exposition text. It is never changed after it was made.
 type fleet struct {
 	snapshot *auditor.Snapshot
-	// staleAt is when the text is no longer true, since evidence gets too old; zero for never.
-	staleAt time.Time
+	// at is the instant that the text is about. staleAt is when it is no longer true, since evidence gets too old; zero for
+	// never.
+	at, staleAt time.Time
 	// deflated is the text in DEFLATE blocks that end at a byte and of which none is the last, so that more can follow.
 	deflated []byte
 	// sum and size are the CRC-32 and the length of the text.
@@ -38,9 +39,10 @@ const (
 )
 
 // stale says whether the text is no longer true, by the clock that says more: a suspended machine's monotonic clock stands
-// still.
+// still. What was written while the clock on the wall was ahead may not be true yet.
 func (f *fleet) stale(now time.Time) bool {
-	return !f.staleAt.IsZero() && (!now.Before(f.staleAt) || !now.Round(0).Before(f.staleAt.Round(0)))
+	return now.Round(0).Before(f.at.Round(0)) ||
+		!f.staleAt.IsZero() && (!now.Before(f.staleAt) || !now.Round(0).Before(f.staleAt.Round(0)))
 }
 
 // render writes a snapshot as it is at an instant. old is what was rendered before; nil for nothing.
@@ -63,7 +65,7 @@ func render(s *auditor.Snapshot, now time.Time, old *fleet) (*fleet, error) {
 		return nil, w.err
 	}
 	f := &fleet{
-		snapshot: s, staleAt: s.StaleAt(now), deflated: bytes.Clone(w.deflated.Bytes()), sum: w.sum, size: w.size,
+		snapshot: s, at: now, staleAt: s.StaleAt(now), deflated: bytes.Clone(w.deflated.Bytes()), sum: w.sum, size: w.size,
 	}
 	if w.size <= maxPlain {
 		f.plain = w.plain

@@ -93,7 +93,10 @@ var (
 		"status", "redirect", "content_type", "encoding", "too_large", "short_body", "json", "envelope", "error_envelope", "item",
 		"too_many_items", "page_loop", "unstable_paging", "count_mismatch", "witness_mismatch", other,
 	}
-	places = []string{
+	ways           = []string{"iam", other}
+	refreshResults = []string{"ok", "failed"}
+	identities     = []string{"main", "account"}
+	places         = []string{
 		auditor.PlaceIdentity, auditor.PlaceRead, auditor.PlaceCatalogue, auditor.PlaceJudge, "run", "scheduler", "web", other,
 	}
 )
@@ -179,12 +182,16 @@ func (m *Metrics) begin() {
 	for _, p := range places {
 		m.panics.WithLabelValues(p)
 	}
-	for _, result := range []string{"ok", "failed"} {
-		m.refreshes.WithLabelValues("iam", result)
+	for _, way := range ways {
+		for _, result := range refreshResults {
+			m.refreshes.WithLabelValues(way, result)
+		}
 	}
 	for _, op := range m.o.Operations {
 		m.known[operation{op.Service, op.Name}] = true
-		m.requests.WithLabelValues(op.Service, op.Name, strconv.Itoa(op.Success))
+		for _, code := range slices.Concat([]int{op.Success}, usualCodes) {
+			m.requests.WithLabelValues(op.Service, op.Name, strconv.Itoa(code))
+		}
 		m.requests.WithLabelValues(op.Service, op.Name, noAnswer)
 		m.took.WithLabelValues(op.Service, op.Name)
 		m.throttled.WithLabelValues(op.Service)
@@ -213,6 +220,12 @@ func (m *Metrics) Panicked(where string) { m.panics.WithLabelValues(oneOf(places
 
 // noAnswer is the code of a request that got no answer.
 const noAnswer = "none"
+
+// usualCodes are the statuses of answers that mean trouble and will come one day.
+var usualCodes = []int{
+	http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests, http.StatusInternalServerError,
+	http.StatusServiceUnavailable,
+}
 
 // Request counts one request to the cloud: code is the status of its answer, 0 for none.
 func (m *Metrics) Request(service, name string, code int, took time.Duration) {
@@ -253,17 +266,17 @@ func (m *Metrics) Breakers(main bool, accounts int) {
 	if main {
 		open = 1
 	}
-	m.breakers.WithLabelValues("main").Set(open)
-	m.breakers.WithLabelValues("account").Set(float64(accounts))
+	m.breakers.WithLabelValues(identities[0]).Set(open)
+	m.breakers.WithLabelValues(identities[1]).Set(float64(accounts))
 }
 
 // Refreshed counts temporary keys that were asked for, by the way in.
 func (m *Metrics) Refreshed(way string, ok bool) {
-	result := "failed"
+	result := refreshResults[1]
 	if ok {
-		result = "ok"
+		result = refreshResults[0]
 	}
-	m.refreshes.WithLabelValues(oneOf([]string{"iam", other}, way), result).Inc()
+	m.refreshes.WithLabelValues(oneOf(ways, way), result).Inc()
 }
 
 // Skew is told how far this machine's clock is ahead of the cloud's.

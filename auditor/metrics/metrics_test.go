@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,6 +273,77 @@ policy_excess_dropped 0
 	}
 }
 
+// The clock on the wall was ahead, and evidence too old by it: once it is right again, so are the metrics.
+func TestAClockThatWasAheadIsForgotten(t *testing.T) {
+	m, c := open(t)
+	a := account(1)
+	if err := m.Commit(snapshot(a).Next(run(judged(a, noon, rules.StateCompliant, "exact", "exact")))); err != nil {
+		t.Fatal(err)
+	}
+	was := lines(t, m, a)
+	c.add(3 * hour)
+	if got := lines(t, m, a); !strings.Contains(got, `account_unknown{reason="stale"} 1`) {
+		t.Errorf("three hours later:\n%s", got)
+	}
+	c.add(-3 * hour)
+	if got := lines(t, m, a); got != was {
+		t.Errorf("it shows\n%swant\n%s", got, was)
+	}
+	once := m.fleet.Load()
+	if lines(t, m, a); m.fleet.Load() != once {
+		t.Error("it was rendered anew although nothing had changed")
+	}
+}
+
+// What is shown gets too old by the clock that says more: by that on the wall while the machine is suspended, by the monotonic
+// one when the first is set back. Between two readings one of them always has gone on more than the other.
+func TestWhatIsShownGetsOldByEitherClock(t *testing.T) {
+	seen := map[bool]bool{}
+	for tries := 0; len(seen) < 2; tries++ {
+		first, second := time.Now(), time.Now()
+		monotonic, wall := second.Sub(first), second.Round(0).Sub(first.Round(0))
+		if monotonic == wall {
+			if tries > 10_000_000 {
+				t.Fatal("the wall clock and the monotonic one never differ")
+			}
+			continue
+		}
+		seen[wall > monotonic] = true
+		f := &fleet{at: first, staleAt: first.Add(max(monotonic, wall))}
+		if !f.stale(second) {
+			t.Errorf("after %s by the wall clock and %s by the monotonic one nothing is stale that should be after %s", wall, monotonic, max(monotonic, wall))
+		}
+		if f.staleAt = f.staleAt.Add(1); f.stale(second) {
+			t.Error("it is stale too early")
+		}
+	}
+}
+
+// Whoever renders what has got old, and whoever commits what is new, come one after the other: the old never takes the
+// place of the new.
+func TestRenderingIsSerial(t *testing.T) {
+	var m *Metrics
+	var free atomic.Int64
+	m, err := New(Options{Now: func() time.Time {
+		if m != nil && m.rendering.TryLock() {
+			m.rendering.Unlock()
+			free.Add(1)
+		}
+		return noon
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Commit(snapshot(account(1))); err != nil || free.Load() > 0 {
+		t.Errorf("at %d times while a fleet was committed another one might have been (%v)", free.Load(), err)
+	}
+	m.fleet.Store(&fleet{snapshot: snapshot(account(1)), at: noon.Add(hour)})
+	free.Store(0)
+	if _, err := m.current(); err != nil || free.Load() != 1 {
+		t.Errorf("at %d times another fleet might have been committed, want only 1, before it was seen that this one is old (%v)", free.Load(), err)
+	}
+}
+
 // reference is what the official library would make of a snapshot: written naively, by the words of docs/metrics.md.
 type reference struct {
 	s   *auditor.Snapshot
@@ -474,6 +546,8 @@ func TestCountersBeginAtZeroAndKeepToTheirLists(t *testing.T) {
 		`runs_total{result="failed"}`, `runs_skipped_total`, `panics_total{where="read"}`, `api_responses_rejected_total{reason="envelope"}`,
 		`api_requests_total{code="200",operation="List",service="iam"}`, `api_requests_total{code="201",operation="Create",service="iam"}`,
 		`api_requests_total{code="none",operation="Create",service="iam"}`, `api_throttled_total{service="iam"}`, `credential_refreshes_total{result="failed",way="iam"}`,
+		`api_request_duration_seconds_count{operation="List",service="iam"}`, `api_requests_total{code="403",operation="Create",service="iam"}`,
+		`api_requests_total{code="503",operation="List",service="iam"}`, `credential_refreshes_total{result="ok",way="other"}`,
 		`api_retries_total{service="iam"}`, `api_breaker_open{identity="main"}`, `api_breaker_open{identity="account"}`,
 	} {
 		if v := value(s); v != "0" {
@@ -494,12 +568,20 @@ func TestCountersBeginAtZeroAndKeepToTheirLists(t *testing.T) {
 	m.Retried("iam")
 	m.Retried("elsewhere")
 	m.Breakers(true, 7)
+	m.Refreshed("sts\n", true)
+	m.NextRun(noon)
+	m.NextRun(time.Time{})
+	m.RunEnded(&auditor.Run{Complete: true}, noon, noon)
+	if v := value("run_complete"); v != "1" {
+		t.Errorf("after a complete run: %s", v)
+	}
 	m.RunEnded(nil, noon, noon)
 	for s, want := range map[string]string{
 		`api_requests_total{code="429",operation="List",service="iam"}`: "1", `api_throttled_total{service="iam"}`: "1",
 		`api_requests_total{code="none",operation="List",service="iam"}`: "1", `api_requests_total{code="other",operation="other",service="other"}`: "1",
 		`panics_total{where="other"}`: "1", `api_responses_rejected_total{reason="other"}`: "1", `runs_total{result="failed"}`: "1", `run_complete`: "0",
 		`api_retries_total{service="iam"}`: "1", `api_retries_total{service="other"}`: "1",
+		`credential_refreshes_total{result="ok",way="other"}`: "1", "scheduler_next_run_timestamp_seconds": "absent", `runs_total{result="complete"}`: "1",
 		`api_breaker_open{identity="main"}`: "1", `api_breaker_open{identity="account"}`: "7",
 	} {
 		if v := value(s); v != want {
