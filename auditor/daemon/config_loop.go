@@ -114,8 +114,9 @@ func (c *configCheck) checkListen() {
 	}
 	if c.doc.Has("listen.pprof_socket") {
 		c.cfg.Listen.PprofSocket = c.path(l.PprofSocket)
-		if len(c.cfg.Listen.PprofSocket) > maxSocketPath {
-			c.doc.Add("listen.pprof_socket", fmt.Sprintf("the path has more than %d bytes", maxSocketPath), "name a socket in a shorter folder")
+		if n := web.SocketLength(c.cfg.Listen.PprofSocket); n > maxSocketPath {
+			c.doc.Add("listen.pprof_socket", fmt.Sprintf("the path, or the one beside it at which the socket is made, is %d bytes too long",
+				n-maxSocketPath), "name a socket in a shorter folder")
 		}
 	}
 }

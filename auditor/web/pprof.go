@@ -20,6 +20,12 @@ type pprofServer struct {
 	done chan struct{}
 }
 
+// made is where a socket is made, in the folder that it will be in: a folder of its own, at its longest.
+const made = "/.pprof4294967295/s"
+
+// SocketLength is how long the longest path is that serving profiles on a socket needs, in bytes: it is made elsewhere.
+func SocketLength(path string) int { return max(len(path), len(filepath.Dir(path))+len(made)) }
+
 // servePprof listens at a path that only its owner can use. What is there already is replaced if it is a socket.
 func servePprof(path string) (*pprofServer, error) {
 	switch info, err := os.Lstat(path); {
@@ -39,13 +45,13 @@ func servePprof(path string) (*pprofServer, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	made := filepath.Join(dir, "s")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
+	aside := filepath.Join(dir, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: aside, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
+	if err := errors.Join(os.Chmod(aside, 0o600), os.Rename(aside, path)); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	mux := http.NewServeMux()

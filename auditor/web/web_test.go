@@ -639,6 +639,30 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
+// A socket can be made wherever the length of its path lets it be.
+func TestWhereASocketCanBeMade(t *testing.T) {
+	const most = 103                  // on the system with the least
+	dir, err := os.MkdirTemp("", "s") //nolint:usetesting // that of the test may be too long
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	folder := filepath.Join(dir, strings.Repeat("d", most-len(dir)-len(made)-1))
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(folder, "p"), filepath.Join(folder, strings.Repeat("p", most-len(folder)-1))} {
+		if n := SocketLength(path); n != most {
+			t.Errorf("%s needs %d bytes, want %d", path, n, most)
+		}
+		p, err := servePprof(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.close()
+	}
+}
+
 func TestProfilesAreForTheOwnerOfTheSocketAlone(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pprof.sock")
