@@ -243,7 +243,11 @@ func TestThrottlingOfAll(t *testing.T) {
 // TestBurstsOfServerErrors is row F43: every minute the cloud has a fault for ten seconds, with which reads are answered. What
 // falls into it is asked again a little, and then unknown; the rest is read.
 func TestBurstsOfServerErrors(t *testing.T) {
-	for _, answer := range []answerFunc{say(503, ""), say(500, `{"error_code":"IAM.0006","error_msg":"x"}`), lose(syscall.ECONNRESET)} {
+	answers := []answerFunc{say(503, ""), say(500, `{"error_code":"IAM.0006","error_msg":"x"}`), lose(syscall.ECONNRESET)}
+	if testing.Short() {
+		answers = answers[:1]
+	}
+	for _, answer := range answers {
 		f := newFake(t, 1000)
 		synctest.Test(t, func(t *testing.T) {
 			cfg := f.config()
@@ -293,6 +297,9 @@ func TestACloudThatIsAway(t *testing.T) {
 		for way, config := range map[string]func(*fake) huawei.Config{"keys": (*fake).config, "agencies": (*fake).assuming} {
 			t.Run(name+"/"+way, func(t *testing.T) {
 				n := tc.n
+				if testing.Short() {
+					n = 500
+				}
 				f := newFake(t, n)
 				always(f, tc.answer)
 				synctest.Test(t, func(t *testing.T) {
@@ -335,7 +342,11 @@ func TestACloudThatIsAway(t *testing.T) {
 
 // TestAShortFaultOfTheCloud costs time and nothing else: the requests wait for the one that is let through.
 func TestAShortFaultOfTheCloud(t *testing.T) {
-	for _, lasts := range []time.Duration{time.Second, 4 * time.Second, 15 * time.Second} {
+	faults := []time.Duration{4 * time.Second, time.Second, 15 * time.Second}
+	if testing.Short() {
+		faults = faults[:1]
+	}
+	for _, lasts := range faults {
 		f := newFake(t, 1000)
 		synctest.Test(t, func(t *testing.T) {
 			cfg := f.config()
