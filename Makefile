@@ -10,12 +10,15 @@ BENCH_N  ?= 100,1000,10000
 # Accounts that it runs a daemon with; 10000,100000 takes another ten minutes and a machine with 4 GiB.
 BENCH_DAEMON ?= 10000
 FUZZTIME ?= 5s
+# Random worlds below the SDK that `make worlds` plays, and those through it.
+WORLDS     ?= 100000
+SIM_WORLDS ?= 1000
 
 # One static binary, the same to the byte wherever the same commit is built with the same Go.
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
+.PHONY: help build test race fuzz worlds cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
 	prometheus-check page page-check faults bench bench-check ci clean
 
 help: ## list the targets
@@ -36,6 +39,10 @@ race: ## run the tests under the race detector, the long ones shortened, the lon
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
+
+worlds: ## play WORLDS random worlds below the SDK and SIM_WORLDS through it, against an oracle; about four minutes
+	AGENCYAUDIT_WORLDS=$(WORLDS) AGENCYAUDIT_SIM_WORLDS=$(SIM_WORLDS) \
+		go test -C auditor/huawei -count=1 -timeout 30m -run '^Test(Kept|Sim)?Worlds(Repeat)?$$' .
 
 cover: ## show how much of each function the tests run
 	@mkdir -p $(CACHE)
@@ -95,7 +102,7 @@ bench-check: build
 	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100
 
 ci: ## everything that CI checks, `make test` first
-	@.ci/jobs test fmt-check vet lint tidy-check docs-check leaks-check race fuzz reproducible readme-check \
+	@.ci/jobs test fmt-check vet lint tidy-check docs-check leaks-check race fuzz worlds reproducible readme-check \
 		prometheus-check page-check faults bench-check
 
 clean: ## remove what the targets above made

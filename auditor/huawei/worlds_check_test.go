@@ -147,20 +147,20 @@ const refusedMost = time.Hour
 
 // leftAlone says whether the key that an account is entered with may still be left alone, since it was refused.
 func (g *game) leftAlone(m *member, now time.Time) bool {
-	at := g.refused[homeID]
-	if m.own {
-		at = g.refused[m.account.ID]
+	at := g.refused[m.account.ID]
+	if home := g.refused[homeID]; !m.own && home.After(at) {
+		at = home
 	}
 	return !at.IsZero() && now.Sub(at) <= refusedMost
 }
 
-// noteRefusals remembers whose permanent keys were refused in the run.
+// noteRefusals remembers whose keys were refused in the run.
 func (g *game) noteRefusals() {
 	is := func(b *book) bool {
 		return slices.Contains(b.touched, "status_401") || slices.Contains(b.touched, "key_expired")
 	}
 	for i, m := range g.w.members {
-		if m.own && is(g.sky.books[i]) {
+		if is(g.sky.books[i]) {
 			g.refused[m.account.ID] = time.Now()
 		}
 	}

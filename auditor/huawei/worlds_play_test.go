@@ -37,7 +37,7 @@ type game struct {
 	believedOnce bool
 	// read is when the reading really began that the last evidence of an account rests on.
 	read map[string]time.Time
-	// refused is when the permanent key of an account was last answered with 401.
+	// refused is when a key of an account was last answered with 401.
 	refused map[string]time.Time
 	// runs are those that gave a result, in their order.
 	runs  []*auditor.Run
