@@ -42,7 +42,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 worlds: ## play WORLDS random worlds below the SDK and SIM_WORLDS through it, against an oracle; about four minutes
 	AGENCYAUDIT_WORLDS=$(WORLDS) AGENCYAUDIT_SIM_WORLDS=$(SIM_WORLDS) \
-		go test -C auditor/huawei -count=1 -timeout 30m -run '^Test(Kept|Sim)?Worlds(Repeat)?$$' .
+		go test -C auditor/huawei -count=1 -timeout 30m -run '^Test(Kept|Sim)?Worlds(Repeat)?$$'
 
 cover: ## show how much of each function the tests run
 	@mkdir -p $(CACHE)
