@@ -622,15 +622,15 @@ func strictTime(s string) (time.Time, bool) {
 	return t, !t.IsZero()
 }
 
-// verdict is what a body was taken for.
-type verdict struct {
+// ruling is what a body was taken for.
+type ruling struct {
 	believed bool
 	rows     int
 	word     string
 }
 
 // try gives the body to the parser, and returns what is wrong with what it makes of it.
-func (p *parser) try(h *harness, body []byte) (v verdict, wrong string) {
+func (p *parser) try(h *harness, body []byte) (v ruling, wrong string) {
 	defer func() {
 		if r := recover(); r != nil {
 			wrong = fmt.Sprintf("panic: %v", r)
@@ -649,7 +649,7 @@ func (p *parser) try(h *harness, body []byte) (v verdict, wrong string) {
 		}
 		return v, ""
 	}
-	v = verdict{believed: true, rows: len(got)}
+	v = ruling{believed: true, rows: len(got)}
 	d, err := parseDoc(body)
 	if err != nil {
 		return v, fmt.Sprintf("it was believed, as %q, and %v", got, err)
