@@ -119,7 +119,7 @@ func (b *breaker) hold(ctx context.Context) *fault {
 		wait := time.Duration(-1)
 		if !b.trying {
 			if wait = b.until.Sub(now); !b.patient() || !fits(ctx, wait) {
-				f := b.refusal(now)
+				f := b.refusal()
 				b.mu.Unlock()
 				return f
 			}
@@ -143,7 +143,7 @@ func (b *breaker) refuses() *fault {
 	if !b.shut(now) || b.trying || b.patient() {
 		return nil
 	}
-	return b.refusal(now)
+	return b.refusal()
 }
 
 // ask gives a request its leave, or says that it has to wait once more.
@@ -259,7 +259,7 @@ func (b *breaker) tell() {
 }
 
 // refusal is the fault of a request that is not sent. The caller holds the lock.
-func (b *breaker) refusal(now time.Time) *fault {
+func (b *breaker) refusal() *fault {
 	f := &fault{reason: b.why.reason, requestID: b.why.requestID}
 	again := "it is tried again after " + b.until.UTC().Format(time.RFC3339)
 	if b.refusals > 0 && b.run == b.cloud.runs.Load() {

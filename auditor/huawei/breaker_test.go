@@ -63,7 +63,7 @@ func TestARefusedKeyIsLeftAlone(t *testing.T) {
 				m := saysWhen.FindStringSubmatch(u.Detail)
 				said = m != nil && strings.Contains(u.Detail, "401")
 				if m != nil {
-					if at, err := time.Parse(time.RFC3339, m[1]); err != nil || at.Sub(time.Now()) < 9*time.Minute {
+					if at, err := time.Parse(time.RFC3339, m[1]); err != nil || time.Until(at) < 9*time.Minute {
 						t.Errorf("at %s: %v", time.Now(), u)
 					}
 				}
@@ -229,7 +229,7 @@ func TestThrottlingOfAll(t *testing.T) {
 					if n := b.meter.retries; n != 0 {
 						t.Errorf("%d retries", n)
 					}
-					passes(start.Add(25 * time.Minute).Sub(time.Now()))
+					passes(time.Until(start.Add(25 * time.Minute)))
 					wantReasons(t, b.run(), map[rules.Reason]int{"": 100})
 					if b.meter.main || b.meter.accounts > 0 {
 						t.Error("a breaker is open")

@@ -219,7 +219,7 @@ func wantReasons(t *testing.T, run *auditor.Run, want map[rules.Reason]int) {
 	}
 }
 
-// passes passes the time of a bubble.
+// passes lets time go by in a bubble.
 func passes(d time.Duration) { <-time.After(d) }
 
 // readAgain makes a body of what was read.

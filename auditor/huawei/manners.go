@@ -265,7 +265,7 @@ func (w *wire) clear(o op, signed time.Time) (cloud, identity leave, f *fault) {
 			if !fits(w.ctx, wait) {
 				return cloud, identity, w.late(errPaused)
 			}
-			w.paid.Add(1) // it keeps its turn, and those that do come apart
+			w.paid.Add(1)                                          // it keeps its turn, and those that do come apart
 			await(w.ctx, nil, wait+rand.N(min(wait, time.Second))) //nolint:gosec // chance is for spreading alone
 			continue
 		}

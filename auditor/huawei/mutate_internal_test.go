@@ -222,7 +222,7 @@ func (e *edit) name(b []byte, name string) []byte {
 	}
 	b = append(b, '"')
 	if e.r.IntN(40) == 0 {
-		for _, c := range []rune(name) {
+		for _, c := range name {
 			b = fmt.Appendf(b, `\u%04x`, c)
 		}
 	} else {

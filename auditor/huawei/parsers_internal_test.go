@@ -122,7 +122,6 @@ type harness struct {
 	body  []byte
 	// status is that of success unless it is set.
 	status int
-	fault  *fault
 }
 
 var recordedNow = time.Date(2026, 1, 8, 2, 0, 0, 0, time.UTC)
@@ -826,7 +825,7 @@ func TestMemoryDecodesAsTheSDKDoes(t *testing.T) {
 	h := newHarness(t)
 	var status int
 	h.cloud.transport = answering(func() (int, []byte) { return status, h.body })
-	real, err := dialSDK(h.wire, recordedAccount)
+	official, err := dialSDK(h.wire, recordedAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -841,7 +840,7 @@ func TestMemoryDecodesAsTheSDKDoes(t *testing.T) {
 				status, h.status = 404, 404
 			}
 			light, lightErr := calls[p.o](h.sweep.api)
-			heavy, heavyErr := calls[p.o](real)
+			heavy, heavyErr := calls[p.o](official)
 			if lightErr != nil || heavyErr != nil {
 				a, b := asFault(p.o, lightErr), asFault(p.o, heavyErr)
 				if lightErr == nil || heavyErr == nil || a.detail != b.detail || a.rejection != b.rejection || a.reason != b.reason {

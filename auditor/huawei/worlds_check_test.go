@@ -40,7 +40,7 @@ func (g *game) check(run *auditor.Run, before, after *auditor.Snapshot) {
 		g.tally.count("suspect run")
 	}
 	for i := range after.Standings {
-		g.checkStanding(run, &before.Standings[i], &after.Standings[i])
+		g.checkStanding(&before.Standings[i], &after.Standings[i])
 	}
 	g.scrape(after)
 }
@@ -216,7 +216,7 @@ func (g *game) truth(m *member, s *state, a around, at time.Time) verdict {
 	for i, kind := range rules.Planes() {
 		ep := epGlobal + endpoint(i)
 		for _, row := range held(x, ep, m) {
-			g := g.named(m, s, ep, row, at)
+			g := g.named(s, ep, row, at)
 			g.scope = string(kind)
 			if ep == epProject || ep == epEnterprise {
 				g.in = row.in
@@ -228,7 +228,7 @@ func (g *game) truth(m *member, s *state, a around, at time.Time) verdict {
 }
 
 // named is a grant with what there is to know of its policy.
-func (g *game) named(m *member, s *state, ep endpoint, r item, at time.Time) fact {
+func (g *game) named(s *state, ep endpoint, r item, at time.Time) fact {
 	f := fact{id: r.id, name: r.name, origin: "unresolved"}
 	if ep == epIdentity {
 		f.origin = ownerOfURN(r.urn)
@@ -542,12 +542,12 @@ func (r *reading) plausible(got set, ep endpoint, agencyID string, need int, byB
 func (r *reading) checkPolicy(grant rules.Grant, ep endpoint, agencyID string) {
 	p := grant.Policy
 	is := fact{id: p.ID, name: p.Name, origin: string(p.Origin), unbounded: p.Unbounded}
-	new := r.before != nil
+	fresh := r.before != nil
 	for _, kind := range rules.Planes() {
-		new = new && !slices.ContainsFunc(r.grantsBefore(kind), func(g rules.Grant) bool { return g.Policy == p })
+		fresh = fresh && !slices.ContainsFunc(r.grantsBefore(kind), func(g rules.Grant) bool { return g.Policy == p })
 	}
 	need := 1
-	if new {
+	if fresh {
 		need = 2
 	}
 	if ep == epIdentity {
@@ -604,7 +604,7 @@ func (r *reading) checkPolicy(grant rules.Grant, ep endpoint, agencyID string) {
 }
 
 // checkStanding holds what is known of an account after a run against what was known before it.
-func (g *game) checkStanding(run *auditor.Run, was, is *auditor.Standing) {
+func (g *game) checkStanding(was, is *auditor.Standing) {
 	who := fmt.Sprintf("run %d, %q", g.run, is.Account.Name)
 	if is.Last == nil {
 		g.broken("M2: %s: nothing is said of it", who)

@@ -771,8 +771,3 @@ func mix(parts ...uint64) uint64 {
 	}
 	return h
 }
-
-// planeEndpoint is the endpoint of a plane.
-func planeEndpoint(kind rules.ScopeKind) endpoint {
-	return epGlobal + endpoint(slices.Index(rules.Planes(), kind))
-}

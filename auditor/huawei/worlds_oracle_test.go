@@ -284,7 +284,7 @@ func sameName(x, y string) bool {
 	plain := func(s string) bool {
 		return s != "" && strings.IndexFunc(s, func(r rune) bool { return r >= 0x80 }) < 0
 	}
-	return plain(x) && plain(y) && strings.ToLower(x) == strings.ToLower(y)
+	return plain(x) && plain(y) && strings.EqualFold(x, y)
 }
 
 // inWords is a report in the oracle's words.

@@ -328,7 +328,7 @@ func (s *simWorld) play(t *testing.T) {
 		s.look()
 		s.fail(n, calm >= 0)
 		a.Before = snapshot
-		run, err := a.Run(context.Background(), "worlds", nil)
+		run, err := a.Run(t.Context(), "worlds", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -242,7 +242,7 @@ var spoils = []*spoil{
 	{name: "wrong_type", bytes: func(x *exchange, body []byte) []byte {
 		return replaced(`"`+listKey[x.ep]+`":`, `"`+listKey[x.ep]+`":7,"x":`)(x, body)
 	}},
-	{name: "invalid_utf8", bytes: func(x *exchange, body []byte) []byte {
+	{name: "invalid_utf8", bytes: func(_ *exchange, body []byte) []byte {
 		return append([]byte("{\"x\":\"\xff\xfe\","), body[1:]...)
 	}},
 	{name: "byte_order_mark", bytes: func(_ *exchange, body []byte) []byte { return append([]byte("\xef\xbb\xbf"), body...) }},
@@ -280,9 +280,9 @@ var spoils = []*spoil{
 		return body
 	}},
 	// Pages.
-	{name: "page_loop", on: pagedEndpoints, page: func(x *exchange, rows []item, next int) ([]item, int) {
+	{name: "page_loop", on: pagedEndpoints, page: func(x *exchange, _ []item, _ int) ([]item, int) {
 		x.page = 1
-		rows, next = x.paged()
+		rows, next := x.paged()
 		return rows, max(next, 1)
 	}},
 	{name: "page_overlap", on: pagedEndpoints, page: func(x *exchange, rows []item, next int) ([]item, int) {
@@ -364,7 +364,7 @@ var spoils = []*spoil{
 			x.list = append(slices.Clone(x.list), x.list[x.trouble.salt%uint64(n)])
 		}
 	}},
-	{name: "foreign_agency", on: planeEndpoints, list: foreign(func(x *exchange, r *item) { r.owner = hexID('a', 99, 9) })},
+	{name: "foreign_agency", on: planeEndpoints, list: foreign(func(_ *exchange, r *item) { r.owner = hexID('a', 99, 9) })},
 	{name: "foreign_account", on: []endpoint{epAgencies, epAllAgencies, epGlobal, epInherited}, list: foreign(func(x *exchange, r *item) {
 		r.in = hexID('d', 99, 0)
 		if x.ep <= epAllAgencies {

@@ -106,7 +106,7 @@ func ofAnotherAuthority(t *testing.T, _ *authority) *tls.Certificate {
 
 // certified has the cloud speak TLS with such a certificate, and in the end with a good one: what was refused was the
 // certificate and nothing else.
-func certified(make func(t *testing.T, ours *authority) *tls.Certificate) trick {
+func certified(issue func(t *testing.T, ours *authority) *tls.Certificate) trick {
 	ours := map[*scene]*authority{}
 	var mu sync.Mutex
 	return trick{
@@ -117,7 +117,7 @@ func certified(make func(t *testing.T, ours *authority) *tls.Certificate) trick 
 			ours[s] = newAuthority(s.t, "ours")
 			replace(s.t, filepath.Join(s.daemon.dir, "ca.pem"), ours[s].pem)
 			s.door.close(s.t)
-			s.door.cert = make(s.t, ours[s])
+			s.door.cert = issue(s.t, ours[s])
 			s.door.open(s.t)
 			s.point(s.door.url(), "  ca_file: ca.pem\n")
 		},
