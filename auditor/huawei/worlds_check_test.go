@@ -558,7 +558,7 @@ func (r *reading) checkPolicy(grant rules.Grant, ep endpoint, agencyID string) {
 			}
 		}
 		lies := r.b.told(ep, func(l *lie) bool { return slices.ContainsFunc(l.items, right) })
-		if lies < need && (new || r.b.flips[ep] == 0) {
+		if lies < need && (fresh || r.b.flips[ep] == 0) {
 			r.broken("S4: %s: the identity policy %+v never was so; trouble: %v", r.who, p, r.b.touched)
 		}
 		return
