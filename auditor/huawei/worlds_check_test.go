@@ -596,7 +596,7 @@ func (r *reading) checkPolicy(grant rules.Grant, ep endpoint, agencyID string) {
 	switch {
 	case lies >= need:
 		r.believed("policy")
-	case !new && r.b.flips[epPolicy] > 0:
+	case !fresh && r.b.flips[epPolicy] > 0:
 		r.believed("one byte, policy")
 	default:
 		r.broken("S4: %s: the policy %+v never was so; trouble: %v", r.who, p, r.b.touched)
