@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -465,5 +466,54 @@ func TestListsHaveAnEnd(t *testing.T) {
 		if asked != 25 {
 			t.Errorf("%s: %d pages were asked for, want 25", on, asked)
 		}
+	}
+}
+
+// TestNoAnswerRepeatsAKey has answers that repeat what the request was signed with at places that are shown: the id of the answer,
+// the name of an agency, an error.
+func TestNoAnswerRepeatsAKey(t *testing.T) {
+	key := "AK-" + accountID(0)
+	for name, lie := range map[string]func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc){
+		"id of a refusal": func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+			w.Header().Set("X-Request-Id", key)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = w.Write([]byte(`{"error_code":"IAM.0003","error_msg":"no ` + key + `"}`))
+		},
+		"id of a list that is none": func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+			w.Header().Set("X-Request-Id", key)
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"agencies":[{"id":"a b","expire_time":null}]}`))
+		},
+		"name of an agency": func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"agencies":[{"id":"a1","name":"` + key + `","domain_id":"d9","trust_domain_id":"d8","expire_time":null}]}`))
+		},
+	} {
+		f := newFake(t, 1)
+		f.lie("agencies", lie)
+		c, log := open(t, f.config())
+		_, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{})
+		u, ok := errors.AsType[*rules.Unknown](err)
+		if !ok {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if text := fmt.Sprintf("%+v", *u) + log.String(); strings.Contains(text, key) {
+			t.Errorf("%s: the key is shown: %s", name, text)
+		}
+	}
+	// An id that repeats it does not reach what evidence rests on either.
+	f := newFake(t, 1)
+	f.lie("domain", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		rec := httptest.NewRecorder()
+		truth(rec, r)
+		maps.Copy(w.Header(), rec.Header())
+		w.Header().Set("X-Request-Id", key)
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(rec.Body.Bytes())
+	})
+	c, _ := open(t, f.config())
+	if ev := mustObserve(t, c, 0); strings.Contains(fmt.Sprintf("%+v", ev.Planes()), key) {
+		t.Errorf("the key is shown: %+v", ev.Planes())
 	}
 }

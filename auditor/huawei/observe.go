@@ -187,7 +187,9 @@ func (s *sweep) ownKey() error {
 
 // fail says in words what a request of this sweep was for and what came of it.
 func (s *sweep) fail(o op, doing string, err error) *rules.Unknown {
-	return s.cloud.unknown(o, doing, asFault(o, err), s.by)
+	f := *asFault(o, err)
+	f.detail = s.wire.keys.scrub(f.detail) // a row may be called anything
+	return s.cloud.unknown(o, doing, &f, s.by)
 }
 
 // agencies lists the account's agencies: those of the name or, without one, all of them (facts 1.1). How the cloud

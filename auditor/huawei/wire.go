@@ -126,6 +126,15 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// cleanID takes out of an answer's head an id that does not look like one, or that repeats what the request was signed with:
+// it is shown wherever the answer is spoken of.
+func (w *wire) cleanID(h http.Header) {
+	const key = "X-Request-Id"
+	if id := cleanID(h.Get(key)); id == "" || w.keys.scrub(id) != id {
+		h.Del(key)
+	}
+}
+
 // once sends a request a single time.
 func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 	ctx, cancel := context.WithTimeout(w.ctx, w.cloud.cfg.RequestTimeout)
@@ -143,6 +152,7 @@ func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 	if err == nil {
 		code = resp.StatusCode
 		w.purse.bytes.Add(int64(len(body)))
+		w.cleanID(resp.Header)
 		w.cloud.skew(resp)
 	}
 	w.cloud.cfg.Meter.Request(service, operations[o].name, code, time.Since(started))

@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // endpoint is one kind of question that can be asked about an account. Each is asked one page after the other, but for
