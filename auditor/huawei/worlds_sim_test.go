@@ -1,7 +1,6 @@
 package huawei_test
 
 import (
-	"context"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
