@@ -42,6 +42,8 @@ type mutant struct {
 	what     string
 	file     string
 	old, new string
+	// hangs says that the mistake may keep a test from ending. For any other that says nothing: the machine may be slow.
+	hangs bool
 }
 
 // stage is a group of tests that mutants are shown to.
@@ -99,6 +101,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	// What a test finds in an unbroken tree says nothing about a mutant, and would count for each of them.
+	fmt.Fprintln(out, "the tests of an unbroken tree …")
+	none := filepath.Join(dir, "none.json")
+	if err := os.WriteFile(none, []byte("{}"), 0o600); err != nil {
+		return err
+	}
+	for _, s := range stages {
+		if text, err := s.test(ctx, root, none); err != nil {
+			return fmt.Errorf("%s: the tests fail as it is: %w\n%s", s.name, err, text)
+		}
+	}
 	var failed []error
 	caught := 0
 	for i, m := range chosen {
@@ -181,7 +193,13 @@ func (m mutant) try(ctx context.Context, root, dir string) (string, error) {
 		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 			return "", err
 		}
-		return s.name + ": " + verdict(out), nil
+		switch says := verdict(out); {
+		case says != "":
+			return s.name + ": " + says, nil
+		case m.hangs && timeout.Match(out):
+			return s.name + ": it does not end", nil
+		}
+		return "", fmt.Errorf("the tests of %s ended without saying that one failed:\n%s", s.name, tail(out))
 	}
 	return "", errors.New("it survived every test")
 }
@@ -202,23 +220,27 @@ var (
 	crash   = regexp.MustCompile(`(?m)^(panic: .+|fatal error: .+)$`)
 )
 
-// verdict finds in a test's output who complained, and the beginning of what it said.
+// timeout is what go test says when it has waited long enough.
+var timeout = regexp.MustCompile(`(?m)^panic: test timed out after `)
+
+// verdict finds in a test's output who complained, and the beginning of what it said; nothing when nobody did.
 func verdict(out []byte) string {
 	var parts []string
-	if all := failure.FindAllSubmatch(out, -1); len(all) > 0 {
+	all := failure.FindAllSubmatch(out, -1)
+	if len(all) > 0 {
 		parts = append(parts, string(all[len(all)-1][1])) // the innermost one
 	}
-	if at := message.FindSubmatch(out); at != nil {
+	if at := message.FindSubmatch(out); len(all) > 0 && at != nil {
 		parts = append(parts, string(at[1]))
-	} else if at := crash.FindSubmatch(out); at != nil {
+	} else if at := crash.FindSubmatch(out); at != nil && !timeout.Match(out) {
 		parts = append(parts, string(at[1]))
 	}
 	text := strings.Join(parts, ": ")
 	if len(text) > 160 {
 		text = strings.ToValidUTF8(text[:160], "") + "…"
 	}
-	if text == "" {
-		return "a test failed without a word"
-	}
 	return text
 }
+
+// tail is the end of an output.
+func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
