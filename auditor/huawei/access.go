@@ -57,6 +57,9 @@ func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door) (pass
 		return pass{}, c.cutShort(ctx, "waiting to enter the account")
 	}
 	defer func() { d.turn <- struct{}{} }()
+	if f := d.lane.breaker.refuses(); f != nil { // another sweep has tried in the meantime
+		return pass{}, c.notRead(d, f)
+	}
 	if !d.pass.keys.IsZero() && c.now().Before(d.pass.expires.Add(-expiryMargin)) {
 		p := d.pass
 		p.used = true
@@ -68,6 +71,13 @@ func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door) (pass
 	}
 	d.pass = p
 	return p, nil
+}
+
+// notRead is why an account is not read, by its breaker.
+func (c *Cloud) notRead(d *door, f *fault) *rules.Unknown {
+	return &rules.Unknown{
+		Reason: f.reason, Detail: "reading the account: " + f.detail, Remedy: c.remedy(opAgencies, f, d.holder()), RequestID: f.requestID,
+	}
 }
 
 // forget drops the kept keys if they are still those of p.
@@ -137,7 +147,12 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 		}}},
 	})
 	if err != nil {
-		return pass{}, fail(asFault(opAssume, err))
+		f := asFault(opAssume, err)
+		if f.status == 401 {
+			// Be it about this account alone: the main identity's key is not used for it again in this run.
+			c.doors[account.ID].lane.breaker.bar(f, true)
+		}
+		return pass{}, fail(f)
 	}
 	reject := func(what string) (pass, *rules.Unknown) {
 		f := lie(rules.ReasonRejected, "the cloud answered with %s", what).as(rejectedItem)

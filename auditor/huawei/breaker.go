@@ -174,7 +174,7 @@ func (b *breaker) settle(l leave, v verdict, account string, f *fault) bool {
 		b.close()
 		return false
 	case barred:
-		b.refuse(f)
+		b.refuse(f, false)
 		return false
 	case failed:
 		if b.rule.causal && l.round != b.round {
@@ -217,25 +217,22 @@ func (b *breaker) close() {
 	}
 }
 
-// bar opens the breaker for a key that was refused.
-func (b *breaker) bar(f *fault) {
+// bar opens the breaker for a key that was refused, and forRun only for the rest of the run.
+func (b *breaker) bar(f *fault, forRun bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.refuse(f)
+	b.refuse(f, forRun)
 }
 
 // refuse does what bar does. The caller holds the lock.
-func (b *breaker) refuse(f *fault) {
-	now := b.cloud.cfg.Now()
+func (b *breaker) refuse(f *fault, forRun bool) {
+	now, why, pause := b.cloud.cfg.Now(), *f, time.Duration(0)
 	if !b.open {
 		b.opened = now
 	}
-	b.refusals++
-	why := *f
 	b.why, b.run = &why, b.cloud.runs.Load()
-	pause := time.Duration(0)
-	if n := b.refusals - b.rule.free; n > 0 {
-		pause = min(refusedFirst<<min(n-1, 8), refusedMost)
+	if b.refusals++; b.refusals > b.rule.free && !forRun {
+		pause = min(refusedFirst<<min(b.refusals-b.rule.free-1, 8), refusedMost)
 	}
 	b.shutFor(now, pause)
 	b.tell()

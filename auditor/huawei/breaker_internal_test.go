@@ -58,7 +58,7 @@ func TestAFaultMayBeAddedToAfterItOpenedABreaker(t *testing.T) {
 	}
 	b := &c.main.lane.breaker
 	f := lie(rules.ReasonUnauthenticated, "no")
-	b.bar(f)
+	b.bar(f, false)
 	var wg sync.WaitGroup
 	wg.Go(func() { f.detail += "!" })
 	wg.Go(func() {

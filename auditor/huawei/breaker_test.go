@@ -137,6 +137,36 @@ func TestRefusedAssumedKeys(t *testing.T) {
 	}
 }
 
+// TestAnAccountThatIsRefusedWhenItIsEntered, while the main identity is in order, is tried once in a run.
+func TestAnAccountThatIsRefusedWhenItIsEntered(t *testing.T) {
+	f := newFake(t, 3)
+	for id, a := range f.accounts {
+		a.agencies = append(a.agencies, agency(id, "Reader", 0xb00))
+	}
+	f.lie("assume", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = readAgain(body)
+		if strings.Contains(string(body), accountID(0)) {
+			say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)(w, r, truth)
+			return
+		}
+		truth(w, r)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, f, f.assuming())
+		for run := range 5 {
+			b.forget()
+			wantReasons(t, b.run(baseline(), other()), map[rules.Reason]int{"": 4, rules.ReasonUnauthenticated: 2})
+			if n := len(b.asked(func(s sending) bool { return strings.Contains(s.body, accountID(0)) })); n != 1 {
+				t.Errorf("run %d: tried %d times", run, n)
+			}
+			passes(time.Minute)
+		}
+		f.lie("assume", nil)
+		wantReasons(t, b.run(baseline(), other()), map[rules.Reason]int{"": 6})
+	})
+}
+
 // TestARefusedMainKey is row F38 of the fault matrix: it is used once in a run, and not in each of many runs.
 func TestARefusedMainKey(t *testing.T) {
 	f := newFake(t, 100)

@@ -208,7 +208,7 @@ func (c *Cloud) noticed(b *breaker, open bool) {
 		c.open.accounts--
 	}
 	if b != &c.away && b != &c.main.lane.breaker {
-		level = slog.LevelInfo // the sweep says so, and of which account
+		level = slog.LevelDebug // the sweeps say so, and of which account
 	}
 	c.open.mu.Unlock()
 	c.tellBreakers()

@@ -43,9 +43,7 @@ func (c *Cloud) Observe(
 	purse := new(purse)
 	for first := true; ; first = false {
 		if f := d.lane.breaker.refuses(); f != nil {
-			return ev, trail, &rules.Unknown{
-				Reason: f.reason, Detail: "reading the account: " + f.detail, Remedy: c.remedy(opAgencies, f, d.holder()),
-			}
+			return ev, trail, c.notRead(d, f)
 		}
 		// Evidence is of one set of keys: an observation that outlives its keys begins anew, once.
 		started := c.now()
@@ -69,7 +67,7 @@ func (c *Cloud) Observe(
 		d.forget(ctx, p)
 		if !c.worn(p) || !first {
 			if d.lane.buried(p.keys) {
-				d.lane.breaker.bar(&fault{reason: u.Reason, detail: u.Detail})
+				d.lane.breaker.bar(&fault{reason: u.Reason, detail: u.Detail, requestID: u.RequestID}, false)
 			}
 			return ev, trail, u
 		}
