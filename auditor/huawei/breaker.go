@@ -70,7 +70,7 @@ type breaker struct {
 	// opened is when it opened, until is when the next request is let through, pause is how long that was put off.
 	opened, until time.Time
 	pause         time.Duration
-	// refusals counts refusals in a row; run is the run of the last, or negative.
+	// refusals counts refusals in a row; run is the run of the last.
 	refusals int
 	run      int64
 	// trying says that one request was let through and has not come back.
@@ -188,7 +188,7 @@ func (b *breaker) settle(l leave, v verdict, account string, f *fault) bool {
 	switch {
 	case l.trial && b.open:
 		b.why, b.refusals = &why, 0
-		b.shutFor(now, min(2*b.pause, b.rule.most))
+		b.shutFor(now, min(max(2*b.pause, b.rule.first), b.rule.most))
 	case b.open: // it was under way when the breaker opened
 	default:
 		b.inARow++

@@ -103,6 +103,25 @@ func TestTheNextTryIsPutOff(t *testing.T) {
 	})
 }
 
+// TestAFaultAfterARefusal that cost no pause puts the next try off as any first one.
+func TestAFaultAfterARefusal(t *testing.T) {
+	c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &c.main.lane.breaker
+	b.bar(lie(rules.ReasonUnauthenticated, "no"), false)
+	c.runs.Add(1)
+	l, ok := b.ask()
+	if !ok {
+		t.Fatal("no leave in the next run")
+	}
+	b.settle(l, failed, "a", lie(rules.ReasonUnreachable, "no"))
+	if b.pause != time.Second {
+		t.Errorf("put off by %s", b.pause)
+	}
+}
+
 // TestALaneWithoutALimitHasNoneAgain when a minute has passed since it was slowed.
 func TestALaneWithoutALimitHasNoneAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

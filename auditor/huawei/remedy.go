@@ -46,7 +46,7 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 			assumedKeys: "agency that is assumed", mainKeys: "main identity",
 		}[by])
 	case rules.ReasonThrottled:
-		return "read fewer accounts at a time, or run less often; other programs that use the same account count too"
+		return "lower cloud.rate, or run less often; other programs that use the same account count too"
 	case rules.ReasonUnreachable:
 		return fmt.Sprintf("check the endpoint's name and the way from this machine to %s; if that is right, the cloud itself "+
 			"has a fault", c.site.host)
