@@ -185,9 +185,12 @@ var timeLayouts = []string{
 
 // parseTime reads a time of the API, in UTC. It never returns the zero time without an error.
 func parseTime(text string) (time.Time, error) {
-	for _, layout := range timeLayouts {
-		if t, err := time.Parse(layout, text); err == nil && !t.IsZero() {
-			return t.UTC(), nil
+	const hour = "2006-01-02T15"
+	if len(text) > len(hour) && text[len(hour)] == ':' { // the library takes an hour of one digit too, of which one may be lost
+		for _, layout := range timeLayouts {
+			if t, err := time.Parse(layout, text); err == nil && !t.IsZero() {
+				return t.UTC(), nil
+			}
 		}
 	}
 	return time.Time{}, fmt.Errorf("the time %q cannot be read", shorten(text))
