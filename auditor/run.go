@@ -89,7 +89,7 @@ func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*
 // accounts that can be read without that identity are read.
 func (a *Auditor) verify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.AccountTimeout,
-		fmt.Errorf("the time of %s for the check is over: %w", a.AccountTimeout, context.DeadlineExceeded))
+		fmt.Errorf("the time of %s for the check is over: %w", rules.Span(a.AccountTimeout), context.DeadlineExceeded))
 	defer cancel()
 	return a.Observer.Verify(ctx)
 }

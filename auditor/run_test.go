@@ -372,7 +372,7 @@ func TestAPanicThatTheObserverSurvivedIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(places, " "); got != "identity read read" { //nolint:dupword // two places
+	if got := strings.Join(places, ","); got != "identity,read,read" {
 		t.Errorf("panics in %s", got)
 	}
 	if run.States[rules.StateUnknown] != 2 || run.States[rules.StateCompliant] != 1 {

@@ -47,7 +47,7 @@ var faults = []fault{
 	{"F4", "connected, and never answers", hastily(answers("hang")), "unknown(timeout)", noAnswer},
 	{"F5", "answers with a byte a second", hastily(answers("drip")), "unknown(timeout)", noAnswer},
 	{"F6", "connection reset in mid-body, once", passing(answers("reset_mid_body")), "right", retried},
-	{"F6", "connection reset in mid-body, always", answers("reset_mid_body"), "unknown(unreachable)", noAnswer},
+	{"F6", "connection reset in mid-body, always", hastily(answers("reset_mid_body")), "unknown(unreachable)", noAnswer},
 	{"F7", "Content-Length longer than the body", answers("short_body"), "unknown(incomplete)", rejected("short_body")},
 	{"F8", "200 with HTML (captive portal)", answers("html_200"), "unknown(rejected)", rejected("content_type")},
 	{"F9", "302 to 169.254.169.254", answers("redirect_metadata", "redirect_302"), "unknown(rejected)", rejected("redirect")},
@@ -136,6 +136,8 @@ type trick struct {
 	// strikes says which accounts are victims; nil is all but the bystanders, and whole is all.
 	strikes func(i int, a actor) bool
 	whole   bool
+	// away says that no request gets through to the cloud.
+	away bool
 	// assumed has every victim be entered by an agency.
 	assumed bool
 	// hasty gives the program little time.
@@ -294,7 +296,7 @@ var latent = trick{whole: true, unaudited: true, strike: func(s *scene) { s.set(
 
 // closesPort closes the cloud's port.
 var closesPort = trick{
-	whole: true, strike: func(s *scene) { s.door.close(s.t) }, relent: func(s *scene) { s.door.open(s.t) },
+	whole: true, away: true, strike: func(s *scene) { s.door.close(s.t) }, relent: func(s *scene) { s.door.open(s.t) },
 }
 
 // revokesMain takes the rights of the main account away: its own key, and the temporary ones that were made with it, end.
@@ -357,6 +359,9 @@ func (s *scene) struck() {
 			s.t.Errorf("a failure was never injected: %+v", f)
 		}
 	}
+	if asked := requests(s.cloud.Load().Counters()); (asked == 0) != s.fault.do.away {
+		s.t.Errorf("since the fault began the cloud was asked %d times", asked)
+	}
 }
 
 // relent ends the fault.
@@ -398,13 +403,13 @@ func (f fault) play(t *testing.T) {
 	}
 	s.pages()
 
-	m := s.look()
 	s.relent()
+	said := len(s.daemon.err.String())
 	if !f.do.lasting {
-		known := s.await("everything is known again", s.allAsTheyAre)
+		s.await("everything is known again", s.allAsTheyAre)
 		// The run that was under way, and two.
-		if n := known.runs - m.runs; n > 3 {
-			t.Errorf("it took %v runs until everything was known again", n)
+		if n := runsUntilKnown(s.daemon.err.String()[said:]); n > 3 {
+			t.Errorf("it took %d runs until everything was known again", n)
 		}
 	}
 	s.end()
@@ -418,19 +423,40 @@ func (f fault) play(t *testing.T) {
 	}
 }
 
-// atOnce is how many rows are played at once: they wait more than they work.
-const atOnce = 8
+// runsUntilKnown is which of the runs that ended in a log was the first without an unknown account.
+func runsUntilKnown(log string) int {
+	runs := 0
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, `"msg":"run ended"`) {
+			if runs++; strings.Contains(line, `"unknown":0,`) {
+				break
+			}
+		}
+	}
+	return runs
+}
+
+// atOnce is how many rows are played at once, beside those that hardly do anything but wait.
+const atOnce = 6
+
+// seldom says that the daemon makes few runs, since a breaker would open if many of them failed one after the other.
+func (d trick) seldom() bool { return d.hasty || d.away }
 
 // weight is how long a row takes, roughly.
 func (d trick) weight() int {
 	switch {
 	case d.test != "":
 		return 0
-	case d.whole, d.hasty, d.play != nil:
+	case d.seldom():
+		return 3
+	case d.whole, d.play != nil:
 		return 2
 	}
 	return 1
 }
+
+// shortRows are the rows that are played where time is short, as under the race detector: of each kind one.
+var shortRows = []string{"F3", "F6", "F10", "F19", "F33", "F37"}
 
 // TestFaultMatrix plays every row of the matrix.
 func TestFaultMatrix(t *testing.T) {
@@ -448,14 +474,21 @@ func TestFaultMatrix(t *testing.T) {
 		if lines[f.id]++; lines[f.id] > 1 {
 			name = fmt.Sprintf("%s.%d", f.id, lines[f.id])
 		}
-		rows = append(rows, named{f, name})
+		if !testing.Short() || slices.Contains(shortRows, name) {
+			rows = append(rows, named{f, name})
+		}
 	}
 	// Those that take longest come first.
 	slices.SortStableFunc(rows, func(a, b named) int { return cmp.Compare(b.do.weight(), a.do.weight()) })
 	for _, f := range rows {
-		slots <- struct{}{}
+		waits := f.do.seldom()
+		if !waits {
+			slots <- struct{}{}
+		}
 		g.Go(func() {
-			defer func() { <-slots }()
+			if !waits {
+				defer func() { <-slots }()
+			}
 			t.Run(f.name, func(t *testing.T) {
 				t.Attr("fault", strings.Join([]string{f.id, f.what, f.state, f.metric, cmp.Or(f.do.how, "binary")}, "|"))
 				switch {

@@ -52,6 +52,8 @@ type scene struct {
 	// undo is what puts right what happened, original the organization before it did.
 	undo     []simcloud.Drift
 	original *simcloud.Organization
+	// authority is who issued the certificates of a cloud that speaks TLS.
+	authority *authority
 }
 
 // actor is one account of the organization.
@@ -85,6 +87,9 @@ func stage(t *testing.T, f fault) *scene {
 	s := &scene{t: t, fault: f, secrets: &secrets{}, schedule: busy, limits: patient}
 	if f.do.hasty {
 		s.limits = hasty
+	}
+	if f.do.seldom() {
+		s.schedule = calmer
 	}
 	n := bystanders + max(len(f.do.failures), f.do.accounts)
 	if n == bystanders {
@@ -323,10 +328,11 @@ func (s *scene) hidden(what, text string) {
 	}
 }
 
-// The configurations of daemons: one that makes a run every second, or one in an hour; one that does not wait long, and one that
-// waits for whatever comes.
+// The configurations of daemons: one that makes a run every second, every five, or every hour; one that does not wait long, and
+// one that waits for whatever comes.
 const (
 	busy    = "schedule: {cron: \"@every 1s\", jitter: 0s, drain: 20s}\nmax_age: 15m\n"
+	calmer  = "schedule: {cron: \"@every 5s\", jitter: 0s, drain: 20s}\nmax_age: 15m\n"
 	lazy    = "schedule: {cron: \"@hourly\", jitter: 0s, drain: 20s}\nmax_age: 2h\n"
 	hasty   = "limits: {run_timeout: 20s, account_timeout: 3s, request_timeout: 1500ms}\n"
 	patient = "limits: {run_timeout: 10m, account_timeout: 30s, request_timeout: 20s}\n"
@@ -614,7 +620,10 @@ func (s *scene) answersSoon() {
 	best := patience
 	for range 5 {
 		from := time.Now()
-		s.daemon.get(s.t, "/metrics")
+		a := s.daemon.send(s.t, http.MethodGet, "/metrics", func(r *http.Request) { r.Header.Set("Accept-Encoding", "gzip") })
+		if a.status != http.StatusOK {
+			s.t.Errorf("/metrics: status %d", a.status)
+		}
 		if best = min(best, time.Since(from)); best < time.Second {
 			return
 		}

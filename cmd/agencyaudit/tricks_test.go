@@ -42,7 +42,7 @@ func (s *scene) point(endpoint, more string) {
 // leadsTo has the daemon ask an address at which there is no cloud.
 func leadsTo(endpoint string) trick {
 	return trick{
-		whole: true, strike: func(s *scene) { s.point(endpoint, "") }, relent: func(s *scene) { s.point(s.door.url(), "") },
+		whole: true, away: true, strike: func(s *scene) { s.point(endpoint, "") }, relent: func(s *scene) { s.point(s.door.url(), "") },
 	}
 }
 
@@ -106,28 +106,21 @@ func ofAnotherAuthority(t *testing.T, _ *authority) *tls.Certificate {
 
 // certified has the cloud speak TLS with such a certificate, and in the end with a good one: what was refused was the
 // certificate and nothing else.
-func certified(issue func(t *testing.T, ours *authority) *tls.Certificate) trick {
-	ours := map[*scene]*authority{}
-	var mu sync.Mutex
+func certified(shown func(t *testing.T, ours *authority) *tls.Certificate) trick {
+	reopen := func(s *scene, cert *tls.Certificate) {
+		s.door.close(s.t)
+		s.door.cert = cert
+		s.door.open(s.t)
+	}
 	return trick{
-		whole: true,
+		whole: true, away: true,
 		strike: func(s *scene) {
-			mu.Lock()
-			defer mu.Unlock()
-			ours[s] = newAuthority(s.t, "ours")
-			replace(s.t, filepath.Join(s.daemon.dir, "ca.pem"), ours[s].pem)
-			s.door.close(s.t)
-			s.door.cert = issue(s.t, ours[s])
-			s.door.open(s.t)
+			s.authority = newAuthority(s.t, "ours")
+			replace(s.t, filepath.Join(s.daemon.dir, "ca.pem"), s.authority.pem)
+			reopen(s, shown(s.t, s.authority))
 			s.point(s.door.url(), "  ca_file: ca.pem\n")
 		},
-		relent: func(s *scene) {
-			mu.Lock()
-			defer mu.Unlock()
-			s.door.close(s.t)
-			s.door.cert = ours[s].issue(s.t, nil)
-			s.door.open(s.t)
-		},
+		relent: func(s *scene) { reopen(s, s.authority.issue(s.t, nil)) },
 	}
 }
 
