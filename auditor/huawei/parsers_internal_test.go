@@ -834,7 +834,7 @@ func TestMemoryDecodesAsTheSDKDoes(t *testing.T) {
 		p := &parsers[i]
 		mutant := newMutator(p.recorded)
 		for seed := range uint64(500) {
-			h.body = mutant.write(nil, seed)
+			h.body, h.wire.purse = mutant.write(nil, seed), new(purse)
 			status = operations[p.o].status
 			if h.status = 0; p.name == "errors" {
 				status, h.status = 404, 404

@@ -601,7 +601,7 @@ func (d *served) always(t *testing.T, also func(s series) error) {
 	t.Cleanup(func() {
 		cancel()
 		g.Wait()
-		if d.scrapes.Load() < 10 {
+		if d.scrapes.Load() < 3 { // on a busy machine one takes half a second
 			t.Errorf("there were only %d scrapes", d.scrapes.Load())
 		}
 	})
