@@ -93,10 +93,8 @@ func TestTheNextTryIsPutOff(t *testing.T) {
 				pause(wait)
 			}
 		}
-		want := []time.Duration{1, 2, 4, 8, 16, 30, 30}
-		for i := range want {
-			want[i] *= 1e9
-		}
+		const s = time.Second
+		want := []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 30 * s, 30 * s}
 		if !slices.Equal(pauses, want) {
 			t.Errorf("put off by %v", pauses)
 		}

@@ -146,10 +146,8 @@ func (b *bubble) forget() {
 }
 
 // Observe is the cloud's, with a note of its end.
-func (b *bubble) Observe(ctx context.Context, a rules.Account, base rules.Baseline, last rules.Last) (
-	rules.Evidence, auditor.Trail, error,
-) {
-	ev, trail, err := b.cloud.Observe(ctx, a, base, last)
+func (b *bubble) Observe(ctx context.Context, a rules.Account, base rules.Baseline) (rules.Evidence, auditor.Trail, error) {
+	ev, trail, err := b.cloud.Observe(ctx, a, base)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended[a.ID] = time.Now()
@@ -157,7 +155,7 @@ func (b *bubble) Observe(ctx context.Context, a rules.Account, base rules.Baseli
 }
 
 // PolicyIDs is the cloud's.
-func (b *bubble) PolicyIDs(ctx context.Context, names []string) (map[string][]string, time.Time, error) {
+func (b *bubble) PolicyIDs(ctx context.Context, names []string) (map[string][]string, error) {
 	return b.cloud.PolicyIDs(ctx, names)
 }
 
@@ -219,7 +217,7 @@ func wantReasons(t *testing.T, run *auditor.Run, want map[rules.Reason]int) {
 	}
 }
 
-// passes lets time go by in a bubble.
+// passes has the time of a bubble pass.
 func passes(d time.Duration) { <-time.After(d) }
 
 // readAgain makes a body of what was read.
