@@ -219,8 +219,8 @@ func (p Plane) check(needsWitness bool) *Unknown {
 			return unknown(ReasonRejected, "the plane %q cannot be absent", p.Kind)
 		}
 		if needsWitness {
-			// A gateway that loses an API for a moment must not take grants away.
-			u := unknown(ReasonDisagree, "the plane %q does not exist, and held grants in the last evidence", p.Kind)
+			// A gateway that loses an API for a moment must not take grants away, nor hide those that are new.
+			u := unknown(ReasonDisagree, "the plane %q does not exist, and was read in the last evidence", p.Kind)
 			u.Remedy = "if the site has withdrawn that API for good, restart the program, which then knows no last evidence"
 			return u
 		}
@@ -256,6 +256,8 @@ func (p Plane) checkWitness(needed bool) *Unknown {
 	switch {
 	case !p.Witnessed && needed && len(p.Grants) == 0:
 		return unknown(ReasonIncomplete, "the plane %q is empty by one witness, and the baseline or the last evidence fills it", p.Kind)
+	case !p.Witnessed && needed && p.Pages > 1:
+		return unknown(ReasonIncomplete, "the plane %q was put together from %d pages, by one witness", p.Kind, p.Pages)
 	case !p.Witnessed && needed:
 		return unknown(ReasonIncomplete, "the plane %q differs from the last evidence by one witness", p.Kind)
 	case !p.Witnessed:

@@ -21,18 +21,20 @@ func (l Last) NeedsListing(a Agency) bool {
 }
 
 // NeedsWitness says whether NewEvidence accepts the reading of a plane only from two witnesses: it is empty and the
-// baseline fills it, or it shows other grants than the last evidence, or there is none and it was put together from several
-// pages, between which a row can be lost: one that is taken away makes the rest move up, and another that is added meanwhile
-// keeps the count right.
+// baseline fills it, or it shows other grants than the last evidence, or it was put together from several pages, between which a
+// row can be lost: one that is taken away makes the rest move up, and another that is added meanwhile keeps the count right. That
+// it shows what the last evidence showed says nothing then, for what is lost may be what is new.
+//
+// A plane that is absent has no second witness: where the last evidence read it, even as an empty one, it is not believed.
 func (l Last) NeedsWitness(b Baseline, p Plane) bool {
 	if p.State == PlaneRead && len(p.Grants) == 0 &&
 		slices.ContainsFunc(b.Required, func(r Requirement) bool { return r.Scope == p.Kind }) {
 		return true
 	}
-	if !l.Known {
-		return p.Pages > 1
+	if p.State == PlaneAbsent && l.Known && l.read(p.Kind) {
+		return true
 	}
-	return !sameGrants(l.grants(p.Kind), p.Grants)
+	return p.Pages > 1 || l.Known && !sameGrants(l.grants(p.Kind), p.Grants)
 }
 
 // NewPolicies returns the granted policies, each once, of which NewEvidence accepts what is said only from two answers
@@ -67,6 +69,11 @@ func (l Last) NewPolicies(planes []Plane) []Policy {
 		}
 	}
 	return found
+}
+
+// read says whether the last evidence read the plane.
+func (l Last) read(kind ScopeKind) bool {
+	return slices.ContainsFunc(l.Planes, func(p Plane) bool { return p.Kind == kind && p.State == PlaneRead })
 }
 
 func (l Last) grants(kind ScopeKind) []Grant {

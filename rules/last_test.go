@@ -240,8 +240,9 @@ func everythingAgain(o *rules.Observation) {
 	}
 }
 
-// A gateway that loses an API for a moment takes no grants away, however often it is asked.
-func TestAPlaneThatHeldGrantsDoesNotVanish(t *testing.T) {
+// A gateway that loses an API for a moment takes no grants away and hides none, however often it is asked: a plane that was read,
+// even as an empty one, is there.
+func TestAPlaneThatWasReadDoesNotVanish(t *testing.T) {
 	for _, kind := range []rules.ScopeKind{rules.EnterpriseProject, rules.Identity} {
 		g := grant("x", kind)
 		if kind == rules.EnterpriseProject {
@@ -253,8 +254,20 @@ func TestAPlaneThatHeldGrantsDoesNotVanish(t *testing.T) {
 		if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonDisagree || u.Remedy == "" {
 			t.Errorf("%s: %v", kind, err)
 		}
-		if _, err := rules.NewEvidence(baseline(), lastOf(evidence(t, observation(agency(), exact()...))), gone); err != nil {
-			t.Errorf("%s held nothing: %v", kind, err)
+		_, err = rules.NewEvidence(baseline(), lastOf(evidence(t, observation(agency(), exact()...))), gone)
+		if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonDisagree || u.Remedy == "" {
+			t.Errorf("%s was read and held nothing: %v", kind, err)
+		}
+		never := evidence(t, gone)
+		appeared := gone
+		appeared.ListedTwice, appeared.ListedAgain = true, gone.Listed
+		everythingAgain(&appeared)
+		for before, last := range map[string]rules.Last{
+			"nothing is known": {}, "it was absent": lastOf(never), "there was no agency": lastOf(evidence(t, absent())),
+		} {
+			if _, err := rules.NewEvidence(baseline(), last, appeared); err != nil {
+				t.Errorf("%s, %s: %v", kind, before, err)
+			}
 		}
 	}
 }
@@ -316,9 +329,9 @@ func TestOneWitnessNeverChangesAVerdict(t *testing.T) {
 	}
 }
 
-// Without last evidence, a plane that was put together from several pages needs two witnesses: between two pages a row can be
-// lost without its count showing it.
-func TestSeveralPagesNeedTwoWitnessesTheFirstTime(t *testing.T) {
+// A plane that was put together from several pages needs two witnesses, the first time and when it is as it was: between two pages
+// a row can be lost without its count showing it, and it may be the one that is new.
+func TestSeveralPagesNeedTwoWitnesses(t *testing.T) {
 	b := baseline()
 	for _, kind := range rules.Planes() {
 		o := observation(agency(), append(exact(), in("x", rules.Project, "p1"), in("y", rules.EnterpriseProject, "0"), grant("v5", rules.Identity))...)
@@ -335,10 +348,14 @@ func TestSeveralPagesNeedTwoWitnessesTheFirstTime(t *testing.T) {
 		once := observation(agency(), o.Planes[0].Grants...)
 		once.Planes = slices.Clone(o.Planes)
 		for i := range once.Planes {
-			once.Planes[i].Pages, once.Planes[i].Witnessed = 9, false
+			once.Planes[i].Pages, once.Planes[i].Witnessed = 1, false
 		}
 		if _, err := rules.NewEvidence(b, lastOf(e), once); err != nil {
-			t.Errorf("%s: as before, and yet %v", kind, err)
+			t.Errorf("%s: one page, as before, and yet %v", kind, err)
+		}
+		onePlane(&once, kind).Pages = 2
+		if _, err := rules.NewEvidence(b, lastOf(e), once); err == nil {
+			t.Errorf("%s: as before, of two pages, and believed by one witness", kind)
 		}
 	}
 }

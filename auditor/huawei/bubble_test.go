@@ -146,8 +146,10 @@ func (b *bubble) forget() {
 }
 
 // Observe is the cloud's, with a note of its end.
-func (b *bubble) Observe(ctx context.Context, a rules.Account, base rules.Baseline) (rules.Evidence, auditor.Trail, error) {
-	ev, trail, err := b.cloud.Observe(ctx, a, base)
+func (b *bubble) Observe(ctx context.Context, a rules.Account, base rules.Baseline, last rules.Last) (
+	rules.Evidence, auditor.Trail, error,
+) {
+	ev, trail, err := b.cloud.Observe(ctx, a, base, last)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended[a.ID] = time.Now()
@@ -155,7 +157,7 @@ func (b *bubble) Observe(ctx context.Context, a rules.Account, base rules.Baseli
 }
 
 // PolicyIDs is the cloud's.
-func (b *bubble) PolicyIDs(ctx context.Context, names []string) (map[string][]string, error) {
+func (b *bubble) PolicyIDs(ctx context.Context, names []string) (map[string][]string, time.Time, error) {
 	return b.cloud.PolicyIDs(ctx, names)
 }
 
@@ -217,7 +219,7 @@ func wantReasons(t *testing.T, run *auditor.Run, want map[rules.Reason]int) {
 	}
 }
 
-// passes has the time of a bubble pass.
+// passes lets time go by in a bubble.
 func passes(d time.Duration) { <-time.After(d) }
 
 // readAgain makes a body of what was read.

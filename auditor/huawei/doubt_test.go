@@ -151,7 +151,7 @@ func TestAbsenceIsNotBelievedOfAListWithoutTheWayIn(t *testing.T) {
 	}
 }
 
-// TestAbsentPlaneIsBelievedTheSecondTime: and a plane that is there after all is read.
+// TestAbsentPlaneIsBelievedTheSecondTime: after all other planes, and a plane that is there after all is read.
 func TestAbsentPlaneIsBelievedTheSecondTime(t *testing.T) {
 	for plane, kind := range map[string]rules.ScopeKind{"enterprise_project": rules.EnterpriseProject, "attached": rules.Identity} {
 		f := newFake(t, 1)
@@ -185,6 +185,28 @@ func TestAbsentPlaneIsBelievedTheSecondTime(t *testing.T) {
 		}
 		if sent := f.log(); asked(sent, plane) != 2 || len(sent) != 7 {
 			t.Errorf("sent %q", sent)
+		}
+		var others, refusals atomic.Int32
+		for _, other := range []string{"domain", "inherited", "project"} {
+			f.lie(other, func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+				truth(w, r)
+				others.Add(1)
+			})
+		}
+		f.lie(plane, func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+			if n := others.Load(); refusals.Add(1) == 2 && n != 3 {
+				t.Errorf("%s: asked again after %d other planes", plane, n)
+			}
+			missing(w, r, truth)
+		})
+		mustObserve(t, c, 0)
+		// One answer that comes twice is one witness.
+		f.lie(plane, func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+			w.Header().Set("X-Request-Id", "stored")
+			missing(w, r, truth)
+		})
+		if u := unknown(t, c, 0, rules.ReasonDisagree); u.RequestID != "stored" {
+			t.Errorf("stored: %v", u)
 		}
 		// Once something was answered, the plane is there.
 		f.pageCap = 1

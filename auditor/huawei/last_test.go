@@ -228,17 +228,23 @@ func TestAnAgencyThatComesOrGoesIsAskedForTwice(t *testing.T) {
 	}
 }
 
-// TestAPlaneIsNotLost: a gateway that knows nothing of an API, where the last evidence holds grants, is not believed.
+// TestAPlaneIsNotLost: a gateway that knows nothing of an API, where the last evidence read it, is not believed: neither when it held
+// grants, nor when it held none and an administrator was let in since.
 func TestAPlaneIsNotLost(t *testing.T) {
 	for _, plane := range []string{"enterprise_project", "attached"} {
 		f := newFake(t, 1)
-		furnish(f)
 		c, _ := open(t, f.config())
+		empty := lastOf(mustObserve(t, c, 0))
+		furnish(f)
 		last := lastOf(mustObserve(t, c, 0))
 		f.lie(plane, func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) { f.gateway(w, 404, "APIGW.0101", "x") })
 		_, _, err := c.Observe(t.Context(), account(0), baseline(), last)
 		if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonDisagree || u.Remedy == "" || u.RequestID == "" {
 			t.Errorf("%s: %v", plane, err)
+		}
+		_, _, err = c.Observe(t.Context(), account(0), baseline(), empty)
+		if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonDisagree {
+			t.Errorf("%s, empty before: %v", plane, err)
 		}
 		f.lie(plane, nil)
 		if _, _, err := c.Observe(t.Context(), account(0), baseline(), last); err != nil {

@@ -142,6 +142,12 @@ func (s *sweep) observe(b rules.Baseline, last rules.Last) (rules.Observation, e
 	if o.Planes, err = s.planes(found.ID, func(p rules.Plane) bool { return last.NeedsWitness(b, p) }); err != nil {
 		return o, err
 	}
+	for _, p := range o.Planes {
+		if p.State == rules.PlaneAbsent && len(last.Planes) == 0 {
+			// Nothing that is known speaks against it, so that it is for people to notice.
+			s.wire.log.Info("plane taken for absent", "account", s.account.Name, "plane", string(p.Kind), "request_ids", p.RequestIDs)
+		}
+	}
 	if err := s.names(o.Planes); err != nil {
 		return o, err
 	}

@@ -56,7 +56,8 @@ func (p *plane) op() op {
 // that is not published (facts 10.1), for the two planes that a site may lack, and as the answer to the first page.
 //
 // That a gateway says so of the enterprise projects is inferred, and in the same sweep it serves the same path for the
-// other scopes. It is therefore believed, of either plane, only when it says so a second time.
+// other scopes; and a gateway may say so for a moment, of one account. It is therefore believed, of either plane, only when it
+// says so a second time, later and in an answer of its own, and NewEvidence does not believe it of a plane that was read before.
 func (p *plane) absent(f *fault) bool {
 	return f.status == 404 && f.code == "APIGW.0101" && f.page <= 1 &&
 		(p.kind == rules.EnterpriseProject || p.kind == rules.Identity)
@@ -66,29 +67,39 @@ func (p *plane) absent(f *fault) bool {
 func (s *sweep) planes(agencyID string, doubted func(rules.Plane) bool) ([]rules.Plane, error) {
 	readers := planeReaders()
 	planes := make([]rules.Plane, len(readers))
+	refused := make([]*fault, len(readers))
 	errs := s.cloud.parallel(len(readers), func(i int) error {
 		p := &readers[i]
-		o := p.op()
-		var refusals []string
-		for again := false; ; again = true {
-			var err error
-			if planes[i], err = p.read(s, p, agencyID); err == nil {
-				return nil
-			}
-			f := asFault(o, err)
-			if !p.absent(f) {
-				return s.fail(o, p.doing, err)
-			}
-			if refusals = appendID(refusals, f.requestID); again {
-				planes[i] = rules.Plane{Kind: p.kind, State: rules.PlaneAbsent, RequestIDs: refusals}
-				return nil
-			}
+		var err error
+		if planes[i], err = p.read(s, p, agencyID); err == nil {
+			return nil
 		}
+		if f := asFault(p.op(), err); p.absent(f) {
+			refused[i] = f
+			return nil
+		}
+		return s.fail(p.op(), p.doing, err)
 	})
 	if u := worst(errs); u != nil {
 		return nil, u
 	}
+	// All other planes were read, so that the two refusals are not of one moment.
 	var again []int
+	for i := range refused {
+		if refused[i] != nil {
+			again = append(again, i)
+		}
+	}
+	errs = s.cloud.parallel(len(again), func(n int) error {
+		i := again[n]
+		var err error
+		planes[i], err = s.absentAgain(&readers[i], agencyID, refused[i])
+		return err
+	})
+	if u := worst(errs); u != nil {
+		return nil, u
+	}
+	again = again[:0]
 	for i := range planes {
 		if planes[i].State == rules.PlaneRead && doubted(planes[i]) {
 			again = append(again, i)
@@ -101,6 +112,26 @@ func (s *sweep) planes(agencyID string, doubted func(rules.Plane) bool) ([]rules
 		return nil, u
 	}
 	return planes, nil
+}
+
+// absentAgain reads a plane that the first refusal says is absent. It is, if a second refusal says so, which is another answer and
+// not the first one out of somebody's store.
+func (s *sweep) absentAgain(p *plane, agencyID string, first *fault) (rules.Plane, error) {
+	read, err := p.read(s, p, agencyID)
+	if err == nil {
+		return read, nil
+	}
+	f := asFault(p.op(), err)
+	switch {
+	case !p.absent(f):
+		return rules.Plane{}, s.fail(p.op(), p.doing+" a second time", err)
+	case f.requestID == first.requestID:
+		f = lie(rules.ReasonDisagree, "two refusals that say that there is no such API are one and the same answer").as(rejectedWitness)
+		f.requestID = first.requestID
+		return rules.Plane{}, s.fail(p.op(), p.doing+" a second time", f)
+	}
+	ids := appendID(appendID(nil, first.requestID), f.requestID)
+	return rules.Plane{Kind: p.kind, State: rules.PlaneAbsent, RequestIDs: ids}, nil
 }
 
 // worst makes one Unknown of the errors of several requests, in their order: a refused key first, since it ended the

@@ -143,7 +143,7 @@ func (g *game) checkSweep(run *auditor.Run, s, before *auditor.Sweep, votes map[
 }
 
 // refusedMost is how long a key that was refused is left alone at most, since the cloud locks one that is refused too often.
-const refusedMost = time.Hour
+const refusedMost = 25 * time.Minute
 
 // leftAlone says whether the key that an account is entered with may still be left alone, since it was refused.
 func (g *game) leftAlone(m *member, now time.Time) bool {
@@ -151,7 +151,7 @@ func (g *game) leftAlone(m *member, now time.Time) bool {
 	if home := g.refused[homeID]; !m.own && home.After(at) {
 		at = home
 	}
-	return !at.IsZero() && now.Sub(at) <= refusedMost
+	return !at.IsZero() && now.Sub(at) <= refusedMost+g.w.interval // until the next run
 }
 
 // noteRefusals remembers whose keys were refused in the run.
@@ -308,8 +308,10 @@ func (r *reading) check() {
 			if !gone && r.b.told(ep, func(l *lie) bool { return l.kind == "unpublished" }) < 2 {
 				r.broken("S3: %s: the plane %q is said not to exist, and it does; trouble: %v", r.who, p.Kind, r.b.touched)
 			}
-			if n := len(r.grantsBefore(p.Kind)); n > 0 {
-				r.broken("S3: %s: the plane %q is said not to exist, and held %d grants in the last evidence", r.who, p.Kind, n)
+			if r.before != nil && slices.ContainsFunc(r.before.Planes, func(q rules.Plane) bool {
+				return q.Kind == p.Kind && q.State == rules.PlaneRead
+			}) {
+				r.broken("S3: %s: the plane %q is said not to exist, and was read in the last evidence", r.who, p.Kind)
 			}
 			r.tally.count("absent plane")
 			continue
@@ -461,8 +463,8 @@ func (r *reading) checkPlane(p *rules.Plane, ep endpoint, agencyID string) {
 	if ep == epIdentity {
 		pages = r.m.habits.attachedCap
 	}
-	if r.before == nil && pages > 0 && len(got) > pages && !p.Witnessed {
-		r.broken("S3: %s: the plane %q came in several pages, nothing was known of it, and nobody else was asked", r.who, p.Kind)
+	if pages > 0 && len(got) > pages && !p.Witnessed {
+		r.broken("S3: %s: the plane %q came in several pages, and nobody else was asked", r.who, p.Kind)
 	}
 	if (filled && len(got) == 0 || differs) && !p.Witnessed {
 		r.broken("S3: %s: the plane %q is empty where the baseline fills it, or is not as it was, and nobody else was asked", r.who, p.Kind)
@@ -520,11 +522,8 @@ func (r *reading) plausible(got set, ep endpoint, agencyID string, need int, byB
 		for k := range truths[0] {
 			lost = lost || !got[k] && !slices.ContainsFunc(truths, func(s set) bool { return !s[k] })
 		}
-		switch {
-		case mixture && !lost:
+		if mixture && !lost {
 			return "mixture of pages"
-		case mixture && r.before != nil && apart(got, setOfGrants(r.grantsBefore(rules.Planes()[ep-epGlobal]))) == 0:
-			return "mixture of pages, as before"
 		}
 	}
 	if r.b.told(ep, func(l *lie) bool { return apart(got, setOf(l.items, ep)) == 0 }) >= need {

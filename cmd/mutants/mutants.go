@@ -132,8 +132,8 @@ var mutants = []mutant{
 	{
 		name: "plane-error-swallowed", what: "a plane that could not be read were left empty (as Gatekeeper's audit left kinds out)",
 		file: "auditor/huawei/planes.go",
-		old:  "if !p.absent(f) {\n\t\t\t\treturn s.fail(o, p.doing, err)\n\t\t\t}",
-		new:  "if !p.absent(f) {\n\t\t\t\tplanes[i] = rules.Plane{Kind: p.kind, State: rules.PlaneRead}\n\t\t\t\treturn nil\n\t\t\t}",
+		old:  "return s.fail(p.op(), p.doing, err)\n\t})",
+		new:  "planes[i] = rules.Plane{Kind: p.kind, State: rules.PlaneRead}\n\t\treturn nil\n\t})",
 	},
 	{
 		name: "timeout-is-absent", what: "an agency list that did not come in time were a list without the agency (as Custodian's tags were)",
@@ -182,7 +182,18 @@ var mutants = []mutant{
 	{
 		name: "change-on-one-word", what: "a plane that differs from the last evidence needed no second witness",
 		file: "rules/last.go",
-		old:  `!sameGrants(l.grants(p.Kind), p.Grants)`, new: `p.Kind == ""`,
+		old:  `return p.Pages > 1 || l.Known && !sameGrants(l.grants(p.Kind), p.Grants)`, new: `return p.Pages > 1`,
+	},
+	{
+		name: "several-pages-on-one-word", what: "a plane of several pages that is as it was needed no second witness",
+		file: "rules/last.go",
+		old:  `return p.Pages > 1 || l.Known &&`, new: `return p.Pages > 1 && !l.Known || l.Known &&`,
+	},
+	{
+		name: "plane-read-before-is-absent", what: "a plane that was read, and was empty, were absent when a gateway says so",
+		file: "rules/last.go",
+		old:  `if p.State == PlaneAbsent && l.Known && l.read(p.Kind) {`,
+		new:  `if p.State == PlaneAbsent && l.Known && l.read("") {`,
 	},
 	{
 		name: "second-reading-not-compared", what: "a plane were read again and not compared",
