@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,6 +221,20 @@ func TestPolicyThatNobodyCanNameIsUnresolved(t *testing.T) {
 	c, _ := open(t, f.config())
 	if got := grants(mustObserve(t, c, 0)); !slices.Contains(got, `global unresolved ""`) {
 		t.Errorf("grants %q", got)
+	}
+	// A custom policy that allows everything is not taken for less because IAM does not find it once.
+	a.custom[id32(9009)] = custom(9009, accountID(0))
+	var n atomic.Int32
+	f.log()
+	f.lie("policy", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		if n.Add(1) == 1 {
+			f.keystone(w, 404, "Could not find role")
+			return
+		}
+		truth(w, r)
+	})
+	if got := grants(mustObserve(t, c, 0)); !slices.Contains(got, `global custom "DCS UserAccess"  unbounded`) || asked(f.log(), "policy") != 2 {
+		t.Errorf("not found once: %q", got)
 	}
 	// Only IAM itself may say so, not a gateway before it.
 	f.lie("policy", func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {

@@ -586,6 +586,7 @@ func (r *reading) checkPolicy(grant rules.Grant, ep endpoint, agencyID string) {
 		})
 	})
 	if is.origin == "unresolved" {
+		need = 2 // IAM is asked twice
 		for _, kind := range r.b.touched {
 			if kind == "status_404" { // IAM itself says that there is no such policy
 				lies++

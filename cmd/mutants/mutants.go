@@ -168,6 +168,11 @@ var mutants = []mutant{
 		file: "auditor/huawei/observe.go",
 		old:  `return item("the end of the agency's validity: %v", err)`, new: `a.ExpiresAt = time.Time{}`,
 	},
+	{
+		name: "missing-policy-on-one-word", what: "a policy that IAM did not find once were one that nobody can name",
+		file: "auditor/huawei/catalogue.go",
+		old:  `if resp, requestID, err = ask(); err != nil && missing(err) {`, new: `if missing(err) {`,
+	},
 	// Evidence and judgement.
 	{
 		name: "one-of-two-agencies", what: "of two agencies with one name the first were taken",
