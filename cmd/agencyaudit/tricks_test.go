@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -37,6 +38,21 @@ func (s *scene) point(endpoint, more string) {
 	if a := s.daemon.reload(s.t); a.status != http.StatusOK {
 		s.t.Fatalf("the configuration was refused: %d\n%s", a.status, a.body)
 	}
+}
+
+// renew does what an operator does about a key that was refused: change the configuration and have it reloaded, which begins with
+// new state.
+func (s *scene) renew() {
+	s.t.Helper()
+	in := s.look().where("config_info")
+	replace(s.t, s.daemon.file, strings.Replace(s.config(s.door.url(), ""), "max_age: 15m", "max_age: 16m", 1))
+	s.daemon.signal(s.t, syscall.SIGHUP)
+	s.await("another configuration is in force", func(m moment) string {
+		if now := m.where("config_info"); maps.Equal(now, in) {
+			return fmt.Sprintf("in force are still %v", now)
+		}
+		return ""
+	})
 }
 
 // leadsTo has the daemon ask an address at which there is no cloud.
