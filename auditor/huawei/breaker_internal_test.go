@@ -58,7 +58,7 @@ func TestAFaultMayBeAddedToAfterItOpenedABreaker(t *testing.T) {
 	}
 	b := &c.main.lane.breaker
 	f := lie(rules.ReasonUnauthenticated, "no")
-	b.bar(f)
+	b.bar(f, false)
 	var wg sync.WaitGroup
 	wg.Go(func() { f.detail += "!" })
 	wg.Go(func() {
@@ -93,14 +93,31 @@ func TestTheNextTryIsPutOff(t *testing.T) {
 				pause(wait)
 			}
 		}
-		want := []time.Duration{1, 2, 4, 8, 16, 30, 30}
-		for i := range want {
-			want[i] *= 1e9
-		}
+		const s = time.Second
+		want := []time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, 30 * s, 30 * s}
 		if !slices.Equal(pauses, want) {
 			t.Errorf("put off by %v", pauses)
 		}
 	})
+}
+
+// TestAFaultAfterARefusal that cost no pause puts the next try off as any first one.
+func TestAFaultAfterARefusal(t *testing.T) {
+	c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &c.main.lane.breaker
+	b.bar(lie(rules.ReasonUnauthenticated, "no"), false)
+	c.runs.Add(1)
+	l, ok := b.ask()
+	if !ok {
+		t.Fatal("no leave in the next run")
+	}
+	b.settle(l, failed, "a", lie(rules.ReasonUnreachable, "no"))
+	if b.pause != time.Second {
+		t.Errorf("put off by %s", b.pause)
+	}
 }
 
 // TestALaneWithoutALimitHasNoneAgain when a minute has passed since it was slowed.
