@@ -567,8 +567,8 @@ func (x *exchange) spoil(b *book) (*http.Response, error) {
 			}
 			b.said[x.ep]++
 			switch {
-			case k.page != nil && x.ep <= epAllAgencies:
-				// A list without a count that ends too early is whole to whoever reads it.
+			case k.page != nil && (x.ep <= epAllAgencies || x.ep == epCatalogue):
+				// A list without a count that ends too early is whole to whoever reads it, be it twice.
 				b.lies = append(b.lies, lie{ep: x.ep, kind: k.name, items: rows})
 			case k.page != nil && x.ep == epIdentity:
 				from := min(number(strings.TrimPrefix(x.query("marker"), "m")), len(x.list))
