@@ -242,6 +242,9 @@ func newWorld(seed uint64) *world {
 			w.mainFaults = append(w.mainFaults, newTrouble(r, pick(r, kindsOn[epDomains]...), epDomains, r.IntN(w.runs)))
 		}
 	}
+	if seed%shownWorlds == 0 && chance(r, 1, 2) {
+		w.members[0].crowd(r)
+	}
 	w.planDrift(r)
 	return w
 }
@@ -413,6 +416,20 @@ func (m *member) between(from, to time.Time) (states []*state) {
 // change makes the account another one from an instant on.
 func (m *member) change(at time.Time, s *state) {
 	m.history = append(m.history, moment{at, s})
+}
+
+// crowd attaches more identity policies to the agency than an account may have series of.
+func (m *member) crowd(r *rand.Rand) {
+	first := m.history[0].state
+	if list := first.named(audited); len(list) > 0 && !m.habits.noIdentity {
+		a := list[0].clone()
+		for i := range 60 + r.IntN(60) {
+			name := pick(r, hostileNames...)
+			a.attached = append(a.attached, attachment{hexID('7', m.n+1, 1<<31+i), name, "iam::" + pick(r, m.account.ID, "system") + ":policy:" + name})
+		}
+		m.habits.attachedCap = 0
+		m.replace(first.with(a))
+	}
 }
 
 // replace puts another state in the place of the first.
