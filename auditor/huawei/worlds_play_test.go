@@ -17,7 +17,7 @@ import (
 
 const (
 	// worldPages bounds the lists in the worlds.
-	worldPages = 40
+	worldPages = 150
 )
 
 // game is one playing of a world.
