@@ -6,8 +6,8 @@
 // An answer is believed only when it is whole. Between the SDK and the network stands a round tripper of this package
 // (see wire): it lets through the requests of a closed list, none of which changes anything, and hands the SDK nothing
 // but answers with the documented status, content type and envelope. The SDK alone would take an empty body, an error
-// envelope or a redirect for an empty list, and of a member that comes twice the last. Whatever is missing, refused, repeated or contradictory ends in a
-// *rules.Unknown with a reason, never in fewer grants.
+// envelope or a redirect for an empty list, and of a member that comes twice the last. Whatever is missing, refused,
+// repeated or contradictory ends in a *rules.Unknown with a reason, never in fewer grants.
 //
 // The SDK knows no contexts. The context of a sweep therefore stands in the wire that is made for that sweep, together
 // with the sweep's client: making both costs a few microseconds, and nothing of one sweep is left for another. What all

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,6 +250,17 @@ func TestRejectionsAreCountedOnce(t *testing.T) {
 		{"count_mismatch", "v5", "attached", rules.ReasonDisagree, swap(`"current_count":1`, `"current_count":2`)},
 		{"witness_mismatch", "fewer than shown", "domain", rules.ReasonDisagree, swap(`"total_num":1`, `"total_num":0`)},
 		{"witness_mismatch", "more than shown", "inherited", rules.ReasonDisagree, swap(`"total_num":2`, `"total_num":3`)},
+		{"witness_mismatch", "a catalogue that changes", "catalogue", rules.ReasonIncomplete, func() answerFunc {
+			var pages atomic.Int32
+			return func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+				if pages.Add(1) > 4 {
+					edit(func(b string) string { return strings.Replace(b, `"Tenant Guest"`, `"Guest"`, 1) })(w, r, truth)
+					return
+				}
+				truth(w, r)
+			}
+		}()},
+		{"witness_mismatch", "a list without the way in", "agencies", rules.ReasonIncomplete, edit(func(string) string { return `{"agencies":[]}` })},
 		{"other", "", "", "", nil},
 	} {
 		heard[tc.want] = true
@@ -274,6 +286,15 @@ func TestRejectionsAreCountedOnce(t *testing.T) {
 				t.Errorf("the operator is told %q, want %q", u.Detail, tc.want)
 			}
 		})
+	}
+	f, cfg := needsEverything(t)
+	m := &meter{}
+	cfg.Meter = m
+	c, _ := open(t, cfg)
+	f.lie("globalRoles", say(200, `{"roles":[{"id":"x","name":"n"}]}`))
+	u := unknown(t, c, 0, rules.ReasonDisagree)
+	if !slices.Equal(m.rejected, []string{"witness_mismatch"}) || !strings.HasSuffix(u.Detail, "; rejected: witness_mismatch") {
+		t.Errorf("two witnesses that contradict each other: %q, %v", m.rejected, u)
 	}
 	if got := slices.Sorted(maps.Keys(heard)); !slices.Equal(got, slices.Sorted(slices.Values(huawei.Rejections()))) {
 		t.Errorf("tried %q of %q", got, huawei.Rejections())

@@ -27,10 +27,12 @@ type listing[T any] struct {
 type listPage[T any] struct {
 	rows      []T
 	requestID string
-	// total is the cloud's own count of the rows of the whole list; nil where the list has none.
-	total *int
-	// marker is the name of the next page, empty on the last; nil where pages have numbers.
-	marker *string
+	// total is the cloud's own count of the rows of the whole list, where counted says that it has one.
+	total   int
+	counted bool
+	// marker is the name of the next page and empty on the last, where marked says that pages have names.
+	marker string
+	marked bool
 	// more says that a page of a list without marker and count names a next one all the same.
 	more bool
 }
@@ -59,7 +61,8 @@ func pages[T any](l listing[T]) (rows []T, requestIDs []string, err error) {
 func (l listing[T]) read(asked *int) (all []T, requestIDs []string, err error) {
 	var (
 		seen    map[string]int      // the page of each row
-		starts  []int               // where in all each page begins
+		begins  [4]int              // room for starts
+		starts  = begins[:0]        // where in all each page begins
 		markers map[string]struct{} // those that were followed
 		marker  string
 		total   int
@@ -84,33 +87,38 @@ func (l listing[T]) read(asked *int) (all []T, requestIDs []string, err error) {
 		}
 		requestIDs = appendID(requestIDs, got.requestID)
 		rows := got.rows
-		bare := got.total == nil && got.marker == nil
+		bare := !got.counted && !got.marked
 		if bare && (len(rows) == 0 || (len(rows) < l.perPage && page > 1 && l.same(rows, all[starts[page-2]:]))) {
 			if got.more {
 				return fail(lie(rules.ReasonRejected, "the list ends on a page that names a next one").as(rejectedLoop))
 			}
 			return all, requestIDs, nil
 		}
-		if got.total != nil {
-			if page > 1 && *got.total != total {
-				return fail(lie(rules.ReasonIncomplete, "the cloud counts %d rows, and counted %d before", *got.total, total).
+		if got.counted {
+			if page > 1 && got.total != total {
+				return fail(lie(rules.ReasonIncomplete, "the cloud counts %d rows, and counted %d before", got.total, total).
 					as(rejectedUnstable))
 			}
-			total = *got.total
+			total = got.total
 		}
 		if f := l.note(&seen, page, rows, all, starts); f != nil {
 			return fail(f)
 		}
-		starts, all = append(starts, len(all)), append(all, rows...)
+		starts = append(starts, len(all))
+		if page == 1 {
+			all = rows // most lists have no other
+		} else {
+			all = append(all, rows...)
+		}
 		switch {
-		case got.total != nil && len(all) == total:
+		case got.counted && len(all) == total:
 			return all, requestIDs, nil
-		case got.total != nil && (len(all) > total || len(rows) == 0):
+		case got.counted && (len(all) > total || len(rows) == 0):
 			return fail(lie(rules.ReasonDisagree, "the cloud counts %d rows and shows %d", total, len(all)))
-		case got.marker != nil && *got.marker == "", bare && l.enough != nil && l.enough(rows):
+		case got.marked && got.marker == "", bare && l.enough != nil && l.enough(rows):
 			return all, requestIDs, nil
-		case got.marker != nil:
-			if marker = *got.marker; !isMarker(marker) {
+		case got.marked:
+			if marker = got.marker; !isMarker(marker) {
 				return fail(lie(rules.ReasonRejected, "the marker of the next page is none").as(rejectedItem))
 			}
 			if _, ok := markers[marker]; ok {
@@ -129,7 +137,13 @@ func (l listing[T]) read(asked *int) (all []T, requestIDs []string, err error) {
 // which begin at starts.
 func (l listing[T]) note(seen *map[string]int, page int, rows, all []T, starts []int) *fault {
 	if *seen == nil {
+		if page == 1 && len(rows) == 1 && l.key(rows[0]) != "" {
+			return nil // the common case, which is not worth a map
+		}
 		*seen = make(map[string]int, len(rows))
+		for _, r := range all {
+			(*seen)[l.key(r)] = 1
+		}
 	}
 	for i, r := range rows {
 		key := l.key(r)

@@ -48,12 +48,12 @@ func TestPagesReadAWholeList(t *testing.T) {
 			from += n
 			switch total, next := len(want), ""; c.kind {
 			case "counted":
-				p.total = &total
+				p.total, p.counted = total, true
 			case "marked":
 				if from < total {
 					next = fmt.Sprint("m", from)
 				}
-				p.marker = &next
+				p.marker, p.marked = next, true
 			}
 			return p
 		}
@@ -81,11 +81,9 @@ func TestPagesBelieveNoList(t *testing.T) {
 			}
 			switch c.kind {
 			case "counted":
-				now := total + r.IntN(20)/19
-				p.total = &now
+				p.total, p.counted = total+r.IntN(20)/19, true
 			case "marked":
-				marker := pick(r, "", "v", "w", "x", "y", "z", "bad marker")
-				p.marker = &marker
+				p.marker, p.marked = pick(r, "", "v", "w", "x", "y", "z", "bad marker"), true
 			default:
 				p.more = r.IntN(4) == 0
 			}
@@ -108,7 +106,7 @@ func TestPagesBelieveNoList(t *testing.T) {
 		var rows []string
 		for i, p := range shown {
 			last := i == len(shown)-1
-			if c.kind == "counted" && *p.total != len(got) || c.kind == "marked" && (*p.marker == "") != last {
+			if c.kind == "counted" && p.total != len(got) || c.kind == "marked" && (p.marker == "") != last {
 				t.Fatalf("seed %d: believed %q of %v", seed, got, shown)
 			}
 			if c.kind == "bare" && last {

@@ -186,9 +186,9 @@ func (s *sweep) assignments(p *plane, agencyID string) (rules.Plane, error) {
 			if err != nil {
 				return got, err
 			}
-			total := int(*resp.TotalNum)
-			counted = total
-			got.total, got.rows = &total, make([]rules.Grant, len(*resp.RoleAssignments))
+			counted = int(*resp.TotalNum)
+			got.total, got.counted = counted, true
+			got.rows = make([]rules.Grant, len(*resp.RoleAssignments))
 			for i := range got.rows {
 				var what string
 				if got.rows[i], what = s.grant(&(*resp.RoleAssignments)[i], p, agencyID); what != "" {
@@ -278,8 +278,8 @@ func (s *sweep) attached(p *plane, agencyID string) (rules.Plane, error) {
 				return got, lie(rules.ReasonDisagree, "the cloud counts %d policies and shows %d", n, len(rows)).as(rejectedCount)
 			}
 			counted += n
-			next := deref(resp.PageInfo.NextMarker)
-			got.marker, got.rows = &next, make([]rules.Grant, len(rows))
+			got.marker, got.marked = deref(resp.PageInfo.NextMarker), true
+			got.rows = make([]rules.Grant, len(rows))
 			for i, r := range rows {
 				if !isID(r.PolicyId) {
 					return got, lie(rules.ReasonRejected, "row %d has no policy id", i+1).as(rejectedItem)
