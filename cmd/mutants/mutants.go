@@ -81,12 +81,12 @@ var mutants = []mutant{
 	{
 		name: "first-page-of-grants", what: "the first page of grants were all of them, and the count were not looked at",
 		file: "auditor/huawei/pages.go",
-		old:  `got.total != nil && len(all) == total:`, new: `got.total != nil:`,
+		old:  `case got.counted && len(all) == total:`, new: `case got.counted:`,
 	},
 	{
 		name: "first-page-of-identity", what: "the marker of a next page of identity policies were not followed",
 		file: "auditor/huawei/pages.go",
-		old:  `got.marker != nil && *got.marker == "",`, new: `got.marker != nil,`,
+		old:  `case got.marked && got.marker == "",`, new: `case got.marked,`,
 	},
 	{
 		name: "counts-not-compared", what: "the count of identity policies were not compared with the rows",
