@@ -274,7 +274,7 @@ func TestAnIdentityPausesAsLongAsTheCloudSays(t *testing.T) {
 // TestARateIsHalvedAndComesBack: the cloud asks for fewer requests for a while, and a minute later all is as it was.
 func TestARateIsHalvedAndComesBack(t *testing.T) {
 	f := newFake(t, 1)
-	grants := make([]fakeGrant, 900)
+	grants := make([]fakeGrant, 450) // each of which is asked for twice, since it is not found
 	for i := range grants {
 		grants[i] = fakeGrant{id32(1<<20 + i), accountID(0)}
 	}
