@@ -3,6 +3,7 @@ package huawei
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
@@ -111,7 +112,7 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 			refusal = &rules.Unknown{Reason: f.reason, Detail: f.detail, Remedy: c.remedy(opAssume, f, mainKeys)}
 		}
 	}
-	var settle func(*rules.Unknown)
+	var settle func(u *rules.Unknown, proves bool)
 	if refusal == nil {
 		w.paid.Add(1)
 		settle, refusal = c.admit(ctx)
@@ -121,11 +122,13 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 		u.Detail = "the account was not entered: " + u.Detail
 		return pass{}, &u
 	}
+	status := 0
 	defer func() {
-		settle(u)
+		settle(u, u == nil || proves(status))
 		c.cfg.Meter.Refreshed("iam", u == nil)
 	}()
 	fail := func(f *fault) *rules.Unknown {
+		status = f.status
 		if f.status == 404 {
 			// An agency that does not exist is answered with 403 or with 404: nothing documented says which (facts 6.1).
 			f.reason, f.rejection = rules.ReasonDenied, ""
@@ -174,6 +177,12 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 	}
 	c.log.Debug("account entered", "account", account.Name, "account_id", account.ID, "agency", agency, "expires_at", p.expires)
 	return p, nil
+}
+
+// proves says whether an answer with a status, to an assumption that did not succeed, shows that the cloud took the signature for
+// good: it looked at what was asked. A gateway that is busy or broken may not have looked at all.
+func proves(status int) bool {
+	return status >= 200 && status < 500 && status != http.StatusUnauthorized && status != http.StatusTooManyRequests
 }
 
 // timeLayouts are the forms in which the API writes times; a fraction of a second may follow the seconds of each (facts

@@ -135,7 +135,7 @@ type identity struct {
 	asked   bool
 	refusal *rules.Unknown
 	mu      sync.Mutex
-	// proven says that an assumption was answered, and not with 401, since the run began and since the last 401.
+	// proven says that an assumption was answered by which the key is good, since the run began and since the last 401.
 	proven bool
 	// doubted says that an assumption was answered with 401 since it was last asked whose the key is.
 	doubted bool
@@ -144,19 +144,24 @@ type identity struct {
 	last    *rules.Unknown
 	// epoch counts runs and 401s, so that an answer to an earlier request proves nothing.
 	epoch int
-	// trials counts the assumptions that are under way with a key that has not proved good for it. fresh is the one for which
-	// others wait, zero when there is none; last numbered is numbered. news is closed and replaced when any of this changes.
-	trials, fresh, numbered int
-	news                    chan struct{}
+	// young counts the assumptions that began less than trialPatience ago and have not ended, and hung those that go on for
+	// longer and began since it was last asked whose the key is, which is the checks-th time. news is closed and replaced when
+	// any of this changes.
+	young, hung, checks int
+	news                chan struct{}
 }
 
 // maxRefused is how many assumptions of one run may be answered with 401. The cloud locks a key after more than five
 // refused signatures in a row (facts 10.1).
 const maxRefused = 3
 
-// trialPatience is how long others wait for an assumption with a key that has not proved good for it. An account that cannot be
-// entered for hanging must not keep the others out.
-const trialPatience = 250 * time.Millisecond
+// maxYoung is how many assumptions are under way at once with a key that has proved good, not counting those that take longer
+// than trialPatience: when the key is revoked, these are refused, and then the question whose it is.
+const maxYoung = 4
+
+// trialPatience is how long others wait for an assumption. An account that cannot be entered for hanging must not keep the
+// others out.
+const trialPatience = 200 * time.Millisecond
 
 func newIdentity(id Identity) *identity {
 	m := &identity{Identity: id, keys: id.Keys, turn: make(chan struct{}, 1), news: make(chan struct{})}
@@ -192,21 +197,23 @@ func (c *Cloud) confirm(ctx context.Context) *rules.Unknown {
 	return u
 }
 
-// admit lets an assumption begin, or says why none may. The caller calls settle with what came of it.
+// admit lets an assumption begin, or says why none may. The caller calls settle with what came of it, and whether that proves
+// that the key is good.
 //
 // As long as no assumption was answered, and after one that was answered with 401, they begin one after the other, and
 // the identity is checked before each: the check tells whether the 401 was about the identity, which then stays out, or
 // about the one account that was to be entered. After maxRefused of them no more are sent until a Verify succeeds. One that
-// takes long is not waited for, while there are fewer than maxRefused under way.
-func (c *Cloud) admit(ctx context.Context) (settle func(*rules.Unknown), u *rules.Unknown) {
+// takes long is not waited for; when as many as may be refused take long, the identity is checked once more, and then
+// they count no longer. When one was answered, a few go at once.
+func (c *Cloud) admit(ctx context.Context) (settle func(u *rules.Unknown, proves bool), u *rules.Unknown) {
 	m := c.main
-	leave, err := m.try(ctx)
+	t, err := m.try(ctx)
 	if err != nil {
 		return nil, c.cutShort(ctx, "waiting for another account to be entered")
 	}
 	defer func() {
 		if settle == nil { // refused, or in a panic: nobody else will
-			leave()
+			m.leave(t)
 		}
 	}()
 	if u = c.confirm(ctx); u == nil {
@@ -215,25 +222,26 @@ func (c *Cloud) admit(ctx context.Context) (settle func(*rules.Unknown), u *rule
 	if u != nil {
 		return nil, u
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	epoch := m.epoch
-	return func(u *rules.Unknown) {
-		m.settle(epoch, u)
-		leave()
+	epoch := m.start(t)
+	return func(u *rules.Unknown, proves bool) {
+		m.settle(epoch, u, proves)
+		m.leave(t)
 	}, nil
 }
 
-// try waits until an assumption may begin: at once with a key that has proved good, and else when none is fresh. The caller
-// calls leave when it is over.
-func (m *identity) try(ctx context.Context) (leave func(), err error) {
+// trial is an assumption that may begin. The identity's lock guards it.
+type trial struct {
+	timer *time.Timer
+	// hung says that it takes long, and checks is the identity's when it began.
+	hung   bool
+	checks int
+}
+
+// try waits until an assumption may begin. The caller calls leave when it is over.
+func (m *identity) try(ctx context.Context) (*trial, error) {
 	for {
 		m.mu.Lock()
-		if m.proven || m.refused >= maxRefused {
-			m.mu.Unlock()
-			return func() {}, nil
-		}
-		if m.fresh == 0 && m.refused+m.trials < maxRefused {
+		if m.young == 0 || m.proven && m.young < maxYoung || m.refused >= maxRefused {
 			break
 		}
 		news := m.news
@@ -243,33 +251,60 @@ func (m *identity) try(ctx context.Context) (leave func(), err error) {
 		}
 	}
 	defer m.mu.Unlock()
-	m.trials++
-	m.numbered++
-	mine := m.numbered
-	m.fresh = mine
-	stale := func() {
-		if m.fresh == mine {
-			m.fresh = 0
-		}
-		close(m.news)
-		m.news = make(chan struct{})
+	m.young++
+	if !m.proven && m.refused+m.hung >= maxRefused {
+		m.doubted = true
 	}
-	timer := time.AfterFunc(trialPatience, func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		stale()
-	})
-	return func() {
-		timer.Stop()
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.trials--
-		stale()
-	}, nil
+	return &trial{}, nil
 }
 
-// settle takes note of what came of an assumption that began in an epoch; u is nil when it succeeded.
-func (m *identity) settle(epoch int, u *rules.Unknown) {
+// start has others wait for an assumption no longer than trialPatience from now, and returns the epoch in which it begins.
+func (m *identity) start(t *trial) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t.checks = m.checks
+	t.timer = time.AfterFunc(trialPatience, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if t.timer == nil {
+			return // it is over
+		}
+		t.hung = true
+		m.young--
+		if t.checks == m.checks {
+			m.hung++
+		}
+		m.tell()
+	})
+	return m.epoch
+}
+
+// leave takes note that an assumption is over.
+func (m *identity) leave(t *trial) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t.timer != nil {
+		t.timer.Stop()
+		t.timer = nil
+	}
+	switch {
+	case !t.hung:
+		m.young--
+	case t.checks == m.checks:
+		m.hung--
+	}
+	m.tell()
+}
+
+// tell wakes those that wait for an assumption. The caller holds the lock.
+func (m *identity) tell() {
+	close(m.news)
+	m.news = make(chan struct{})
+}
+
+// settle takes note of what came of an assumption that began in an epoch; u is nil when it succeeded, and proves says that
+// the cloud took the key for good.
+func (m *identity) settle(epoch int, u *rules.Unknown, proves bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -277,7 +312,7 @@ func (m *identity) settle(epoch int, u *rules.Unknown) {
 		m.proven, m.doubted, m.last = false, true, u
 		m.refused++
 		m.epoch++
-	case epoch == m.epoch:
+	case epoch == m.epoch && proves:
 		m.proven = true
 	}
 }
@@ -317,6 +352,12 @@ func (c *Cloud) verify(ctx context.Context) *rules.Unknown {
 	c.main.mu.Unlock()
 	u := c.whose(ctx)
 	c.main.asked, c.main.refusal = true, u
+	if u == nil {
+		c.main.mu.Lock()
+		c.main.hung = 0
+		c.main.checks++
+		c.main.mu.Unlock()
+	}
 	return u
 }
 
