@@ -35,7 +35,7 @@ type rule struct {
 	alone bool
 	// free refusals of a key in a row cost no pause.
 	free int
-	// patience is how long after its opening requests wait for what that one request finds, instead of being refused; haste is
+	// patience is how long after its opening, or after the first request of a later run, requests wait for what that one request finds, instead of being refused; haste is
 	// the same as long as nothing was ever served.
 	patience, haste time.Duration
 }
@@ -50,7 +50,7 @@ const (
 // breaker keeps requests from being sent where they would only fail: to a cloud that is away, or with a key that is refused.
 // It closes by itself when a request is served. Its methods may be called by many goroutines at once.
 //
-// While it is open one request is let through from time to time, and the others wait for what it finds: those of a run that
+// While it is open one request is let through from time to time, or one each of several accounts where it stands before many, and the others wait for what it finds: those of a run that
 // begins when all is well again are not refused for what the run before found. A key that was refused is not used again in the
 // same run in any case.
 type breaker struct {
@@ -73,20 +73,33 @@ type breaker struct {
 	// refusals counts refusals in a row; run is the run of the last.
 	refusals int
 	run      int64
-	// trying says that one request was let through and has not come back.
-	trying bool
-	why    *fault
+	// held is when the first request of the run heldIn came.
+	held   time.Time
+	heldIn int64
+	// trying counts the requests that were let through and have not come back.
+	trying int
+	// tried are the accounts that try or have tried in vain, and failing those whose last request failed. Both are kept if the
+	// rule counts accounts.
+	tried   map[string]try
+	failing map[string]struct{}
+	why     *fault
 	// heard says that something was served before.
 	heard bool
 	// news is closed when there is some. It is nil while nobody waits.
 	news chan struct{}
 }
 
+// try is that of one account: when it may again, which is zero while it goes on, and whether the account was a failing one.
+type try struct {
+	next  time.Time
+	again bool
+}
+
 // leave is the permission to send one request.
 type leave struct {
 	round int
-	// trial says that requests go one after the other, and this is one.
-	trial bool
+	// trial says that it was let through to see, and again that the account was a failing one.
+	trial, again bool
 }
 
 // shut says whether no request is let through at a time, whoever is trying. The caller holds the lock.
@@ -97,29 +110,77 @@ func (b *breaker) shut(now time.Time) bool {
 // single says whether requests go one after the other. The caller holds the lock.
 func (b *breaker) single() bool { return b.open || b.rule.alone && !b.heard }
 
-// patient says whether requests wait while it is shut. The caller holds the lock.
-func (b *breaker) patient() bool {
+// trialsAgain is how many failing accounts may try at once, beside those that are not. Accounts that always hang would otherwise
+// take each trial there is, run after run.
+const trialsAgain = 3
+
+// may says whether a request of an account may be let through to see, and if not, when one may. Where a breaker stands before many
+// accounts, as many of them try at once as it took to open it, each once: that some hang says nothing about the others. The
+// caller holds the lock.
+func (b *breaker) may(account string, now time.Time) (bool, time.Time) {
+	if b.shut(now) {
+		return false, b.until
+	}
+	if b.rule.accounts <= 1 {
+		return b.trying == 0, b.until
+	}
+	_, again := b.failing[account]
+	n, most := 0, b.rule.accounts
+	if again {
+		most = trialsAgain
+	}
+	next := now.Add(b.pause)
+	for id, t := range b.tried {
+		switch {
+		case !t.next.IsZero() && !now.Before(t.next):
+			continue // long ago
+		case id == account:
+			return false, t.next
+		case t.again == again:
+			n++
+		}
+		if !t.next.IsZero() && t.next.Before(next) {
+			next = t.next
+		}
+	}
+	return n < most, next
+}
+
+// patient says whether requests wait while none is let through until a time. The caller holds the lock.
+func (b *breaker) patient(until time.Time) bool {
 	patience := b.rule.patience
 	if !b.heard {
 		patience = b.rule.haste
 	}
-	return b.refusals == 0 && b.until.Sub(b.opened) <= patience
+	since := b.opened
+	if b.held.After(since) {
+		since = b.held
+	}
+	return b.refusals == 0 && until.Sub(since) <= patience
 }
 
-// hold returns nil when a request may ask for its leave, and otherwise why it may not. It waits for a request that was let
-// through, and while its patience lasts for the next one, but not beyond ctx, whose end it leaves to others to tell.
-func (b *breaker) hold(ctx context.Context) *fault {
+// hold returns nil when a request of an account may ask for its leave, and otherwise why it may not. It waits for those that were
+// let through, and while its patience lasts for the next one, but not beyond ctx, whose end it leaves to others to tell.
+func (b *breaker) hold(ctx context.Context, account string) *fault {
 	for {
 		b.mu.Lock()
 		now := b.cloud.cfg.Now()
-		if !b.single() || !b.trying && !b.shut(now) {
+		if run := b.cloud.runs.Load(); b.held.IsZero() || b.heldIn != run {
+			b.held, b.heldIn = now, run
+		}
+		if !b.single() {
+			b.mu.Unlock()
+			return nil
+		}
+		ok, until := b.may(account, now)
+		if ok {
 			b.mu.Unlock()
 			return nil
 		}
 		wait := time.Duration(-1)
-		if !b.trying {
-			if wait = b.until.Sub(now); !b.patient() || !fits(ctx, wait) {
-				f := b.refusal()
+		if b.trying == 0 {
+			if wait = until.Sub(now); !b.patient(until) || !fits(ctx, wait) {
+				f := b.refusal(until)
 				b.mu.Unlock()
 				return f
 			}
@@ -140,22 +201,30 @@ func (b *breaker) refuses() *fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.cloud.cfg.Now()
-	if !b.shut(now) || b.trying || b.patient() {
+	if !b.shut(now) || b.trying > 0 || b.patient(b.until) {
 		return nil
 	}
-	return b.refusal()
+	return b.refusal(b.until)
 }
 
-// ask gives a request its leave, or says that it has to wait once more.
-func (b *breaker) ask() (leave, bool) {
+// ask gives a request of an account its leave, or says that it has to wait once more.
+func (b *breaker) ask(account string) (leave, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := leave{round: b.round}
 	if b.single() {
-		if b.trying || b.shut(b.cloud.cfg.Now()) {
+		if ok, _ := b.may(account, b.cloud.cfg.Now()); !ok {
 			return l, false
 		}
-		b.trying, l.trial = true, true
+		l.trial = true
+		b.trying++
+		if b.rule.accounts > 1 {
+			if b.tried == nil {
+				b.tried = make(map[string]try)
+			}
+			_, l.again = b.failing[account]
+			b.tried[account] = try{again: l.again}
+		}
 	}
 	return l, true
 }
@@ -166,11 +235,13 @@ func (b *breaker) settle(l leave, v verdict, account string, f *fault) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if l.trial {
-		b.trying = false
+		b.trying--
+		delete(b.tried, account)
 		b.tell()
 	}
 	switch v {
 	case served:
+		delete(b.failing, account)
 		b.close()
 		return false
 	case barred:
@@ -185,10 +256,18 @@ func (b *breaker) settle(l leave, v verdict, account string, f *fault) bool {
 	}
 	b.round++
 	now, why := b.cloud.cfg.Now(), *f // whoever sent it may add to it
+	if b.rule.accounts > 1 {
+		if b.failing == nil {
+			b.failing = make(map[string]struct{})
+		}
+		b.failing[account] = struct{}{}
+	}
 	switch {
 	case l.trial && b.open:
 		b.why, b.refusals = &why, 0
-		b.shutFor(now, min(max(2*b.pause, b.rule.first), b.rule.most))
+		if b.enough(l, account, now) {
+			b.shutFor(now, min(max(2*b.pause, b.rule.first), b.rule.most))
+		}
 	case b.open: // it was under way when the breaker opened
 	default:
 		b.inARow++
@@ -206,9 +285,34 @@ func (b *breaker) settle(l leave, v verdict, account string, f *fault) bool {
 	return true
 }
 
+// enough takes note that the trial of an account failed, and says whether that is reason to let nothing through for a while: as
+// many accounts tried in vain as it takes to open the breaker. The caller holds the lock.
+func (b *breaker) enough(l leave, account string, now time.Time) bool {
+	if b.rule.accounts <= 1 {
+		return true
+	}
+	if b.tried == nil {
+		b.tried = make(map[string]try)
+	}
+	b.tried[account] = try{now.Add(b.pause), l.again}
+	var vain []string
+	for id, t := range b.tried {
+		if !t.next.IsZero() {
+			vain = append(vain, id)
+		}
+	}
+	if len(vain) < b.rule.accounts {
+		return false
+	}
+	for _, id := range vain {
+		delete(b.tried, id)
+	}
+	return true
+}
+
 // close takes note that something was served. The caller holds the lock.
 func (b *breaker) close() {
-	b.inARow, b.whose, b.refusals, b.heard = 0, nil, 0, true
+	b.inARow, b.whose, b.refusals, b.heard, b.tried = 0, nil, 0, true, nil
 	if b.open {
 		b.open = false
 		b.cloud.noticed(b, false)
@@ -255,10 +359,10 @@ func (b *breaker) tell() {
 	}
 }
 
-// refusal is the fault of a request that is not sent. The caller holds the lock.
-func (b *breaker) refusal() *fault {
+// refusal is the fault of a request that is not sent, as none is until a time. The caller holds the lock.
+func (b *breaker) refusal(until time.Time) *fault {
 	f := &fault{reason: b.why.reason, requestID: b.why.requestID}
-	again := "it is tried again after " + b.until.UTC().Format(time.RFC3339)
+	again := "it is tried again after " + until.UTC().Format(time.RFC3339)
 	if b.refusals > 0 && b.run == b.cloud.runs.Load() {
 		again += ", in another run"
 	}

@@ -23,7 +23,7 @@ func TestWhatIsUnderWayTogetherCountsOnce(t *testing.T) {
 	together := func(n int) (counted int) {
 		leaves := make([]leave, n)
 		for i := range leaves {
-			l, ok := b.ask()
+			l, ok := b.ask("a")
 			if !ok {
 				t.Fatalf("no leave for request %d", i)
 			}
@@ -79,7 +79,7 @@ func TestTheNextTryIsPutOff(t *testing.T) {
 		b := &c.main.lane.breaker
 		var pauses []time.Duration
 		for len(pauses) < 7 {
-			l, ok := b.ask()
+			l, ok := b.ask("a")
 			if !ok {
 				t.Fatal("no leave")
 			}
@@ -87,7 +87,7 @@ func TestTheNextTryIsPutOff(t *testing.T) {
 			if b.open {
 				wait := time.Until(b.until)
 				pauses = append(pauses, wait)
-				if _, ok := b.ask(); ok {
+				if _, ok := b.ask("a"); ok {
 					t.Error("leave while it is shut")
 				}
 				pause(wait)
@@ -110,7 +110,7 @@ func TestAFaultAfterARefusal(t *testing.T) {
 	b := &c.main.lane.breaker
 	b.bar(lie(rules.ReasonUnauthenticated, "no"), false)
 	c.runs.Add(1)
-	l, ok := b.ask()
+	l, ok := b.ask("a")
 	if !ok {
 		t.Fatal("no leave in the next run")
 	}
@@ -168,11 +168,11 @@ func TestALeaveThatIsNotUsedIsGivenBack(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		if _, ok := w.lane.breaker.ask(); !ok {
+		if _, ok := w.lane.breaker.ask("a"); !ok {
 			t.Fatal("no leave")
 		}
 		pause(2 * time.Second)
-		if _, ok := c.away.ask(); !ok {
+		if _, ok := c.away.ask("a"); !ok {
 			t.Error("the leave was not given back")
 		}
 		cancel()

@@ -452,6 +452,34 @@ func TestNoAccountOpensTheBreakerForOthers(t *testing.T) {
 	}
 }
 
+// TestAccountsThatHangBlindNobodyInTheNextRun: they open the breaker of the whole cloud when they are the last of a run, and there is
+// no main identity whose check would close it. The others are read in every run all the same.
+func TestAccountsThatHangBlindNobodyInTheNextRun(t *testing.T) {
+	for _, hanging := range []int{6, 60} {
+		f := newFake(t, 200)
+		for i := range hanging {
+			for _, step := range steps {
+				f.lie(step+" "+accountID(i), hang)
+			}
+		}
+		synctest.Test(t, func(t *testing.T) {
+			cfg := f.config()
+			cfg.Main = huawei.Identity{}
+			b := inBubble(t, f, cfg)
+			for n := range 3 {
+				run := b.run()
+				if known := reasons(run)[""]; known != 200-hanging {
+					t.Errorf("%d hang, run %d: %v", hanging, n, reasons(run))
+				}
+				if n == 0 && !strings.Contains(b.log.String(), "many accounts") {
+					t.Errorf("%d hang, and the breaker did not open", hanging)
+				}
+				passes(15 * time.Minute)
+			}
+		})
+	}
+}
+
 // TestAnAccountThatFails for long is asked once in a run, until it is well.
 func TestAnAccountThatFails(t *testing.T) {
 	f := newFake(t, 2)

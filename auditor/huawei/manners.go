@@ -243,10 +243,10 @@ func (w *wire) clear(o op, signed time.Time) (cloud, identity leave, f *fault) {
 		if w.ctx.Err() != nil {
 			return cloud, identity, disconnected(w.ctx, w.ctx.Err(), w.keys)
 		}
-		if f = c.away.hold(w.ctx); f != nil {
+		if f = c.away.hold(w.ctx, w.account); f != nil {
 			return cloud, identity, f
 		}
-		if f = l.breaker.hold(w.ctx); f != nil {
+		if f = l.breaker.hold(w.ctx, w.account); f != nil {
 			return cloud, identity, f
 		}
 		if err := w.queue(o); err != nil {
@@ -270,10 +270,10 @@ func (w *wire) clear(o op, signed time.Time) (cloud, identity leave, f *fault) {
 			continue
 		}
 		var ok bool
-		if cloud, ok = c.away.ask(); !ok {
+		if cloud, ok = c.away.ask(w.account); !ok {
 			continue
 		}
-		if identity, ok = l.breaker.ask(); ok {
+		if identity, ok = l.breaker.ask(w.account); ok {
 			return cloud, identity, nil
 		}
 		c.away.settle(cloud, undecided, w.account, nil)
