@@ -252,7 +252,7 @@ func (m *identity) try(ctx context.Context) (*trial, error) {
 	}
 	defer m.mu.Unlock()
 	m.young++
-	if !m.proven && m.refused+m.hung >= maxRefused {
+	if !m.proven && m.refused < maxRefused && m.refused+m.hung >= maxRefused {
 		m.doubted = true
 	}
 	return &trial{}, nil
