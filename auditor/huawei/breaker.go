@@ -35,8 +35,8 @@ type rule struct {
 	alone bool
 	// free refusals of a key in a row cost no pause.
 	free int
-	// patience is how long after its opening, or after the first request of a later run, requests wait for what that one request finds, instead of being refused; haste is
-	// the same as long as nothing was ever served.
+	// patience is how long after its opening, or after the first request of a later run, requests wait for what that one
+	// request finds, instead of being refused; haste is the same as long as nothing was ever served.
 	patience, haste time.Duration
 }
 
@@ -50,9 +50,9 @@ const (
 // breaker keeps requests from being sent where they would only fail: to a cloud that is away, or with a key that is refused.
 // It closes by itself when a request is served. Its methods may be called by many goroutines at once.
 //
-// While it is open one request is let through from time to time, or one each of several accounts where it stands before many, and the others wait for what it finds: those of a run that
-// begins when all is well again are not refused for what the run before found. A key that was refused is not used again in the
-// same run in any case.
+// While it is open one request is let through from time to time, or one each of several accounts where it stands before
+// many, and the others wait for what it finds: those of a run that begins when all is well again are not refused for what
+// the run before found. A key that was refused is not used again in the same run in any case.
 type breaker struct {
 	rule *rule
 	// subject says whose requests it stands before.
