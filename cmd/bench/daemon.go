@@ -268,7 +268,11 @@ func (o options) daemon(ctx context.Context, n int, out io.Writer) (err error) {
 		}
 		// The end of the run is not the end of its work: it is rendered, and memory is given back.
 		cpu := d.settled(ctx)
-		wall, _ := line["duration"].(float64)
+		text, _ := line["duration"].(string)
+		wall, err := time.ParseDuration(strings.ReplaceAll(text, " ", ""))
+		if err != nil {
+			return fmt.Errorf("the log does not say how long a run took: %w", err)
+		}
 		name := "first"
 		if i > 0 {
 			name = "steady"
@@ -279,7 +283,7 @@ func (o options) daemon(ctx context.Context, n int, out io.Writer) (err error) {
 		if err := sim.resetCounters(ctx); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "| %s\t| %.2f\t| %.2f\t| %.0f\t| %.0f\t|\n", name, wall/1e9, (cpu - before).Seconds(), d.memory("VmHWM"), d.memory("VmRSS"))
+		fmt.Fprintf(w, "| %s\t| %.2f\t| %.2f\t| %.0f\t| %.0f\t|\n", name, wall.Seconds(), (cpu - before).Seconds(), d.memory("VmHWM"), d.memory("VmRSS"))
 	}
 	if err := w.Flush(); err != nil {
 		return err
