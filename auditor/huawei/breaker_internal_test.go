@@ -2,6 +2,8 @@ package huawei
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -179,3 +181,72 @@ func TestALeaveThatIsNotUsedIsGivenBack(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestPatienceBeginsWithTheRun: what a run found long ago is no reason to refuse the first requests of the next one at once, while
+// those of the run that found it wait no longer.
+func TestPatienceBeginsWithTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &c.away
+		b.heard = true
+		for i := range c.pauses.cloud.failures {
+			account := string(rune('a' + i%c.pauses.cloud.accounts))
+			l, ok := b.ask(account)
+			if !ok {
+				t.Fatal("no leave")
+			}
+			b.settle(l, failed, account, lie(rules.ReasonUnreachable, "no"))
+		}
+		if !b.open {
+			t.Fatal("not open")
+		}
+		if f := b.hold(t.Context(), "a"); f != nil {
+			t.Fatalf("not waited for: %s", f.detail)
+		}
+		pause(c.pauses.cloud.patience)
+		b.shutFor(time.Now(), c.pauses.cloud.patience-time.Second)
+		began := time.Now()
+		if f := b.hold(t.Context(), "a"); f == nil || !time.Now().Equal(began) {
+			t.Errorf("the run that found it: %v, after %s", f, time.Since(began))
+		}
+		c.runs.Add(1)
+		if f := b.hold(t.Context(), "a"); f != nil || time.Since(began) != c.pauses.cloud.patience-time.Second {
+			t.Errorf("the next run: %v, after %s", f, time.Since(began))
+		}
+	})
+}
+
+// TestATrialForTheCloudCountsForNoAccount: whoever is let through to see whether the cloud is back and finds that it is not has a
+// sound account all the same.
+func TestATrialForTheCloudCountsForNoAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.transport = roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
+		for _, away := range []bool{false, true} {
+			c.away.why, c.away.open = lie(rules.ReasonUnreachable, "no"), away
+			w, done := c.newWire(t.Context(), Keys{}, c.log)
+			w.lane = c.newLane(0, accountBounds, &c.pauses.account, "an account")
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://iam.example.com/v3/roles", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, f, _ := w.inTurn(opCatalogue, req, time.Now()); f == nil || f.unsent {
+				t.Errorf("cloud away %t: %v", away, f)
+			}
+			if counted := w.lane.breaker.inARow == 1; counted == away {
+				t.Errorf("cloud away %t: counted %t", away, counted)
+			}
+			done()
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
