@@ -250,3 +250,170 @@ func TestATrialForTheCloudCountsForNoAccount(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// awayBy opens the breaker of the whole cloud by failures of these accounts.
+func awayBy(t *testing.T, c *Cloud, accounts ...string) *breaker {
+	t.Helper()
+	b := &c.away
+	for i := range c.pauses.cloud.failures {
+		account := accounts[i%len(accounts)]
+		l, ok := b.ask(account)
+		if !ok {
+			t.Fatal("no leave")
+		}
+		b.settle(l, failed, account, lie(rules.ReasonUnreachable, "no"))
+	}
+	if !b.open {
+		t.Fatal("not open")
+	}
+	pause(time.Until(b.until))
+	return b
+}
+
+// TestWhoMayTry whether the cloud is back: each account once, and those that failed last do not take the trials of the others.
+func TestWhoMayTry(t *testing.T) {
+	inVain := func(b *breaker, account string) bool {
+		l, ok := b.ask(account)
+		if ok {
+			b.settle(l, failed, account, lie(rules.ReasonUnreachable, "no"))
+		}
+		return ok
+	}
+	for name, do := range map[string]func(t *testing.T, c *Cloud, b *breaker){
+		"each once": func(t *testing.T, _ *Cloud, b *breaker) {
+			if !inVain(b, "v") || inVain(b, "v") || !inVain(b, "w") {
+				t.Error("not each once")
+			}
+			pause(b.pause)
+			if !inVain(b, "v") {
+				t.Error("not again after a pause")
+			}
+		},
+		"no more at once than open it": func(t *testing.T, c *Cloud, b *breaker) {
+			n := 0
+			for _, account := range []string{"1", "2", "3", "4", "5", "6", "7", "8"} {
+				if _, ok := b.ask(account); ok {
+					n++
+				}
+			}
+			if n != c.pauses.cloud.accounts {
+				t.Errorf("%d at once", n)
+			}
+		},
+		"a few of those that failed": func(t *testing.T, c *Cloud, b *breaker) {
+			n := 0
+			for _, account := range []string{"a", "b", "c", "d", "e"} { // by which it opened
+				if _, ok := b.ask(account); ok {
+					n++
+				}
+			}
+			if n != trialsAgain {
+				t.Errorf("%d of those that failed at once", n)
+			}
+			if _, ok := b.ask("v"); !ok {
+				t.Error("they take the trials of the others")
+			}
+		},
+		"one that is served has not failed": func(t *testing.T, c *Cloud, b *breaker) {
+			l, _ := b.ask("a")
+			b.settle(l, served, "a", nil)
+			b = awayBy(t, c, "b", "c", "d", "e", "f")
+			if l, ok := b.ask("a"); !ok || l.again {
+				t.Errorf("leave %t, as one that failed %t", ok, l.again)
+			}
+		},
+		"what was tried before it closed counts no longer": func(t *testing.T, c *Cloud, b *breaker) {
+			for _, account := range []string{"v", "w", "x", "y"} {
+				if !inVain(b, account) {
+					t.Fatal("no leave")
+				}
+			}
+			l, _ := b.ask("z")
+			b.settle(l, served, "z", nil)
+			b = awayBy(t, c, "a", "b", "c", "d", "e")
+			if !inVain(b, "1") || !inVain(b, "2") {
+				t.Error("shut after one trial")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				do(t, c, awayBy(t, c, "a", "b", "c", "d", "e"))
+			})
+		})
+	}
+}
+
+// TestWhatProvesTheMainKey: an assumption that the cloud answered, unless a key was refused since it began or nothing says that the
+// signature was looked at.
+func TestWhatProvesTheMainKey(t *testing.T) {
+	refusal := &rules.Unknown{Reason: rules.ReasonUnauthenticated}
+	for _, tc := range []struct {
+		name   string
+		before func(m *identity)
+		proves bool
+		want   bool
+	}{
+		{"answered", func(*identity) {}, true, true},
+		{"not looked at", func(*identity) {}, false, false},
+		{"refused since", func(m *identity) { m.settle(m.epoch, refusal, false) }, true, false},
+		{"a run began since", func(m *identity) { m.begin() }, true, false},
+	} {
+		m := newIdentity(Identity{})
+		epoch := m.start(&trial{})
+		tc.before(m)
+		m.settle(epoch, nil, tc.proves)
+		if m.proven != tc.want {
+			t.Errorf("%s: proven %t", tc.name, m.proven)
+		}
+	}
+	for status, want := range map[int]bool{0: false, 201: true, 401: false, 403: true, 404: true, 429: false, 500: false, 503: false} {
+		if proves(status) != want {
+			t.Errorf("status %d proves %t", status, !want)
+		}
+	}
+}
+
+// TestWhatHangsIsCountedSinceTheIdentityWasChecked, and only once.
+func TestWhatHangsIsCountedSinceTheIdentityWasChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newIdentity(Identity{})
+		checked := func() { m.hung = 0; m.checks++ } // as verify does
+		begin := func() *trial {
+			a, err := m.try(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.start(a)
+			return a
+		}
+		look := func(when string, hung, young int) {
+			t.Helper()
+			synctest.Wait()
+			if m.hung != hung || m.young != young {
+				t.Errorf("%s: %d hang and %d are young, want %d and %d", when, m.hung, m.young, hung, young)
+			}
+		}
+		before := begin()
+		pause(trialPatience)
+		look("one hangs", 1, 0)
+		checked()
+		look("the identity was checked", 0, 0)
+		during := begin()
+		checked()
+		pause(trialPatience)
+		look("one hangs that began before a check", 0, 0)
+		after := begin()
+		pause(trialPatience)
+		look("another hangs", 1, 0)
+		m.leave(before)
+		m.leave(during)
+		look("those of before are over", 1, 0)
+		m.leave(after)
+		look("all are over", 0, 0)
+	})
+}
