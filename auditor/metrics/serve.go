@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
@@ -128,9 +129,6 @@ func acceptsGzip(h http.Header) bool {
 // gzipHeader is that of RFC 1952 for DEFLATE without a name, a time or a known system.
 var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
 
-// lastBlock is an empty DEFLATE block that says that no other one follows.
-var lastBlock = []byte{1, 0, 0, 0xff, 0xff}
-
 // writeGzip writes the fleet, which is compressed already, and what follows it, as one member of gzip: some clients read
 // no more than one.
 func (f *fleet) writeGzip(w io.Writer, rest []byte) error {
@@ -161,7 +159,10 @@ func (f *fleet) writeGzip(w io.Writer, rest []byte) error {
 func (f *fleet) writePlain(w io.Writer, rest []byte) error {
 	var fleet io.Reader = bytes.NewReader(f.plain)
 	if f.plain == nil {
-		z := flate.NewReader(io.MultiReader(bytes.NewReader(f.deflated), bytes.NewReader(lastBlock)))
+		z, err := zstd.NewReader(bytes.NewReader(f.packed))
+		if err != nil {
+			return err
+		}
 		defer z.Close()
 		fleet = z
 	}
