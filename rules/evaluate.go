@@ -228,6 +228,9 @@ func (r Requirement) names() []string { return append([]string{r.Policy}, r.Acce
 
 // ids are the ids of every policy that satisfies the requirement, sorted.
 func (f Fleet) ids(r Requirement) []string {
+	if ids := f.PolicyIDs[r.Policy]; len(r.Accepts) == 0 && len(ids) <= 1 {
+		return slices.Clip(ids) // the same for every account
+	}
 	var ids []string
 	for _, name := range r.names() {
 		ids = append(ids, f.PolicyIDs[name]...)

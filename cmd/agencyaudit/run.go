@@ -10,12 +10,21 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 )
 
 // daemonGC is how much the heap may grow between two collections, in percent of what is in use, unless GOGC says it. A
 // daemon waits most of the time: memory is worth more than the processor's time there.
 const daemonGC = 20
+
+// daemonMemory is how much memory the garbage collector works to keep the daemon within, in bytes, unless GOMEMLIMIT says it: what
+// it has is enough for 100,000 accounts, and eachSweep is what every sweep may have in larger fleets. A limit that is too low
+// would have the collector run all the time.
+const (
+	daemonMemory = 960 << 20
+	eachSweep    = 10 << 10
+)
 
 func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -42,8 +51,15 @@ configuration is wrong. What the runs find is no exit code: the metrics say it.`
 			if _, set := a.lookupEnv("GOGC"); !set {
 				debug.SetGCPercent(daemonGC)
 			}
+			var committed func(*auditor.Run)
+			if _, set := a.lookupEnv("GOMEMLIMIT"); !set {
+				debug.SetMemoryLimit(daemonMemory)
+				committed = func(run *auditor.Run) { debug.SetMemoryLimit(max(daemonMemory, eachSweep*int64(len(run.Sweeps)))) }
+			}
 			b := buildInfo()
-			d, err := daemon.New(daemon.Options{Config: cfg, Logger: a.log, Version: b.Version, Revision: b.Commit, Watch: true})
+			d, err := daemon.New(daemon.Options{
+				Config: cfg, Logger: a.log, Version: b.Version, Revision: b.Commit, Watch: true, Committed: committed,
+			})
 			if err != nil {
 				return &failure{code: exitUsage, err: fmt.Errorf("start the auditor: %w", err)}
 			}
