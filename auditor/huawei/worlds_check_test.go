@@ -135,6 +135,16 @@ func (g *game) checkSweep(run *auditor.Run, s, before *auditor.Sweep, votes map[
 		g.tally.count("key left alone")
 		return
 	}
+	if slices.Contains(b.touched, "slow") && told.reason == string(rules.ReasonTimeout) {
+		// Nothing but the truth, but in seven seconds each time: a long catalogue takes more time than an account has.
+		g.tally.count("too slow")
+		return
+	}
+	if !m.own && told.reason == string(rules.ReasonThrottled) && g.unentered() >= mainFailures {
+		// The one key that all accounts are entered with was asked for fewer requests so often that it is left alone for a while.
+		g.tally.count("main identity throttled")
+		return
+	}
 	// Nothing changed and nothing was spoilt: there is one truth, and it must be known.
 	g.tally.count("must be known")
 	if want := g.truth(m, states[0], around, s.EndedAt); !want.equal(told) {
@@ -167,6 +177,17 @@ func (g *game) noteRefusals() {
 	if is(g.sky.home) {
 		g.refused[homeID] = time.Now()
 	}
+}
+
+// mainFailures is how many requests of the main identity fail in a row before it is left alone for a while.
+const mainFailures = 10
+
+// unentered counts the assumptions of the run that were not answered with the truth.
+func (g *game) unentered() (n int) {
+	for _, b := range g.sky.books {
+		n += b.asked[epAssume] - b.honest[epAssume]
+	}
+	return n
 }
 
 func detail(r *rules.Report) string {
