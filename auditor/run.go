@@ -99,6 +99,8 @@ type job struct {
 	account  rules.Account
 	baseline *rules.Baseline
 	last     rules.Last
+	// before is the sweep with the last evidence; nil when there is none.
+	before   *Sweep
 	sweep    Sweep
 	evidence rules.Evidence
 	why      *rules.Unknown
@@ -111,7 +113,7 @@ func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rule
 		for i := range a.Baselines {
 			j := job{account: acct, baseline: &a.Baselines[i]}
 			if was := before[key{acct.ID, j.baseline.Agency}]; was != nil {
-				j.last = was.last()
+				j.last, j.before = was.last(), was.Evidence
 			}
 			jobs = append(jobs, j)
 		}
@@ -224,6 +226,7 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 		if j.why == nil {
 			err := a.guard(log.With("account", j.account.Name, "account_id", j.account.ID), PlaceJudge, "judging", func() error {
 				j.sweep.Report = rules.Evaluate(*j.baseline, j.evidence, *fleets[j.baseline], now)
+				j.sweep.Report.Required = kept(j.before, j.sweep.Report.Required)
 				j.sweep.Planes = j.evidence.Planes()
 				j.sweep.RequestIDs = j.evidence.RequestIDs()
 				return nil
@@ -250,6 +253,18 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 			cmp.Compare(a.Report.Baseline, b.Report.Baseline),
 		)
 	})
+}
+
+// kept is what is known of the required grants, once for both sweeps when it is as it was before: a fleet's sweeps are kept for as
+// long as they are the last.
+func kept(before *Sweep, required []rules.Covered) []rules.Covered {
+	if before == nil || !slices.EqualFunc(before.Report.Required, required, func(a, b rules.Covered) bool {
+		return a.Policy == b.Policy && a.Scope == b.Scope && a.Coverage == b.Coverage && slices.Equal(a.By, b.By) &&
+			slices.Equal(a.PolicyIDs, b.PolicyIDs)
+	}) {
+		return required
+	}
+	return before.Report.Required
 }
 
 // Drifted says whether an account is drifted.

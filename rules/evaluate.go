@@ -16,7 +16,7 @@ func Evaluate(b Baseline, e Evidence, fleet Fleet, now time.Time) Report {
 	if !e.valid || e.agencyName != b.Agency {
 		return Undecided(b, e.account, unknown(ReasonIncomplete, "there is no evidence about the agency %q", b.Agency))
 	}
-	j := &judgement{baseline: b, evidence: e, fleet: fleet, now: now}
+	j := &judgement{baseline: b, evidence: e, fleet: fleet, now: now, grants: e.Grants()}
 	if e.present {
 		agency := e.agency
 		r.Agency = &agency
@@ -112,6 +112,8 @@ type judgement struct {
 	evidence Evidence
 	fleet    Fleet
 	now      time.Time
+	// grants are all that the evidence shows.
+	grants []Grant
 
 	trustFault string
 	covered    []Covered
@@ -123,7 +125,7 @@ type judgement struct {
 
 // sharesName says whether a finding about one policy needs its id to be told apart by whoever looks at a console.
 func (j *judgement) sharesName(f Finding) bool {
-	return f.PolicyID != "" && f.Policy != "" && slices.ContainsFunc(j.evidence.grants, func(g Grant) bool {
+	return f.PolicyID != "" && f.Policy != "" && slices.ContainsFunc(j.grants, func(g Grant) bool {
 		return g.Policy.Name == f.Policy && g.Policy.ID != f.PolicyID && g.Scope.Kind == f.Scope
 	})
 }
@@ -131,10 +133,11 @@ func (j *judgement) sharesName(f Finding) bool {
 // weighGrants gives each grant its part. It returns why the account cannot be judged, if a required policy is not held
 // and does not exist on the site.
 func (j *judgement) weighGrants() *Unknown {
-	grants := j.evidence.grants
+	grants := j.grants
 	touched := make([]bool, len(grants)) // by some requirement
 	var why *Unknown
 	j.covered = make([]Covered, 0, len(j.baseline.Required))
+	parts := j.evidence.parts()
 	for _, req := range j.baseline.Required {
 		var exact, wider, narrower []Grant
 		for i, g := range grants {
@@ -143,11 +146,11 @@ func (j *judgement) weighGrants() *Unknown {
 			}
 			switch {
 			case g.Scope.Kind == req.Scope:
-				exact = one(exact, grants, i)
+				exact = one(exact, parts[i])
 			case g.Scope.Kind.contains(req.Scope):
-				wider = one(wider, grants, i)
+				wider = one(wider, parts[i])
 			case req.Scope.contains(g.Scope.Kind):
-				narrower = one(narrower, grants, i)
+				narrower = one(narrower, parts[i])
 			default:
 				continue
 			}
@@ -200,11 +203,11 @@ func (j *judgement) weighGrants() *Unknown {
 }
 
 // one adds a grant to a list. A list of one is a part of the grants themselves, since nearly all are.
-func one(list, grants []Grant, i int) []Grant {
+func one(list, part []Grant) []Grant {
 	if list == nil {
-		return grants[i : i+1 : i+1]
+		return part
 	}
-	return append(list, grants[i])
+	return append(list, part...)
 }
 
 // unrequired leaves out the grants that another requirement asks for.

@@ -68,7 +68,6 @@ type Evidence struct {
 	agency     Agency
 	present    bool
 	planes     []Plane
-	grants     []Grant
 	requestIDs []string
 	startedAt  time.Time
 	endedAt    time.Time
@@ -80,11 +79,32 @@ func (e Evidence) Account() Account { return e.account }
 // AgencyName returns the name of the agency that was looked for.
 func (e Evidence) AgencyName() string { return e.agencyName }
 
+// parts are the grants in the order of Grants, each as the one of a list that is the evidence's own.
+func (e Evidence) parts() [][]Grant {
+	var parts [][]Grant
+	for i := range e.planes {
+		for n := range e.planes[i].Grants {
+			parts = append(parts, e.planes[i].Grants[n:n+1:n+1])
+		}
+	}
+	return parts
+}
+
 // Agency returns the agency, and whether the account has it.
 func (e Evidence) Agency() (Agency, bool) { return e.agency, e.present }
 
 // Grants returns every grant of the agency on all planes in a fixed order. The caller must not change it.
-func (e Evidence) Grants() []Grant { return e.grants }
+func (e Evidence) Grants() []Grant {
+	held := 0
+	for i := range e.planes {
+		held += len(e.planes[i].Grants)
+	}
+	grants := make([]Grant, 0, held)
+	for i := range e.planes {
+		grants = append(grants, e.planes[i].Grants...)
+	}
+	return grants
+}
 
 // Planes returns the readings of the five planes in their fixed order; none when the agency is absent. The caller must
 // not change them.
@@ -129,12 +149,7 @@ func NewEvidence(b Baseline, last Last, o Observation) (Evidence, error) {
 		}
 	}
 	e.agency, e.present = *found, true
-	// A fleet's evidence is kept for as long as it is the last: all grants are in one array, of which each plane has a part.
-	held := 0
-	for i := range o.Planes {
-		held += len(o.Planes[i].Grants)
-	}
-	e.planes, e.grants = make([]Plane, 0, len(planes)), make([]Grant, 0, held)
+	e.planes = make([]Plane, 0, len(planes))
 	for _, kind := range planes {
 		p, err := o.plane(kind)
 		if err != nil {
@@ -143,10 +158,12 @@ func NewEvidence(b Baseline, last Last, o Observation) (Evidence, error) {
 		if u := p.check(last.NeedsWitness(b, p)); u != nil {
 			return Evidence{}, u.from(p.RequestIDs)
 		}
-		from := len(e.grants)
-		e.grants = append(e.grants, p.Grants...)
-		p.Grants, p.Again, p.Pages = slices.Clip(e.grants[from:]), nil, 0
+		p.Grants, p.Again, p.Pages = slices.Clone(p.Grants), nil, 0
 		slices.SortFunc(p.Grants, compareGrants)
+		// A fleet's evidence is kept for as long as it is the last: what has not changed since is kept once.
+		if same := last.grants(kind); len(same) > 0 && slices.Equal(p.Grants, same) {
+			p.Grants = same
+		}
 		e.planes = append(e.planes, p)
 	}
 	if len(o.Planes) != len(planes) {

@@ -44,10 +44,7 @@ configuration is wrong. What the runs find is no exit code: the metrics say it.`
   pkill -HUP -x agencyaudit`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load()
-			if err != nil {
-				return err
-			}
+			// Before anything is read: a configuration of 100,000 accounts takes more memory than what becomes of it.
 			if _, set := a.lookupEnv("GOGC"); !set {
 				debug.SetGCPercent(daemonGC)
 			}
@@ -55,6 +52,10 @@ configuration is wrong. What the runs find is no exit code: the metrics say it.`
 			if _, set := a.lookupEnv("GOMEMLIMIT"); !set {
 				debug.SetMemoryLimit(daemonMemory)
 				committed = func(run *auditor.Run) { debug.SetMemoryLimit(max(daemonMemory, eachSweep*int64(len(run.Sweeps)))) }
+			}
+			cfg, err := a.load()
+			if err != nil {
+				return err
 			}
 			b := buildInfo()
 			d, err := daemon.New(daemon.Options{
