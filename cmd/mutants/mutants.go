@@ -38,17 +38,12 @@ var mutants = []mutant{
 		file: "auditor/huawei/envelope.go",
 		old:  `if w.same(name, other) {`, new: `if len(name) > maxName && w.same(name, other) {`,
 	},
-	{
-		name: "endless-answers", what: "answers were read to their end, however long",
-		file: "auditor/huawei/fault.go",
-		old:  `case int64(len(b)) > limit:`, new: `case int64(len(b)) > limit<<20:`,
-	},
 	// Manners: what is sent again.
 	{
 		name: "refused-key-sent-again", what: "a request were sent again with a key that was refused",
-		file: "auditor/huawei/manners.go",
-		old:  `case http.StatusInternalServerError, http.StatusBadGateway,`,
-		new:  `case http.StatusUnauthorized, http.StatusInternalServerError, http.StatusBadGateway,`,
+		file: "auditor/huawei/wire.go",
+		old:  `w.stop(errKeyRefused)`,
+		new:  `_, _, _ = w.exchange(o, req.WithContext(ctx)); w.stop(errKeyRefused)`,
 	},
 	{
 		name: "retries-without-end", what: "a cloud that is sick were asked again without measure",
@@ -166,7 +161,7 @@ var mutants = []mutant{
 	{
 		name: "unreadable-end-is-never", what: "an end of validity that cannot be read meant for ever",
 		file: "auditor/huawei/observe.go",
-		old:  `return item("the end of the agency's validity: %v", err)`, new: `a.ExpiresAt = time.Time{}`,
+		old:  `return item("the end of the agency's validity: %v", err)`, new: `a.ExpiresAt = rules.Agency{}.ExpiresAt`,
 	},
 	{
 		name: "missing-policy-on-one-word", what: "a policy that IAM did not find once were one that nobody can name",
