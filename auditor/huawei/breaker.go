@@ -328,6 +328,15 @@ func (b *breaker) bar(f *fault, forRun bool) {
 	b.refuse(f, forRun)
 }
 
+// pardon closes the breaker if it is open for a key that was refused, since the key has proved good elsewhere.
+func (b *breaker) pardon() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refusals > 0 {
+		b.close()
+	}
+}
+
 // refuse does what bar does. The caller holds the lock.
 func (b *breaker) refuse(f *fault, forRun bool) {
 	now, why, pause := b.cloud.cfg.Now(), *f, time.Duration(0)

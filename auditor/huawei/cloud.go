@@ -25,10 +25,12 @@ type Cloud struct {
 	log       *slog.Logger
 	transport http.RoundTripper
 	// dial makes the api over a wire: the SDK's, but in tests.
-	dial      func(w *wire, accountID string) (api, error)
-	idle      func()
-	main      *identity
-	doors     map[string]*door
+	dial  func(w *wire, accountID string) (api, error)
+	idle  func()
+	main  *identity
+	doors map[string]*door
+	// signers are the lanes of those that sign with the same permanent key.
+	signers   map[Keys][]*lane
 	catalogue *catalogue
 	// requests counts what was sent, by operation.
 	requests [opCount]atomic.Int64
@@ -63,12 +65,33 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	}
 	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
 	c.main.lane = c.newLane(0, mainBounds, &c.pauses.main, "the main identity")
+	c.signers = map[Keys][]*lane{c.main.keys: {c.main.lane}}
 	for id, access := range cfg.Accounts {
 		c.doors[id] = newDoor(access)
 		c.doors[id].lane = c.newLane(cfg.Rate.PerAccount, accountBounds, &c.pauses.account, "this account")
 		c.doors[id].lane.places = make(chan struct{}, outstanding)
+		if access.Agency == "" {
+			c.signers[access.Keys] = append(c.signers[access.Keys], c.doors[id].lane)
+		}
 	}
 	return c, nil
+}
+
+// share has all that sign with one key know what came of a request of l: that the key was refused, or that it is good again.
+// The cloud counts the refusals of a key, whoever uses it.
+func (c *Cloud) share(k Keys, l *lane, given leave, v verdict, f *fault) {
+	if v != barred && !(v == served && given.trial) {
+		return
+	}
+	for _, other := range c.signers[k] {
+		switch {
+		case other == l:
+		case v == barred:
+			other.breaker.bar(f, false)
+		default:
+			other.breaker.pardon()
+		}
+	}
 }
 
 // Close closes the connections that are not in use. The Cloud may be used afterwards; it then opens new ones.

@@ -221,6 +221,7 @@ func (w *wire) inTurn(o op, req *http.Request, signed time.Time) (resp *http.Res
 	defer func() { // also when something panics
 		c.away.settle(cloudLeave, ofCloud, w.account, f)
 		counts = l.breaker.settle(leave, ofIdentity, w.account, f)
+		c.share(w.keys, l, leave, ofIdentity, f)
 	}()
 	started := time.Now()
 	resp, f = w.once(o, req)

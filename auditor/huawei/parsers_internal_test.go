@@ -778,8 +778,13 @@ func TestParsers(t *testing.T) {
 	}
 }
 
-// keep prints and keeps an input that a parser failed on.
+// keep prints an input that a parser failed on and keeps it, unless the tests are short ones: then the program may be broken on
+// purpose.
 func (p *parser) keep(t *testing.T, seed uint64, body []byte, wrong string) {
+	if testing.Short() {
+		t.Errorf("seed %d: %s\n%q", seed, wrong, body)
+		return
+	}
 	file := filepath.Join(kept, fmt.Sprintf("%s-%d", strings.ReplaceAll(p.name, " ", "_"), seed))
 	err := os.MkdirAll(kept, 0o755)
 	if err == nil {

@@ -4,15 +4,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"unique"
 )
 
 const hidden = "<secret>"
 
 // Secret holds a value that must not be seen: it prints as <secret> however it is printed, encoded or logged, also as
 // an unexported field of something else. The zero value is an absent secret and prints the same.
+//
+// Two Secrets of the same value are equal, so that it can be told where a key is used twice.
 type Secret struct {
-	// A pointer, since fmt prints the text behind a string field that it may not call a method on.
-	value *string
+	// No string, since fmt prints the text behind a string field that it may not call a method on.
+	value unique.Handle[string]
 }
 
 // NewSecret returns a Secret of the value; of an empty one, the zero Secret.
@@ -20,18 +23,18 @@ func NewSecret(value string) Secret {
 	if value == "" {
 		return Secret{}
 	}
-	return Secret{value: &value}
+	return Secret{value: unique.Make(value)}
 }
 
 // IsZero says whether there is no value.
-func (s Secret) IsZero() bool { return s.value == nil }
+func (s Secret) IsZero() bool { return s == Secret{} }
 
 // reveal returns the value. Its callers sign with it or look for it in text that must not hold it.
 func (s Secret) reveal() string {
-	if s.value == nil {
+	if s.IsZero() {
 		return ""
 	}
-	return *s.value
+	return s.value.Value()
 }
 
 // String returns <secret>.
