@@ -300,7 +300,7 @@ func TestWhoMayTry(t *testing.T) {
 				t.Errorf("%d at once", n)
 			}
 		},
-		"a few of those that failed": func(t *testing.T, c *Cloud, b *breaker) {
+		"a few of those that failed": func(t *testing.T, _ *Cloud, b *breaker) {
 			n := 0
 			for _, account := range []string{"a", "b", "c", "d", "e"} { // by which it opened
 				if _, ok := b.ask(account); ok {
