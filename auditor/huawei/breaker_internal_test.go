@@ -382,7 +382,12 @@ func TestWhatProvesTheMainKey(t *testing.T) {
 func TestWhatHangsIsCountedSinceTheIdentityWasChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newIdentity(Identity{})
-		checked := func() { m.hung = 0; m.checks++ } // as verify does
+		checked := func() { // as verify does
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.hung = 0
+			m.checks++
+		}
 		begin := func() *trial {
 			a, err := m.try(t.Context())
 			if err != nil {
@@ -394,6 +399,8 @@ func TestWhatHangsIsCountedSinceTheIdentityWasChecked(t *testing.T) {
 		look := func(when string, hung, young int) {
 			t.Helper()
 			synctest.Wait()
+			m.mu.Lock()
+			defer m.mu.Unlock()
 			if m.hung != hung || m.young != young {
 				t.Errorf("%s: %d hang and %d are young, want %d and %d", when, m.hung, m.young, hung, young)
 			}
