@@ -98,9 +98,8 @@ func (a *Auditor) verify(ctx context.Context) error {
 type job struct {
 	account  rules.Account
 	baseline *rules.Baseline
-	last     rules.Last
-	// before is the sweep with the last evidence; nil when there is none.
-	before   *Sweep
+	// before is what was known of the subject; nil when nothing was.
+	before   *Standing
 	sweep    Sweep
 	evidence rules.Evidence
 	why      *rules.Unknown
@@ -111,11 +110,8 @@ func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rule
 	before := a.Before.index()
 	for _, acct := range accounts {
 		for i := range a.Baselines {
-			j := job{account: acct, baseline: &a.Baselines[i]}
-			if was := before[key{acct.ID, j.baseline.Agency}]; was != nil {
-				j.last, j.before = was.last(), was.Evidence
-			}
-			jobs = append(jobs, j)
+			b := &a.Baselines[i]
+			jobs = append(jobs, job{account: acct, baseline: b, before: before[key{acct.ID, b.Agency}]})
 		}
 	}
 	var mu sync.Mutex
@@ -175,7 +171,7 @@ func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
 		if ctx.Err() != nil {
 			return &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "not read: " + context.Cause(ctx).Error()}
 		}
-		evidence, trail, err := a.Observer.Observe(ctx, j.account, *j.baseline, j.last)
+		evidence, trail, err := a.Observer.Observe(ctx, j.account, *j.baseline, j.before.last())
 		j.sweep.Trail = trail
 		if err == nil && evidence.Account().ID != j.account.ID {
 			err = fmt.Errorf("the evidence is of account %q", evidence.Account().ID)
@@ -226,7 +222,7 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 		if j.why == nil {
 			err := a.guard(log.With("account", j.account.Name, "account_id", j.account.ID), PlaceJudge, "judging", func() error {
 				j.sweep.Report = rules.Evaluate(*j.baseline, j.evidence, *fleets[j.baseline], now)
-				j.sweep.Report.Required = kept(j.before, j.sweep.Report.Required)
+				j.sweep.share(j.before)
 				j.sweep.Planes = j.evidence.Planes()
 				j.sweep.RequestIDs = j.evidence.RequestIDs()
 				return nil
@@ -255,16 +251,19 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 	})
 }
 
-// kept is what is known of the required grants, once for both sweeps when it is as it was before: a fleet's sweeps are kept for as
-// long as they are the last.
-func kept(before *Sweep, required []rules.Covered) []rules.Covered {
-	if before == nil || !slices.EqualFunc(before.Report.Required, required, func(a, b rules.Covered) bool {
+// share has a sweep hold what is known of the required grants in common with the last evidence if that was the same. Both are kept
+// for as long as there is no newer evidence, of every account.
+func (s *Sweep) share(before *Standing) {
+	if before == nil || before.Evidence == nil {
+		return
+	}
+	was := before.Evidence.Report.Required
+	if slices.EqualFunc(was, s.Report.Required, func(a, b rules.Covered) bool {
 		return a.Policy == b.Policy && a.Scope == b.Scope && a.Coverage == b.Coverage && slices.Equal(a.By, b.By) &&
 			slices.Equal(a.PolicyIDs, b.PolicyIDs)
 	}) {
-		return required
+		s.Report.Required = was
 	}
-	return before.Report.Required
 }
 
 // Drifted says whether an account is drifted.

@@ -408,3 +408,31 @@ func (hanging) Verify(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
+
+// TestWhatIsRequiredIsKnownOnce as long as nothing changes, and never of what changed.
+func TestWhatIsRequiredIsKnownOnce(t *testing.T) {
+	granted := map[string]bool{"same": true, "lost": true}
+	o := observer{observe: func(_ context.Context, a rules.Account) (rules.Evidence, error) {
+		return evidenceOf(t, a, cocID, granted[a.Name]), nil
+	}}
+	list := accounts("lost", "same")
+	a := newAuditor(o, list, new(bytes.Buffer))
+	a.Before = auditor.NewSnapshot(auditor.Subjects(list, a.Baselines), a.Baselines, time.Hour)
+	run := func() (lost, same []rules.Covered) {
+		r, err := a.Run(t.Context(), "test", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Before = a.Before.Next(r)
+		return r.Sweeps[0].Report.Required, r.Sweeps[1].Report.Required
+	}
+	_, same := run()
+	granted["lost"] = false
+	lost, again := run()
+	if len(same) == 0 || &same[0] != &again[0] {
+		t.Errorf("what has not changed is kept twice: %v, %v", same, again)
+	}
+	if len(lost) != 1 || lost[0].Coverage != rules.CoverageMissing {
+		t.Errorf("what was lost: %v", lost)
+	}
+}

@@ -282,9 +282,9 @@ func (st *Standing) CoveredAt(c rules.Covered) time.Time {
 	return st.ReadAt()
 }
 
-// last is what the last evidence showed.
+// last is what the last evidence showed. There is none of a standing that is nil.
 func (st *Standing) last() rules.Last {
-	if st.Evidence == nil {
+	if st == nil || st.Evidence == nil {
 		return rules.Last{}
 	}
 	return rules.Last{Known: true, Agency: st.Evidence.Report.Agency, Planes: st.Evidence.Planes}

@@ -16,7 +16,7 @@ func Evaluate(b Baseline, e Evidence, fleet Fleet, now time.Time) Report {
 	if !e.valid || e.agencyName != b.Agency {
 		return Undecided(b, e.account, unknown(ReasonIncomplete, "there is no evidence about the agency %q", b.Agency))
 	}
-	j := &judgement{baseline: b, evidence: e, fleet: fleet, now: now, grants: e.Grants()}
+	j := &judgement{baseline: b, evidence: e, fleet: fleet, now: now}
 	if e.present {
 		agency := e.agency
 		r.Agency = &agency
@@ -112,8 +112,6 @@ type judgement struct {
 	evidence Evidence
 	fleet    Fleet
 	now      time.Time
-	// grants are all that the evidence shows.
-	grants []Grant
 
 	trustFault string
 	covered    []Covered
@@ -125,7 +123,7 @@ type judgement struct {
 
 // sharesName says whether a finding about one policy needs its id to be told apart by whoever looks at a console.
 func (j *judgement) sharesName(f Finding) bool {
-	return f.PolicyID != "" && f.Policy != "" && slices.ContainsFunc(j.grants, func(g Grant) bool {
+	return f.PolicyID != "" && f.Policy != "" && slices.ContainsFunc(j.evidence.Grants(), func(g Grant) bool {
 		return g.Policy.Name == f.Policy && g.Policy.ID != f.PolicyID && g.Scope.Kind == f.Scope
 	})
 }
@@ -133,24 +131,24 @@ func (j *judgement) sharesName(f Finding) bool {
 // weighGrants gives each grant its part. It returns why the account cannot be judged, if a required policy is not held
 // and does not exist on the site.
 func (j *judgement) weighGrants() *Unknown {
-	grants := j.grants
-	touched := make([]bool, len(grants)) // by some requirement
+	parts := j.evidence.parts()
+	touched := make([]bool, len(parts)) // by some requirement
 	var why *Unknown
 	j.covered = make([]Covered, 0, len(j.baseline.Required))
-	parts := j.evidence.parts()
 	for _, req := range j.baseline.Required {
 		var exact, wider, narrower []Grant
-		for i, g := range grants {
+		for i, part := range parts {
+			g := part[0]
 			if g.Policy.Origin != System || !req.accepts(g.Policy.Name) {
 				continue
 			}
 			switch {
 			case g.Scope.Kind == req.Scope:
-				exact = one(exact, parts[i])
+				exact = one(exact, part)
 			case g.Scope.Kind.contains(req.Scope):
-				wider = one(wider, parts[i])
+				wider = one(wider, part)
 			case req.Scope.contains(g.Scope.Kind):
-				narrower = one(narrower, parts[i])
+				narrower = one(narrower, part)
 			default:
 				continue
 			}
@@ -190,7 +188,8 @@ func (j *judgement) weighGrants() *Unknown {
 		}
 		j.covered = append(j.covered, cov)
 	}
-	for i, g := range grants {
+	for i, part := range parts {
+		g := part[0]
 		switch {
 		case touched[i]:
 		case g.Policy.Origin == Custom && j.baseline.names(g.Policy.Name):

@@ -79,7 +79,13 @@ func (e Evidence) Account() Account { return e.account }
 // AgencyName returns the name of the agency that was looked for.
 func (e Evidence) AgencyName() string { return e.agencyName }
 
-// parts are the grants in the order of Grants, each as the one of a list that is the evidence's own.
+// Agency returns the agency, and whether the account has it.
+func (e Evidence) Agency() (Agency, bool) { return e.agency, e.present }
+
+// Grants returns every grant of the agency on all planes in a fixed order.
+func (e Evidence) Grants() []Grant { return slices.Concat(e.parts()...) }
+
+// parts are the same, each as a part of its plane's list: whoever keeps one keeps no copy.
 func (e Evidence) parts() [][]Grant {
 	var parts [][]Grant
 	for i := range e.planes {
@@ -88,22 +94,6 @@ func (e Evidence) parts() [][]Grant {
 		}
 	}
 	return parts
-}
-
-// Agency returns the agency, and whether the account has it.
-func (e Evidence) Agency() (Agency, bool) { return e.agency, e.present }
-
-// Grants returns every grant of the agency on all planes in a fixed order. The caller must not change it.
-func (e Evidence) Grants() []Grant {
-	held := 0
-	for i := range e.planes {
-		held += len(e.planes[i].Grants)
-	}
-	grants := make([]Grant, 0, held)
-	for i := range e.planes {
-		grants = append(grants, e.planes[i].Grants...)
-	}
-	return grants
 }
 
 // Planes returns the readings of the five planes in their fixed order; none when the agency is absent. The caller must

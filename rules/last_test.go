@@ -359,3 +359,27 @@ func TestSeveralPagesNeedTwoWitnesses(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatHasNotChangedIsKeptOnce: the evidence of a whole fleet is kept beside that of the run under way.
+func TestWhatHasNotChangedIsKeptOnce(t *testing.T) {
+	first := evidence(t, observation(agency(), exact()...))
+	second, err := rules.NewEvidence(baseline(), lastOf(first), observation(agency(), exact()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := rules.Evaluate(baseline(), second, fleet(), now)
+	kept := 0
+	for i, p := range second.Planes() {
+		for n := range p.Grants {
+			if &p.Grants[n] != &first.Planes()[i].Grants[n] {
+				t.Errorf("the plane %s has a copy of %s", p.Kind, p.Grants[n].Policy.Name)
+			}
+			if slices.ContainsFunc(report.Required, func(c rules.Covered) bool { return &c.By[0] == &p.Grants[n] }) {
+				kept++
+			}
+		}
+	}
+	if kept != len(report.Required) || kept == 0 {
+		t.Errorf("%d of %d coverages rest on the planes' own grants", kept, len(report.Required))
+	}
+}
