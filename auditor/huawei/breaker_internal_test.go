@@ -190,19 +190,8 @@ func TestPatienceBeginsWithTheRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &c.away
-		b.heard = true
-		for i := range c.pauses.cloud.failures {
-			account := string(rune('a' + i%c.pauses.cloud.accounts))
-			l, ok := b.ask(account)
-			if !ok {
-				t.Fatal("no leave")
-			}
-			b.settle(l, failed, account, lie(rules.ReasonUnreachable, "no"))
-		}
-		if !b.open {
-			t.Fatal("not open")
-		}
+		c.away.heard = true
+		b := awayBy(t, c, "a", "b", "c", "d", "e")
 		if f := b.hold(t.Context(), "a"); f != nil {
 			t.Fatalf("not waited for: %s", f.detail)
 		}
@@ -251,7 +240,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// awayBy opens the breaker of the whole cloud by failures of these accounts.
+// awayBy opens the breaker of the whole cloud by failures of these accounts, and waits until one may try.
 func awayBy(t *testing.T, c *Cloud, accounts ...string) *breaker {
 	t.Helper()
 	b := &c.away
@@ -382,12 +371,6 @@ func TestWhatProvesTheMainKey(t *testing.T) {
 func TestWhatHangsIsCountedSinceTheIdentityWasChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newIdentity(Identity{})
-		checked := func() { // as verify does
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.hung = 0
-			m.checks++
-		}
 		begin := func() *trial {
 			a, err := m.try(t.Context())
 			if err != nil {
@@ -408,10 +391,10 @@ func TestWhatHangsIsCountedSinceTheIdentityWasChecked(t *testing.T) {
 		before := begin()
 		pause(trialPatience)
 		look("one hangs", 1, 0)
-		checked()
+		m.checked()
 		look("the identity was checked", 0, 0)
 		during := begin()
-		checked()
+		m.checked()
 		pause(trialPatience)
 		look("one hangs that began before a check", 0, 0)
 		after := begin()

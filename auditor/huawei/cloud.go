@@ -376,12 +376,17 @@ func (c *Cloud) verify(ctx context.Context) *rules.Unknown {
 	u := c.whose(ctx)
 	c.main.asked, c.main.refusal = true, u
 	if u == nil {
-		c.main.mu.Lock()
-		c.main.hung = 0
-		c.main.checks++
-		c.main.mu.Unlock()
+		c.main.checked()
 	}
 	return u
+}
+
+// checked takes note that the key is known to be of the configured account: what hangs since before says nothing against it.
+func (m *identity) checked() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hung = 0
+	m.checks++
 }
 
 // whose says why the main identity's key is not known to be of the configured account; nil when it is.

@@ -135,8 +135,8 @@ func (g *game) checkSweep(run *auditor.Run, s, before *auditor.Sweep, votes map[
 		g.tally.count("key left alone")
 		return
 	}
-	if slices.Contains(b.touched, "slow") && told.reason == string(rules.ReasonTimeout) {
-		// Nothing but the truth, but in seven seconds each time: a long catalogue takes more time than an account has.
+	if told.reason == string(rules.ReasonTimeout) && b.slow() > sweepTime {
+		// Nothing but the truth, but so late each time that a long catalogue takes more time than an account has.
 		g.tally.count("too slow")
 		return
 	}
@@ -177,6 +177,16 @@ func (g *game) noteRefusals() {
 	if is(g.sky.home) {
 		g.refused[homeID] = time.Now()
 	}
+}
+
+// slow is how long answers that came late took together.
+func (b *book) slow() (d time.Duration) {
+	for _, kind := range b.touched {
+		if kind == "slow" {
+			d += lateness
+		}
+	}
+	return d
 }
 
 // mainFailures is how many requests of the main identity fail in a row before it is left alone for a while.

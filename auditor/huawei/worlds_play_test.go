@@ -20,6 +20,9 @@ const (
 	worldPages = 150
 )
 
+// sweepTime is how long one sweep may take in the worlds.
+const sweepTime = 3 * time.Minute
+
 // game is one playing of a world.
 type game struct {
 	w     *world
@@ -168,7 +171,7 @@ func (g *game) play() {
 	snapshot := auditor.NewSnapshot(auditor.Subjects(accounts, baselines), baselines, w.maxAge)
 	a := &auditor.Auditor{
 		Inventory: g, Observer: observer{g.cloud, g}, Baselines: baselines, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
-		Concurrency: w.concurrency, RunTimeout: 10 * time.Minute, AccountTimeout: 3 * time.Minute,
+		Concurrency: w.concurrency, RunTimeout: 10 * time.Minute, AccountTimeout: sweepTime,
 	}
 	g.sky.onRequest = func(n int) {
 		if n%11 == 0 { // scrapes while a run is under way

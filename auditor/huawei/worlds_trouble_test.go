@@ -181,7 +181,7 @@ var spoils = []*spoil{
 		return resp, nil
 	}},
 	{name: "slow", harmless: true, carry: func(x *exchange) (*http.Response, error) {
-		if err := x.pass(7 * time.Second); err != nil {
+		if err := x.pass(lateness); err != nil {
 			return nil, err
 		}
 		return x.answer(), nil
@@ -501,6 +501,9 @@ func flipAlike(x *exchange, body []byte) []byte {
 		return body
 	}
 }
+
+// lateness is how long a late answer takes.
+const lateness = 7 * time.Second
 
 // worldMaxBody bounds the answers in the worlds.
 const worldMaxBody = 64 << 10
