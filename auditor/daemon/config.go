@@ -204,7 +204,7 @@ func LoadConfig(file string) (*Config, error) {
 
 // loadConfig also returns the files that were read, or tried, whatever came of it.
 func loadConfig(file string) (*Config, sources, error) {
-	r := &recorder{open: openFile, seen: sources{}}
+	r := &recorder{open: openFile, openSecret: openSecret, seen: sources{}}
 	data, err := readAll(r.openFile, file)
 	if err != nil {
 		return nil, r.seen, strictyaml.Faults{{
@@ -212,7 +212,7 @@ func loadConfig(file string) (*Config, sources, error) {
 			Remedy: "name another file with --config, or begin with a copy of deploy/agencyaudit.example.yaml",
 		}}
 	}
-	cfg, err := ParseConfig(file, data, r.openFile, os.LookupEnv)
+	cfg, err := parseConfig(file, data, r.openFile, r.openSecretFile, os.LookupEnv)
 	if err == nil {
 		cfg.sources = r.seen
 	}
@@ -224,10 +224,17 @@ func loadConfig(file string) (*Config, sources, error) {
 func ParseConfig(
 	file string, data []byte, open func(path string) (fs.File, error), lookupEnv func(name string) (string, bool),
 ) (*Config, error) {
+	return parseConfig(file, data, open, open, lookupEnv)
+}
+
+// parseConfig is ParseConfig with another way to open files that hold secrets.
+func parseConfig(
+	file string, data []byte, open, openSecret func(path string) (fs.File, error), lookupEnv func(name string) (string, bool),
+) (*Config, error) {
 	cfg := defaultConfig()
 	doc, err := strictyaml.Decode(file, data, cfg)
 	cfg.file, cfg.digest = file, fmt.Sprintf("%x", sha256.Sum256(data))
-	c := configCheck{cfg: cfg, doc: doc, file: file, open: open, lookupEnv: lookupEnv}
+	c := configCheck{cfg: cfg, doc: doc, file: file, open: open, openSecret: openSecret, lookupEnv: lookupEnv}
 	c.check()
 	if faults := c.err(err); faults != nil {
 		return nil, faults

@@ -48,11 +48,13 @@ const accountIDRemedy = "write the account's (domain) id, 32 lower-case hexadeci
 
 // configCheck checks a decoded configuration, adds what is wrong to its document, and resolves what it names.
 type configCheck struct {
-	cfg       *Config
-	doc       *strictyaml.Document
-	file      string
-	open      func(string) (fs.File, error)
-	lookupEnv func(string) (string, bool)
+	cfg  *Config
+	doc  *strictyaml.Document
+	file string
+	open func(string) (fs.File, error)
+	// openSecret opens files that hold secrets.
+	openSecret func(string) (fs.File, error)
+	lookupEnv  func(string) (string, bool)
 	// others are the faults of baseline files.
 	others strictyaml.Faults
 }

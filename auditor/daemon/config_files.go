@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
 	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
@@ -53,10 +55,14 @@ func (c *configCheck) path(name string) string {
 // secretFile reads the secret in the file that is named at a place of the configuration.
 func (c *configCheck) secretFile(at, name string) huawei.Secret {
 	path := c.path(name)
-	data, err := read(c.open, path, maxSecret+1, private)
+	data, err := read(c.openSecret, path, maxSecret+1, func(info fs.FileInfo) error { return private(info, os.Geteuid()) })
 	if err != nil {
 		remedy := "create the file, or name another one"
 		switch {
+		case errors.Is(err, errLeadsOut):
+			remedy = "name the file itself, or put it into the folder"
+		case errors.Is(err, errForeign):
+			remedy = "make the user that runs the program its owner, or root"
 		case errors.Is(err, errReadable):
 			remedy = "take the others' rights away with chmod 600"
 		case errors.Is(err, errNotRegular):
@@ -71,11 +77,38 @@ func (c *configCheck) secretFile(at, name string) huawei.Secret {
 	return c.secret(at, "the file "+shown(path), value)
 }
 
-var errReadable = errors.New("others than its owner can read it")
+var (
+	errReadable = errors.New("others than its owner can read it")
+	errForeign  = errors.New("it belongs to another user, who decides what the secret is")
+	errLeadsOut = errors.New("it is a link that leads out of its folder")
+)
 
-// private refuses a file that others than its owner can read. Root may let a group read it, and no more: that is how
-// Kubernetes hands a secret to a program that does not run as root. Windows knows no such bits.
-func private(info fs.FileInfo) error {
+// openSecret opens a file with a secret. A link is followed as long as it stays within the folder of the file that is named,
+// which is how Kubernetes mounts secrets; one that leads elsewhere is refused, since whoever made it, or can write there,
+// decides which of all files the program takes for its key.
+func openSecret(path string) (fs.File, error) {
+	folder, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	f, err := folder.OpenFile(filepath.Base(path), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		return f, nil
+	}
+	if outside, other := openFile(path); other == nil {
+		return nil, errors.Join(errLeadsOut, outside.Close())
+	}
+	return nil, err
+}
+
+// private refuses a file that belongs to neither this user nor root, or that others than its owner can read. Root may let a
+// group read it, and no more: that is how Kubernetes hands a secret to a program that does not run as root. Windows knows
+// no such bits.
+func private(info fs.FileInfo, user int) error {
+	if foreign(info, user) {
+		return errForeign
+	}
 	forbidden := fs.FileMode(0o077)
 	if ownedByRoot(info) {
 		forbidden = 0o037

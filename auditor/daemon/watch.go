@@ -31,13 +31,19 @@ type sources map[string][sha256.Size]byte
 
 // recorder opens files and remembers what stood in them.
 type recorder struct {
-	open func(path string) (fs.File, error)
-	seen sources
+	open, openSecret func(path string) (fs.File, error)
+	seen             sources
 }
 
 func (r *recorder) openFile(path string) (fs.File, error) {
 	r.seen[path] = digest(r.open, path)
 	return r.open(path)
+}
+
+// openSecretFile opens a file with a secret, which may lie in fewer places.
+func (r *recorder) openSecretFile(path string) (fs.File, error) {
+	r.seen[path] = digest(r.open, path)
+	return r.openSecret(path)
 }
 
 // digest is that of a file's content. What cannot be read has none.

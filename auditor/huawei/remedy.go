@@ -41,7 +41,7 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 			return "check that the key may be used at all, and from this machine's address"
 		}
 		return fmt.Sprintf("an administrator of the account allows the action %s to the %s; the system-defined policy "+
-			"IAM ReadOnlyAccess should contain it", operations[o].action, map[holder]string{
+			"IAM ReadOnlyAccess should contain it", spelt(operations[o].action), map[holder]string{
 			ownKeys:     "user whose key it is, once it is certain that the key is one of this account",
 			assumedKeys: "agency that is assumed", mainKeys: "main identity",
 		}[by])

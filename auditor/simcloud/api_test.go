@@ -84,7 +84,7 @@ func actions(t *testing.T, c *simcloud.Cloud) []action {
 			"iam:permissions:revokeRoleFromAgencyOnEnterpriseProject", "iam:agencies:revokeRoleOnEnterpriseProject",
 			"identity:revoke_enterprise_project_grant"},
 		{"ShowDomainRoleAssignments", q("GET", assignments+"?scope=project&domain_id="+alphaID, ""),
-			"iam:permissions:listRoleAssignments", "iam:permissions:listRoleAssignments", "identity:list_role_assignments"},
+			"iam:permissions:listRoleAssignments", "iam::listRoleAssignments", "identity:list_role_assignments"},
 		{"KeystoneListPermissions", q("GET", "/v3/roles", ""), "iam:roles:listRoles", "iam:roles:list",
 			"identity:list_roles"},
 		{"KeystoneShowPermission", q("GET", "/v3/roles/"+role, ""), "iam:roles:getRole", "iam:roles:get",

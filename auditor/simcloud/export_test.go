@@ -14,3 +14,15 @@ func (c *Cloud) Versions(account string) int { return len(*c.findAccount(account
 
 // Styles returns the names of all styles of failures, for tests that must miss none of them.
 func Styles() []string { return failureStyles() }
+
+// Writes returns the names of everything that changes something, or makes a key of another identity, for tests that must miss
+// none of it.
+func Writes() []string {
+	var out []string
+	for _, o := range operations() {
+		if o.method != "GET" && o.method != "HEAD" {
+			out = append(out, o.name)
+		}
+	}
+	return out
+}

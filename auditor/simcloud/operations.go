@@ -163,7 +163,7 @@ func operations() []operation {
 			"iam:permissions:revokeRoleFromAgencyOnEnterpriseProject", "iam:agencies:revokeRoleOnEnterpriseProject",
 			"revoke_enterprise_project_grant", (*call).revokeOnEnterpriseProjects)),
 		list(v3("ShowDomainRoleAssignments", get, "/v3.0/OS-PERMISSION/role-assignments",
-			"iam:permissions:listRoleAssignments", "iam:permissions:listRoleAssignments", "list_role_assignments",
+			"iam:permissions:listRoleAssignments", "iam::listRoleAssignments", "list_role_assignments",
 			(*call).listAssignments)),
 
 		v3("KeystoneListPermissions", get, "/v3/roles", "iam:roles:listRoles", "iam:roles:list", "list_roles",

@@ -39,6 +39,9 @@ const (
 	promToolkit = "github.com/prometheus/exporter-toolkit"
 	fsnotify    = "github.com/fsnotify/fsnotify"
 	klauspost   = "github.com/klauspost/compress"
+	// What reads Terraform's files.
+	hcl = "github.com/hashicorp/hcl/v2"
+	cty = "github.com/zclconf/go-cty"
 )
 
 // room is what the code in one folder may import. Whatever is not named is forbidden, but for the standard library.
@@ -68,7 +71,7 @@ var rooms = map[string]room{
 	"auditor/huawei": {
 		uses: []string{"auditor", "rules"}, libs: []string{sdk, xsync, xtime},
 		// Its random worlds are followed up to what a scraper sees.
-		testUses: []string{"auditor/simcloud", "auditor/metrics", "rules/baseline"}, testLibs: []string{goleak, rapid, promCommon, promModel},
+		testUses: []string{"auditor/simcloud", "auditor/metrics", "rules/baseline"}, testLibs: []string{goleak, goyaml, rapid, promCommon, promModel},
 	},
 	"auditor/report": {
 		uses: []string{"auditor", "rules"}, libs: []string{pretty, xterm},
@@ -107,6 +110,8 @@ var rooms = map[string]room{
 	"cmd/bench": {uses: []string{"auditor/simcloud"}, libs: []string{sdk}},
 	// It knows the code as text alone.
 	"cmd/mutants": {},
+	// Tests of what an operator pastes or applies.
+	"deploy/iam": {testLibs: []string{hcl, cty}},
 }
 
 // forbidden packages and why. Test files are held to it too.

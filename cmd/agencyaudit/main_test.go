@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"agencyaudit": main})
+	testscript.Main(m, map[string]func(){"agencyaudit": main, "leaky": leak})
 }
 
 // TestScripts drives the built program: testdata/script/*.txtar, one file for each command or concern.

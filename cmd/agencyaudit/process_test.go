@@ -61,15 +61,28 @@ type process struct {
 // launch starts the program with nothing but these variables as its environment, and kills it when the test is over.
 func launch(t *testing.T, dir string, env, args []string) *process {
 	t.Helper()
+	return launchAs(t, "agencyaudit", dir, env, args)
+}
+
+// launchAs starts one of the programs that TestMain knows.
+func launchAs(t *testing.T, name, dir string, env, args []string) *process {
+	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{out: &shared{}, err: &shared{}, ended: make(chan struct{})}
 	p.cmd = &exec.Cmd{
-		Path: program, Dir: dir, Env: append([]string{"HOME=" + dir}, env...), Args: append([]string{"agencyaudit"}, args...),
+		Path: program, Dir: dir, Env: append([]string{"HOME=" + dir}, env...), Args: append([]string{name}, args...),
 		Stdout: p.out, Stderr: p.err,
 	}
+	p.start(t)
+	return p
+}
+
+// start starts the process, and kills it when the test is over.
+func (p *process) start(t *testing.T) {
+	t.Helper()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +94,6 @@ func launch(t *testing.T, dir string, env, args []string) *process {
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 	})
-	return p
 }
 
 // signal sends the process a signal.

@@ -1,0 +1,181 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+)
+
+// publishedPolicy is a policy document of deploy/iam as a policy of an account. There is no other list of its actions.
+func publishedPolicy(t *testing.T, file string) simcloud.Policy {
+	t.Helper()
+	var doc struct {
+		Version   string
+		Statement []struct {
+			Effect string
+			Action []string
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, "../../deploy/iam/"+file)), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if len(doc.Statement) != 1 || doc.Statement[0].Effect != "Allow" {
+		t.Fatalf("%s: %+v", file, doc)
+	}
+	p := simcloud.Policy{DisplayName: strings.ReplaceAll(strings.TrimSuffix(file, ".json"), "/", "-"), Version: doc.Version, Allow: doc.Statement[0].Action}
+	if p.Version == "1.1" {
+		p.Type = "AX"
+	}
+	return p
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// leastOrganization is the bundled one, in which every reader holds that policy in the place of IAM ReadOnlyAccess, and the main
+// identity nothing but that and the right to assume the readers, by their ids.
+func leastOrganization(t *testing.T, reader simcloud.Policy) *simcloud.Organization {
+	t.Helper()
+	filled, err := simcloud.New(simcloud.Bundled())
+	if err != nil {
+		t.Fatal(err)
+	}
+	org := filled.Organization() // with all ids
+	assume := publishedPolicy(t, "v1.1/main-assume.json")
+	for i := range org.Accounts {
+		acct := &org.Accounts[i]
+		for j := range acct.Agencies {
+			g := &acct.Agencies[j]
+			if g.Name != "AgencyAuditReader" {
+				continue
+			}
+			assume.Resources = append(assume.Resources, "/iam/agencies/"+g.ID)
+			held := slices.IndexFunc(g.Grants, func(g simcloud.Grant) bool { return g.Policy == "IAM ReadOnlyAccess" })
+			if held < 0 || acct.Planes.NoIdentity && reader.Version == "5.0" {
+				continue // the one that is there to have no rights, and the one that knows no identity policies
+			}
+			acct.Policies = append(acct.Policies, reader)
+			g.Grants = nil
+			if reader.Version == "5.0" {
+				g.Attached = []string{reader.DisplayName}
+			} else {
+				g.Grants = []simcloud.Grant{{Policy: reader.DisplayName, Custom: true, Scope: "global"}}
+			}
+		}
+	}
+	main := &org.Accounts[0]
+	main.Policies = append(main.Policies, reader, assume)
+	main.Users[0].Policies = []string{reader.DisplayName, assume.DisplayName}
+	return org
+}
+
+// leastAudit runs `audit` on an organization and returns the JSON of its report.
+func leastAudit(t *testing.T, org *simcloud.Organization) (code int, document []byte) {
+	t.Helper()
+	cloud, server := startCloud(t, org)
+	config, err := bundledConfigAt(server.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	replace(t, filepath.Join(dir, "agencyaudit.yaml"), string(config))
+	key := org.Accounts[0].Users[0].Keys[0]
+	p := launch(t, dir, []string{accessKeyVariable + "=" + key.Access, secretKeyVariable + "=" + key.Secret},
+		[]string{"audit", "-o", "json", "--out", "report.json"})
+	code = p.wait(t)
+	noWrites(t, cloud)
+	return code, []byte(read(t, filepath.Join(dir, "report.json")))
+}
+
+// With exactly the reader's policy the bundled organization is judged as it always is; without any one of its actions an account
+// is not, and the report says which action is lacking, in the language of the policy, and who can grant it.
+func TestLeastRights(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"v1.1/reader.json", "v5.0/reader.json"} {
+		whole := publishedPolicy(t, file)
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			_, document := leastAudit(t, leastOrganization(t, whole))
+			differ, err := differences(document, mustReadExpectations(t))
+			if err != nil || len(differ) > 0 {
+				t.Fatalf("%v\n%s", err, strings.Join(differ, "\n"))
+			}
+		})
+		if testing.Short() && whole.Version != "1.1" {
+			continue
+		}
+		for i, action := range whole.Allow {
+			t.Run(file+" without "+action, func(t *testing.T) {
+				t.Parallel()
+				part := whole
+				part.Allow = slices.Delete(slices.Clone(whole.Allow), i, i+1)
+				code, document := leastAudit(t, leastOrganization(t, part))
+				if code != exitPartial {
+					t.Errorf("exit code %d, want %d", code, exitPartial)
+				}
+				if why := lacking(t, document, action); why != "" {
+					t.Error(why)
+				}
+			})
+		}
+	}
+}
+
+// lacking wants accounts to be unknown for want of that action alone, and all others to be judged as they are.
+func lacking(t *testing.T, document []byte, action string) string {
+	t.Helper()
+	var doc struct {
+		Sweeps []struct {
+			Account struct {
+				Name string `json:"name"`
+			} `json:"account"`
+			State   string `json:"state"`
+			Unknown *struct {
+				Reason, Detail, Remedy string
+			} `json:"unknown"`
+		} `json:"sweeps"`
+	}
+	if err := json.Unmarshal(document, &doc); err != nil {
+		t.Fatal(err)
+	}
+	usual := map[string]expectation{}
+	for _, e := range mustReadExpectations(t) {
+		usual[e.Name] = e
+	}
+	concerned := 0
+	for _, s := range doc.Sweeps {
+		name := s.Account.Name
+		switch {
+		case s.State == usual[name].State:
+		case s.Unknown == nil:
+			return fmt.Sprintf("%s is %s, want %s", name, s.State, usual[name].State)
+		case strings.Contains(s.Unknown.Detail, "the site's catalogue of policies was not read"): // by anybody, which others say
+		case s.Unknown.Reason != "denied":
+			return fmt.Sprintf("%s is unknown for another reason: %+v", name, *s.Unknown)
+		case !strings.Contains(s.Unknown.Remedy, action):
+			return fmt.Sprintf("%s: the report does not name %s: %+v", name, action, *s.Unknown)
+		case !strings.Contains(s.Unknown.Remedy, "an administrator of the account"):
+			return fmt.Sprintf("%s: the report does not say who can grant it: %+v", name, *s.Unknown)
+		default:
+			concerned++
+		}
+	}
+	if concerned == 0 {
+		return "nothing lacks it: " + action + " is superfluous"
+	}
+	return ""
+}
