@@ -28,7 +28,7 @@ func TestTheProgramAtWorkCannotBeDumped(t *testing.T) {
 		if strings.Contains(p.out.String(), "Ctrl-C ends it.") {
 			return ""
 		}
-		return p.err.String()
+		return "not yet: " + p.err.String()
 	})
 	proc := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
 	limits, err := os.ReadFile(filepath.Join(proc, "limits"))

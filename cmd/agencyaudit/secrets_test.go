@@ -334,6 +334,11 @@ func TestTheDaemonsSecrets(t *testing.T) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
 	defer client.CloseIdleConnections()
+	for _, path := range []string{"/debug/vars", "/debug/requests", "/debug/events", "/debug/pprof/"} {
+		if a := l.daemon.get(t, path); a.status != http.StatusNotFound {
+			t.Errorf("%s of the daemon's port: status %d", path, a.status)
+		}
+	}
 	for _, path := range []string{"/debug/pprof/goroutine?debug=2", "/debug/pprof/heap", "/debug/pprof/allocs?debug=1"} {
 		if a := l.daemon.get(t, path); a.status != http.StatusNotFound {
 			t.Errorf("%s of the daemon's port: status %d", path, a.status)
@@ -405,10 +410,10 @@ func TestNoFlagTakesASecret(t *testing.T) {
 	}
 }
 
-// Packages that register themselves on the default routes, as those for profiles and variables do, are in no program that links
-// this test's packages.
-func TestNothingRegistersItself(t *testing.T) {
-	for _, path := range []string{"/", "/debug/pprof/", "/debug/pprof/heap", "/debug/vars", "/debug/requests", "/metrics"} {
+// The package that serves profiles to whoever asks registers itself on the default routes as soon as anything links it. Nothing
+// does: profiles have a socket of their own. What libraries do register there, variables and traces, is served nowhere either.
+func TestProfilesAreNotLinked(t *testing.T) {
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile"} {
 		if _, pattern := http.DefaultServeMux.Handler(httptest.NewRequest(http.MethodGet, path, nil)); pattern != "" {
 			t.Errorf("%s is served by %q", path, pattern)
 		}
