@@ -134,6 +134,7 @@ everything could be read or done (which wins over 1: the answer is not whole), 3
 configuration.`,
 		Example: `  agencyaudit demo --once                 # see it work; needs no account and no key
   agencyaudit check                       # is the configuration right?
+  agencyaudit doctor                      # can every account be read, and what is lacking?
   agencyaudit audit                       # read all accounts once
   agencyaudit run                         # the daemon: audit on schedule, serve metrics and pages
   agencyaudit explain prod-eu             # everything about one account`,
@@ -158,8 +159,8 @@ configuration.`,
 	complete(root, "log-level", logLevels...)
 	complete(root, "log-format", logFormats...)
 	root.AddCommand(
-		a.auditCommand(), a.baselineCommand(), a.checkCommand(), a.completionCommand(), a.demoCommand(), a.explainCommand(),
-		a.runCommand(), a.simcloudCommand(), a.versionCommand(),
+		a.auditCommand(), a.baselineCommand(), a.checkCommand(), a.completionCommand(), a.demoCommand(), a.doctorCommand(),
+		a.explainCommand(), a.runCommand(), a.simcloudCommand(), a.versionCommand(),
 	)
 	return root
 }

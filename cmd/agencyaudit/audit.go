@@ -170,11 +170,21 @@ func (a *app) load() (*daemon.Config, error) {
 }
 
 // once makes one run and shows its progress. The error is of the exit code that it deserves.
-func (a *app) once(ctx context.Context, cfg *daemon.Config, trigger string, accounts []string) (*auditor.Run, error) {
+func (a *app) once(ctx context.Context, cfg *daemon.Config, trigger string, accounts []string) (run *auditor.Run, err error) {
+	err = a.withDaemon(ctx, cfg, func(d *daemon.Daemon) (err error) {
+		run, err = d.Once(ctx, trigger, accounts)
+		return err
+	})
+	return run, err
+}
+
+// withDaemon has something done with all accounts of a configuration and shows its progress. The error is of the exit code that it
+// deserves.
+func (a *app) withDaemon(ctx context.Context, cfg *daemon.Config, do func(d *daemon.Daemon) error) error {
 	m := &meter{}
 	d, err := daemon.New(daemon.Options{Config: cfg, Logger: a.log, Version: buildInfo().Version, Progress: m.set})
 	if err != nil {
-		return nil, &failure{code: exitUsage, err: fmt.Errorf("start the auditor: %w", err)}
+		return &failure{code: exitUsage, err: fmt.Errorf("start the auditor: %w", err)}
 	}
 	defer d.Close()
 	if a.errTerminal && !a.dumb() {
@@ -186,14 +196,14 @@ func (a *app) once(ctx context.Context, cfg *daemon.Config, trigger string, acco
 			g.Wait()
 		}()
 	}
-	run, err := d.Once(ctx, trigger, accounts)
+	err = do(d)
 	if lost, ok := errors.AsType[*daemon.UnknownAccountError](err); ok {
-		return nil, &failure{code: exitUsage, err: lost}
+		return &failure{code: exitUsage, err: lost}
 	}
 	if err != nil {
-		return nil, &failure{code: exitPartial, err: err}
+		return &failure{code: exitPartial, err: err}
 	}
-	return run, nil
+	return nil
 }
 
 // verdict is the exit code that a run deserves.

@@ -160,6 +160,7 @@ var (
 		"agencyaudit check":         {{"--config", "$C"}},
 		"agencyaudit completion":    {{"bash"}},
 		"agencyaudit demo":          {{"--once"}},
+		"agencyaudit doctor":        {{"--config", "$C"}, {"--config", "$C", "-o", "json", "--verbose"}},
 		"agencyaudit explain":       {{"--config", "$C", "$A"}},
 		"agencyaudit run":           {{"--config", "$C"}},
 		"agencyaudit simcloud":      {{"--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--config-out", "sim.yaml"}},

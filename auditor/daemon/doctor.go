@@ -1,0 +1,32 @@
+package daemon
+
+import (
+	"context"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+)
+
+// Doctor tries what it takes to read the accounts with these names or ids, or all of them when there are none. It writes nothing.
+// The error is an *UnknownAccountError when there is no such account; whatever stands in the way of reading one is part of what is
+// returned.
+func (d *Daemon) Doctor(ctx context.Context, accounts []string) (*auditor.Diagnosis, error) {
+	e := d.current()
+	inventory, err := e.accounts.only(accounts)
+	if err != nil {
+		return nil, err
+	}
+	limits := e.config.Limits
+	a := &auditor.Auditor{
+		Inventory: inventory, Baselines: e.config.LoadedBaselines(), Logger: e.log, Now: e.now, Program: e.version,
+		Concurrency: e.config.atOnce(), Restricted: len(accounts) > 0, Panicked: e.panicked,
+		RunTimeout: limits.RunTimeout, AccountTimeout: limits.AccountTimeout,
+	}
+	found, err := a.Diagnose(ctx, e.cloud, d.options.Progress)
+	if err != nil {
+		return nil, err
+	}
+	found.Headroom = auditor.Headroom{
+		Requests: requestsOfASweep * len(found.Probes) * len(a.Baselines), PerSecond: e.config.Cloud.Rate.Total, Of: limits.RunTimeout,
+	}
+	return found, nil
+}
