@@ -1,0 +1,124 @@
+package auditor_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// prober probes by a function of the account's name.
+type prober struct {
+	probe  func(ctx context.Context, name string) auditor.Probe
+	verify error
+}
+
+func (p prober) Verify(context.Context) error { return p.verify }
+
+func (p prober) Probe(ctx context.Context, a rules.Account, agencies []string) auditor.Probe {
+	if !slices.Equal(agencies, []string{"A"}) {
+		panic("asked for other agencies")
+	}
+	return p.probe(ctx, a.Name)
+}
+
+func (p prober) Clock() (time.Duration, bool) { return time.Minute, true }
+
+func well() auditor.Probe {
+	return auditor.Probe{Tries: []auditor.Try{
+		{What: auditor.TryEnter, Outcome: auditor.TryOK}, {What: auditor.TryWhose, Outcome: auditor.TryOK},
+		{What: auditor.TryRead, Outcome: auditor.TryOK}, {What: auditor.TryRead, Outcome: auditor.TryAbsent},
+	}}
+}
+
+func doctor(accounts inventory) *auditor.Auditor {
+	return &auditor.Auditor{
+		Inventory: accounts, Baselines: []rules.Baseline{testBaseline()}, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Program: "v1",
+		Concurrency: 2, RunTimeout: time.Hour, AccountTimeout: time.Minute,
+	}
+}
+
+// Every account has its probe, in the order of the names, whatever happens in others: a bug costs one account, a prober that hangs
+// its time.
+func TestDiagnose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := doctor(inventory{{ID: "3", Name: "hangs"}, {ID: "2", Name: "well"}, {ID: "1", Name: "bug"}, {ID: "4", Name: "ill"}})
+		var panics []string
+		a.Panicked = func(where string) { panics = append(panics, where) }
+		var done []int
+		d, err := a.Diagnose(t.Context(), prober{probe: func(ctx context.Context, name string) auditor.Probe {
+			p := well()
+			switch name {
+			case "bug":
+				panic("secret-value")
+			case "ill":
+				p.Tries[2].Outcome = auditor.TryFailed
+			case "hangs":
+				<-ctx.Done()
+				p.Tries[0] = auditor.Try{What: auditor.TryEnter, Outcome: auditor.TryFailed, Why: &rules.Unknown{Reason: rules.ReasonTimeout, Detail: context.Cause(ctx).Error()}}
+			}
+			return p
+		}}, func(n, total int) {
+			if total != 4 {
+				t.Errorf("%d of %d", n, total)
+			}
+			done = append(done, n)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, p := range d.Probes {
+			names = append(names, p.Account.Name)
+			if p.Well() != (p.Account.Name == "well") {
+				t.Errorf("%s is well: %v", p.Account.Name, p.Well())
+			}
+		}
+		if !slices.Equal(names, []string{"bug", "hangs", "ill", "well"}) || !slices.Equal(done, []int{1, 2, 3, 4}) {
+			t.Errorf("%q, progress %v", names, done)
+		}
+		if why := d.Probes[0].Tries[0].Why; why == nil || why.Reason != rules.ReasonPanic || strings.Contains(why.Detail, "secret") {
+			t.Errorf("%+v", why)
+		}
+		if !slices.Equal(panics, []string{auditor.PlaceRead}) {
+			t.Errorf("%q", panics)
+		}
+		if d.Well() || d.Main != nil || !d.ClockKnown || d.Ahead != time.Minute || d.EndedAt.Sub(d.StartedAt) != time.Minute {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// A main identity that is not confirmed is a fault by itself; an inventory that is not known is no diagnosis.
+func TestDiagnoseWithoutIdentity(t *testing.T) {
+	a := doctor(inventory{{ID: "1", Name: "well"}})
+	d, err := a.Diagnose(t.Context(), prober{
+		verify: &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: "x"},
+		probe:  func(context.Context, string) auditor.Probe { return well() },
+	}, nil)
+	if err != nil || d.Main == nil || d.Well() || !d.Probes[0].Well() {
+		t.Errorf("%v %+v", err, d)
+	}
+	if _, err := doctor(nil).Diagnose(t.Context(), prober{verify: errors.New("x")}, nil); err == nil {
+		t.Error("a diagnosis without an inventory")
+	}
+}
+
+func TestHeadroom(t *testing.T) {
+	for _, c := range []struct {
+		requests  int
+		perSecond float64
+		want      time.Duration
+	}{{6000, 200, 30 * time.Second}, {6000, 0, 0}, {3, 0.5, 6 * time.Second}, {0, 8, 0}} {
+		if got := (auditor.Headroom{Requests: c.requests, PerSecond: c.perSecond}).Takes(); got != c.want {
+			t.Errorf("%d at %v a second take %v", c.requests, c.perSecond, got)
+		}
+	}
+}
