@@ -68,7 +68,7 @@ func outcomes(p auditor.Probe) string {
 	for _, try := range p.Tries {
 		all = append(all, string(try.Outcome))
 	}
-	return strings.Join(all, " ")
+	return strings.Join(all, ",")
 }
 
 // A probe tries each action that the project publishes for the reader, and no other; with all of them it is well, and without any one
@@ -127,7 +127,7 @@ func TestProbeTriesEachPermission(t *testing.T) {
 
 // Before the key is known to be one of the account, nothing is asked with it, and what stands in the way is said once.
 func TestProbeStopsWhereItMust(t *testing.T) {
-	rest := func(outcome string) string { return strings.TrimSpace(strings.Repeat(outcome+" ", 7)) }
+	rest := func(outcome string) string { return strings.TrimSuffix(strings.Repeat(outcome+",", 7), ",") }
 	for name, c := range map[string]struct {
 		change func(org *simcloud.Organization, cfg *huawei.Config)
 		want   string
@@ -135,25 +135,25 @@ func TestProbeStopsWhereItMust(t *testing.T) {
 	}{
 		"a key of another account": {func(org *simcloud.Organization, cfg *huawei.Config) {
 			cfg.Accounts = map[string]huawei.Access{org.Accounts[0].ID: {Keys: simKeys(org.Accounts[1].Users[0])}}
-		}, "ok failed " + rest("untried"), rules.ReasonUnauthenticated},
+		}, "ok,failed," + rest("untried"), rules.ReasonUnauthenticated},
 		"no access": {func(org *simcloud.Organization, cfg *huawei.Config) {
 			cfg.Accounts = map[string]huawei.Access{org.Accounts[1].ID: {Keys: simKeys(org.Accounts[1].Users[0])}}
-		}, "failed untried " + rest("untried"), rules.ReasonDenied},
+		}, "failed,untried," + rest("untried"), rules.ReasonDenied},
 		"the audited agency as the way in": {func(org *simcloud.Organization, cfg *huawei.Config) {
 			cfg.Accounts = map[string]huawei.Access{org.Accounts[0].ID: {Agency: coc}}
-		}, "failed untried " + rest("untried"), rules.ReasonDenied},
+		}, "failed,untried," + rest("untried"), rules.ReasonDenied},
 		"no such agency": {func(org *simcloud.Organization, cfg *huawei.Config) {
 			cfg.Accounts = map[string]huawei.Access{org.Accounts[0].ID: {Agency: "Nowhere"}}
-		}, "failed untried " + rest("untried"), rules.ReasonDenied},
+		}, "failed,untried," + rest("untried"), rules.ReasonDenied},
 		"an account without identity policies": {func(org *simcloud.Organization, _ *huawei.Config) {
 			org.Accounts[0].Planes = simcloud.Planes{NoIdentity: true, NoEnterpriseProjects: true}
-		}, "ok ok ok ok absent ok ok ok ok", ""},
+		}, "ok,ok,ok,ok,absent,ok,ok,ok,ok", ""},
 		"a cloud that answers nonsense": {func(org *simcloud.Organization, _ *huawei.Config) {
 			org.Settings.Failures = []simcloud.Failure{{Operation: "ListAgencies", Style: "html_200"}}
-		}, "ok ok failed ok ok ok ok ok ok", rules.ReasonRejected},
+		}, "ok,ok,failed,ok,ok,ok,ok,ok,ok", rules.ReasonRejected},
 		"a plane that the gateway has lost": {func(org *simcloud.Organization, _ *huawei.Config) {
 			org.Settings.Failures = []simcloud.Failure{{Operation: "ListDomainPermissionsForAgency", Style: "status_404"}}
-		}, "ok ok ok ok ok failed ok ok ok", rules.ReasonRejected},
+		}, "ok,ok,ok,ok,ok,failed,ok,ok,ok", rules.ReasonRejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, _ := probe(t, c.change)

@@ -86,7 +86,7 @@ func TestDoctor(t *testing.T) {
 	if strings.Index(text, "\nd-closed ") > strings.Index(text, "\na-well ") {
 		t.Errorf("who is well comes first:\n%s", text)
 	}
-	if fields := strings.Fields(text[strings.Index(text, "\nc-denied "):])[:11]; strings.Join(fields, " ") != "c-denied sts ok FAIL ok none ok ok ok ok ?" {
+	if fields := strings.Fields(text[strings.Index(text, "\nc-denied "):])[:11]; strings.Join(fields, ",") != "c-denied,sts,ok,FAIL,ok,none,ok,ok,ok,ok,?" {
 		t.Errorf("%q", fields)
 	}
 	d.Main = &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: "the key belongs to another account", Remedy: "configure another key"}
