@@ -106,19 +106,25 @@ func (p *page) probes(d *auditor.Diagnosis) {
 		}
 		p.gap()
 		p.grid(0, columns, rows)
-		p.gap()
-		var legend []string
-		for _, t := range permissions(shown) {
-			legend = append(legend, permissionTitles[t.Operation]+" "+t.Action)
-		}
-		if len(legend) > 0 {
-			p.say("", strings.Join(legend, "; ")+"; ENABLED: whether the account has "+rules.Escape(strings.Join(d.Agencies, ", ")))
+		if p.o.Verbose || !d.Well() {
+			p.legend(shown, d.Agencies)
 		}
 	}
 	if hidden := len(d.Probes) - len(shown); hidden > 0 {
 		p.gap()
 		p.say("", fmt.Sprintf("%s in which everything works not shown; --verbose shows all.", plural(hidden, "account")))
 	}
+}
+
+// legend says what the columns are.
+func (p *page) legend(shown []*auditor.Probe, agencies []string) {
+	var rows [][]cell
+	for _, t := range permissions(shown) {
+		rows = append(rows, []cell{{permissionTitles[t.Operation], ""}, {t.Action, dim}})
+	}
+	rows = append(rows, []cell{{"ENABLED", ""}, {"whether the account has " + rules.Escape(strings.Join(agencies, ", ")), dim}})
+	p.gap()
+	p.grid(0, []column{{"", 7}, {"", 0}}, rows)
 }
 
 func rank(well bool) int {

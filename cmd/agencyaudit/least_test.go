@@ -24,7 +24,7 @@ func publishedPolicy(t *testing.T, file string) simcloud.Policy {
 			Action []string
 		}
 	}
-	if err := json.Unmarshal([]byte(read(t, "../../deploy/iam/"+file)), &doc); err != nil {
+	if err := json.Unmarshal([]byte(readFile(t, "../../deploy/iam/"+file)), &doc); err != nil {
 		t.Fatal(err)
 	}
 	if len(doc.Statement) != 1 || doc.Statement[0].Effect != "Allow" {
@@ -37,7 +37,7 @@ func publishedPolicy(t *testing.T, file string) simcloud.Policy {
 	return p
 }
 
-func read(t *testing.T, file string) string {
+func readFile(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -98,7 +98,7 @@ func leastAudit(t *testing.T, org *simcloud.Organization) (code int, document []
 		[]string{"audit", "-o", "json", "--out", "report.json"})
 	code = p.wait(t)
 	noWrites(t, cloud)
-	return code, []byte(read(t, filepath.Join(dir, "report.json")))
+	return code, []byte(readFile(t, filepath.Join(dir, "report.json")))
 }
 
 // With exactly the reader's policy the bundled organization is judged as it always is; without any one of its actions an account
