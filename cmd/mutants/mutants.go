@@ -168,6 +168,23 @@ var mutants = []mutant{
 		file: "auditor/huawei/catalogue.go",
 		old:  `if resp, requestID, err = ask(); err != nil && missing(err) {`, new: `if missing(err) {`,
 	},
+	// Secrets, and what a doctor says.
+	{
+		name: "secret-prints", what: "a secret that is printed showed what it is",
+		file: "auditor/huawei/secret.go",
+		old:  `func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }`,
+		new:  `func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.reveal()) }`,
+	},
+	{
+		name: "doctor-takes-any-key", what: "a doctor went on with a key of another account",
+		file: "auditor/huawei/probe.go",
+		old:  "note(s.p.Tries[2:], \"whose the key is, is not certain\")\n\t\treturn\n", new: "",
+	},
+	{
+		name: "doctor-takes-not-found-for-allowed", what: "whatever a doctor does not find were allowed",
+		file: "auditor/huawei/probe.go",
+		old:  `if id != nobody || f.status != http.StatusNotFound || f.code == "APIGW.0101" {`, new: `if f.status != http.StatusNotFound {`,
+	},
 	// Evidence and judgement.
 	{
 		name: "one-of-two-agencies", what: "of two agencies with one name the first were taken",
