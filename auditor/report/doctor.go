@@ -190,33 +190,56 @@ func tryCell(t auditor.Try) cell {
 type order struct {
 	what     string
 	why      *rules.Unknown
+	more     string
 	accounts []string
+}
+
+// orders are what is to be done about the failed tries of one account. Permissions that were denied are one thing, since one
+// policy grants them all.
+func orders(probe *auditor.Probe) []order {
+	var out []order
+	var denied []string
+	first := -1
+	for _, t := range probe.Tries {
+		switch {
+		case t.Outcome != auditor.TryFailed || t.Why == nil:
+		case t.What == auditor.TryRead && t.Why.Reason == rules.ReasonDenied && first >= 0:
+			denied = append(denied, t.Action)
+		case t.What == auditor.TryRead && t.Why.Reason == rules.ReasonDenied:
+			first = len(out)
+			fallthrough
+		default:
+			out = append(out, order{what: tryWords(t), why: t.Why})
+		}
+	}
+	if len(denied) > 0 {
+		out[first].what = plural(len(denied)+1, "permission")
+		out[first].more = "likewise " + strings.Join(denied, ", ") + "; deploy/iam has all of them as one policy"
+	}
+	return out
 }
 
 // doctorsOrders says of each fault what it is, in which accounts, and what to do about it. What many accounts have in common is said once.
 func (p *page) doctorsOrders(d *auditor.Diagnosis) {
-	var orders []*order
+	var all []*order
 	if d.Main != nil {
-		orders = append(orders, &order{what: "the program's own key", why: d.Main})
+		all = append(all, &order{what: "the program's own key", why: d.Main})
 	}
 	index := map[string]*order{}
 	for i := range d.Probes {
 		probe := &d.Probes[i]
-		for _, t := range probe.Tries {
-			if t.Outcome != auditor.TryFailed || t.Why == nil {
-				continue
-			}
-			key := t.What + "\n" + t.Operation + "\n" + string(t.Why.Reason) + "\n" + t.Why.Remedy
+		for _, one := range orders(probe) {
+			key := strings.Join([]string{one.what, one.more, string(one.why.Reason), one.why.Remedy}, "\n")
 			o := index[key]
 			if o == nil {
-				o = &order{what: tryWords(t), why: t.Why}
+				o = &one
 				index[key] = o
-				orders = append(orders, o)
+				all = append(all, o)
 			}
 			o.accounts = append(o.accounts, cmp.Or(elide(probe.Account.Name, maxName), rules.Escape(probe.Account.ID)))
 		}
 	}
-	for i, o := range orders {
+	for i, o := range all {
 		if i == 0 {
 			p.gap()
 			p.paint("", bold, "WHAT TO DO")
@@ -241,6 +264,9 @@ func (p *page) doctorsOrders(d *auditor.Diagnosis) {
 		p.say("  ", detail)
 		if o.why.Remedy != "" {
 			p.say("  → ", elide(o.why.Remedy, 2*maxSentence))
+		}
+		if o.more != "" {
+			p.say("  → ", rules.Escape(o.more))
 		}
 	}
 }

@@ -95,6 +95,22 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// What one policy grants is said once, and its actions are all named.
+func TestDoctorOfManyPermissions(t *testing.T) {
+	text := doctorText(t, diagnosis(tried("a", "iam", "oofffffff", nil), tried("b", "iam", "oofffffff", nil), tried("c", "iam", "ooofooooo", has)), report.Options{})
+	for _, want := range []string{
+		"- 7 permissions, in 2 accounts: a, b\n", "→ an administrator allows iam:x:ListAgencies\n  → likewise iam:x:ShowDomainRoleAssignments,",
+		"- iam:x:ShowDomainRoleAssignments, in 1 account: c\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing:\n%s", want, text)
+		}
+	}
+	if n := strings.Count(text, "\n- "); n != 2 {
+		t.Errorf("%d things to do:\n%s", n, text)
+	}
+}
+
 // A thousand accounts do not scroll away what is to be done in three of them.
 func TestDoctorOfMany(t *testing.T) {
 	var probes []auditor.Probe
