@@ -29,7 +29,7 @@ Exit codes: 0 an audit would read everything, 2 it would not, 3 the command line
 configuration is wrong, and nothing was asked.`,
 		Example: `  agencyaudit doctor
   agencyaudit doctor --account prod-eu --account prod-us
-  agencyaudit doctor -o json | jq '.accounts[] | select(.well | not)'`,
+  agencyaudit doctor -o json`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.load()
