@@ -60,7 +60,7 @@ func (x *call) trustName(t trust) string {
 	case t.HideName:
 		return ""
 	case !t.service:
-		return t.Name
+		return t.shown().Name
 	}
 	switch x.s.Switches.TrustNameCase {
 	case "absent":
@@ -91,6 +91,9 @@ func (x *call) listAgencies() answer {
 	trusted, byTrust := x.get("trust_domain_id")
 	rows := []agencyBody{}
 	for _, g := range x.listed() {
+		if g.trustPolicy != nil {
+			continue
+		}
 		if byName {
 			switch x.s.Switches.AgencyNameFilter {
 			case "exact":
@@ -124,7 +127,7 @@ func (x *call) noAgency(id string) answer {
 
 // showAgency is facts 1.2.
 func (x *call) showAgency() answer {
-	g := findAgency(x.account.truth(), x.params[0])
+	g := findV3(x.account.truth(), x.params[0])
 	if g == nil {
 		return x.noAgency(x.params[0])
 	}
@@ -206,7 +209,8 @@ func (x *call) trusted(o agencyOptions) (trust, *answer) {
 		if name == "" {
 			return missing(want.ID)
 		}
-		return trust{Trust: Trust{ID: want.ID, Name: name}, service: service}, nil
+		return trust{Trust: Trust{ID: want.ID, Name: name}, service: service,
+			account: x.c.directory.Load().byID[want.ID]}, nil
 	}
 	t, err := x.c.resolveTrust(want)
 	if err == nil {
@@ -252,7 +256,7 @@ func (refusal) Error() string { return "refused" }
 func (x *call) write(do transition, entries func() []Write) *answer {
 	err := x.account.write(x.now, x.s.maxDelay, do, func(changed bool) {
 		for _, w := range entries() {
-			w.Time, w.AccountID, w.Account = x.now, x.account.id, x.account.name
+			w.Time, w.AccountID, w.Account = x.now, x.account.id, x.account.name()
 			w.Operation, w.Actor, w.RequestID = x.op.name, x.key.actor(), x.id
 			w.NoChange = w.NoChange || !changed
 			x.c.journal.add(w)
@@ -292,7 +296,7 @@ func (x *call) createAgency() answer {
 	if a != nil {
 		return *a
 	}
-	g := &agency{id: requestID(), name: *o.Name, trust: t, createdAt: x.now}
+	g := &agency{id: requestID(), name: *o.Name, trust: t, createdAt: x.now, maxSession: defaultSession}
 	if o.Description != nil {
 		g.description = *o.Description
 	}
@@ -345,7 +349,7 @@ func (x *call) updateAgency() answer {
 	}
 	var next *agency
 	a = x.write(func(agencies []*agency) ([]*agency, error) {
-		g := findAgency(agencies, x.params[0])
+		g := findV3(agencies, x.params[0])
 		if g == nil {
 			return nil, refusal{x.noAgency(x.params[0])}
 		}
@@ -381,7 +385,7 @@ func (x *call) updateAgency() answer {
 func (x *call) deleteAgency() answer {
 	var gone *agency
 	a := x.write(func(agencies []*agency) ([]*agency, error) {
-		if gone = findAgency(agencies, x.params[0]); gone == nil {
+		if gone = findV3(agencies, x.params[0]); gone == nil {
 			return nil, refusal{x.noAgency(x.params[0])}
 		}
 		if len(gone.attached) > 0 {

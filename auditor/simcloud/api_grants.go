@@ -61,7 +61,7 @@ func on(where func(*call) (place, *answer), do func(*call, place) answer) func(*
 // list shows the agency's policies at the place: whole ones for a domain or a project (facts 2.1), and nothing but id,
 // name and links for all projects (facts 2.3). There is no paging.
 func (x *call) list(p place) answer {
-	g := findAgency(x.listed(), p.agency)
+	g := findV3(x.listed(), p.agency)
 	if g == nil {
 		return x.noAgency(p.agency)
 	}
@@ -103,7 +103,7 @@ func (x *call) grantable(id string) *policy {
 
 // check answers HEAD: there or not, without a body.
 func (x *call) check(p place) answer {
-	g := findAgency(x.account.truth(), p.agency)
+	g := findV3(x.account.truth(), p.agency)
 	if g == nil {
 		return x.noAgency(p.agency)
 	}
@@ -188,7 +188,7 @@ func (x *call) each(items []place, do func(*agency, grant) (*agency, *answer)) *
 	return x.write(func(agencies []*agency) ([]*agency, error) {
 		entries = entries[:0]
 		for _, it := range items {
-			g := findAgency(agencies, it.agency)
+			g := findV3(agencies, it.agency)
 			if g == nil {
 				return nil, refusal{x.noAgency(it.agency)}
 			}

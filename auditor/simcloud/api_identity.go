@@ -14,8 +14,8 @@ const maxAttached = 10
 // v5Time is how IAM v5 writes times.
 const v5Time = "2006-01-02T15:04:05.000Z"
 
-// agencyV5 is an agency as IAM v5 shows it (facts 8). All agencies here are of the v3 kind: they have a trusted account
-// and no trust policy.
+// agencyV5 is an agency as IAM v5 shows it (facts 8): one of the v3 kind has a trusted account, a trust agency has a trust
+// policy.
 type agencyV5 struct {
 	ID                 string      `json:"agency_id"`
 	Name               string      `json:"agency_name"`
@@ -24,17 +24,23 @@ type agencyV5 struct {
 	CreatedAt          string      `json:"created_at"`
 	Description        string      `json:"description"`
 	MaxSessionDuration int         `json:"max_session_duration"`
-	TrustDomainID      string      `json:"trust_domain_id"`
+	TrustPolicy        string      `json:"trust_policy,omitempty"`
+	TrustDomainID      string      `json:"trust_domain_id,omitempty"`
 	TrustDomainName    string      `json:"trust_domain_name,omitempty"`
 	Tags               *[]struct{} `json:"tags,omitempty"`
 }
 
 func (x *call) agencyV5(g *agency) agencyV5 {
-	return agencyV5{
+	b := agencyV5{
 		ID: g.id, Name: g.name, URN: agencyURN(x.account, g), CreatedAt: g.createdAt.Format(v5Time),
-		Description: g.description, MaxSessionDuration: 3600,
-		TrustDomainID: g.trust.ID, TrustDomainName: x.trustName(g.trust),
+		Description: g.description, MaxSessionDuration: g.maxSession,
 	}
+	if g.trustPolicy != nil {
+		b.TrustPolicy = g.trustPolicy.document(x.s)
+	} else {
+		b.TrustDomainID, b.TrustDomainName = g.trust.ID, x.trustName(g.trust)
+	}
+	return b
 }
 
 // pageInfo is the end of every list of IAM v5: next_marker is absent on the last page (facts 8).
@@ -46,46 +52,61 @@ type pageInfo struct {
 // markerPrefix tells a marker of this cloud from anything else.
 const markerPrefix = "after:"
 
-// markerPage returns the rows after the marker, at most as many as the limit says. Rows are ordered by id, and a marker
-// holds the last id that was seen, so that no row is lost when others come and go in between.
-func markerPage[T any](x *call, rows []T, id func(T) string) ([]T, pageInfo, *answer) {
+// markerPage returns the rows after the marker, at most as many as the limit says. Rows must be in the order of their
+// ids, and a marker holds the last id that was seen, so that no row is lost when others come and go in between.
+func markerPage[T any](x *call, rows []T, id func(T) string, most, otherwise int) (page []T, next string, refused *answer) {
 	if a := x.once(); a != nil {
-		return nil, pageInfo{}, a
+		return nil, "", a
 	}
-	limit, a := x.number("limit", 1, 200, 100)
+	limit, a := x.number("limit", 1, most, min(most, otherwise))
 	if a != nil {
-		return nil, pageInfo{}, a
+		return nil, "", a
 	}
 	limit = x.cap(limit)
-	rows = slices.SortedFunc(slices.Values(rows), func(p, q T) int { return cmp.Compare(id(p), id(q)) })
 	if marker, given := x.get("marker"); given && x.cut() != looped {
 		raw, err := base64.URLEncoding.DecodeString(marker)
 		after, ours := strings.CutPrefix(string(raw), markerPrefix)
 		if err != nil || !ours {
-			a := x.pap(http.StatusBadRequest, "PAP5.0010", "The marker is invalid", "")
-			return nil, pageInfo{}, &a
+			a := x.badMarker()
+			return nil, "", &a
 		}
-		rows = slices.DeleteFunc(rows, func(r T) bool {
-			return id(r) < after || id(r) == after && x.cut() != overlapping
-		})
+		from, seen := slices.BinarySearchFunc(rows, after, func(r T, s string) int { return cmp.Compare(id(r), s) })
+		if seen && x.cut() != overlapping {
+			from++
+		}
+		rows = rows[from:]
 	}
 	more := len(rows) > limit || x.cut() == looped
 	rows = rows[:min(len(rows), limit)]
-	info := pageInfo{CurrentCount: len(rows)}
 	if more && len(rows) > 0 {
 		last := markerPrefix + id(rows[len(rows)-1])
-		info.NextMarker = base64.URLEncoding.EncodeToString([]byte(last))
+		next = base64.URLEncoding.EncodeToString([]byte(last))
 	}
-	return rows, info, nil
+	return rows, next, nil
 }
 
-// listAgenciesV5 has no filter by name. Its agencies are of the v3 kind, whose path is empty.
+// badMarker is the refusal of a marker. Only IAM v5's is known.
+func (x *call) badMarker() answer {
+	if x.op.service == identityService {
+		return x.pap(http.StatusBadRequest, "PAP5.0010", "The marker is invalid", "")
+	}
+	return x.badRequest("Invalid input: the marker is invalid")
+}
+
+// pageV5 is a page of IAM v5.
+func pageV5[T any](x *call, rows []T, id func(T) string) ([]T, pageInfo, *answer) {
+	rows = slices.SortedFunc(slices.Values(rows), func(p, q T) int { return cmp.Compare(id(p), id(q)) })
+	page, next, a := markerPage(x, rows, id, 200, 100)
+	return page, pageInfo{next, len(page)}, a
+}
+
+// listAgenciesV5 has no filter by name. The path of all agencies here is empty.
 func (x *call) listAgenciesV5() answer {
 	agencies := x.listed()
 	if prefix, _ := x.get("path_prefix"); prefix != "" {
 		agencies = nil
 	}
-	page, info, a := markerPage(x, agencies, func(g *agency) string { return g.id })
+	page, info, a := pageV5(x, agencies, func(g *agency) string { return g.id })
 	if a != nil {
 		return *a
 	}
@@ -137,7 +158,7 @@ func (x *call) listAttached() answer {
 	if g == nil {
 		return x.noEntity("agency", x.params[0])
 	}
-	page, info, a := markerPage(x, g.attached, func(y attachment) string { return y.policy.ID })
+	page, info, a := pageV5(x, g.attached, func(y attachment) string { return y.policy.ID })
 	if a != nil {
 		return *a
 	}

@@ -96,7 +96,7 @@ func (x *call) listAuthDomains() answer {
 		Domains []domain `json:"domains"`
 		Links   selfLink `json:"links"`
 	}{
-		[]domain{{ID: x.account.id, Name: x.account.name, Enabled: true,
+		[]domain{{ID: x.account.id, Name: x.account.name(), Enabled: true,
 			Links: selfLink{x.c.site + "/v3/domains/" + x.account.id}}},
 		selfLink{x.c.site + "/v3/auth/domains"},
 	}))

@@ -17,6 +17,8 @@ const (
 	assignments = "/v3.0/OS-PERMISSION/role-assignments"
 	inEP        = "/v3.0/OS-PERMISSION/subjects/agency/scopes/enterprise-project/role-assignments"
 	tokens      = "/v3.0/OS-CREDENTIAL/securitytokens"
+	orgs        = "/v1/organizations"
+	sts         = "/v5/agencies/assume"
 )
 
 // action is an operation with what it needs.
@@ -97,6 +99,24 @@ func actions(t *testing.T, c *simcloud.Cloud) []action {
 			"iam:agencies:assume", "iam:agencies:assume", "identity:create_temporary_access_key"},
 		{"CreateTemporaryAccessKeyByAgency", q("POST", tokens, assumeBody("ToAlpha", "beta", "")),
 			"iam:tokens:assume", "iam:agencies:assume", "identity:create_temporary_access_key"},
+		{"AssumeAgency", q("POST", sts, stsBody("iam::"+betaID+":agency:ToAlpha", "")),
+			"sts:agencies:assume", "sts:agencies:assume", "STS5.1001"},
+		{"ShowOrganization", q("GET", orgs, ""), "organizations:organizations:get", "organizations:organizations:get",
+			"Organizations.1007"},
+		{"ListRoots", q("GET", orgs+"/roots", ""), "organizations:roots:list", "organizations:roots:list",
+			"Organizations.1007"},
+		{"ListOrganizationalUnits", q("GET", orgs+"/organizational-units", ""), "organizations:ous:list",
+			"organizations:ous:list", "Organizations.1007"},
+		{"ListAccounts", q("GET", orgs+"/accounts", ""), "organizations:accounts:list", "organizations:accounts:list",
+			"Organizations.1007"},
+		{"ShowAccount", q("GET", orgs+"/accounts/"+betaID, ""), "organizations:accounts:get", "organizations:accounts:get",
+			"Organizations.1007"},
+		{"ListEntities", q("GET", orgs+"/entities", ""), "organizations:entities:list", "organizations:entities:list",
+			"Organizations.1007"},
+		{"ListTagsForResource", q("GET", orgs+"/resources/"+alphaID+"/tags", ""), "organizations:tags:list",
+			"organizations:tags:list", "Organizations.1007"},
+		{"ListDelegatedAdministrators", q("GET", orgs+"/delegated-administrators", ""),
+			"organizations:delegatedAdministrators:list", "organizations:delegatedAdministrators:list", "Organizations.1007"},
 		{"ListEnterpriseProject", q("GET", "/v1.0/enterprise-projects", ""), "eps:enterpriseProjects:list",
 			"eps:enterpriseProjects:list", "EPS.0004"},
 		{"ListAgenciesV5", q("GET", "/v5/agencies", ""), "iam:agencies:listV5", "iam:agencies:listV5", "PAP5.0001"},
@@ -115,6 +135,11 @@ func actions(t *testing.T, c *simcloud.Cloud) []action {
 func assumeBody(agency, domain, more string) string {
 	return fmt.Sprintf(`{"auth":{"identity":{"methods":["assume_role"],`+
 		`"assume_role":{"agency_name":%q,"domain_name":%q%s}}}}`, agency, domain, more)
+}
+
+// stsBody is a body of AssumeAgency; more is put into it.
+func stsBody(urn, more string) string {
+	return fmt.Sprintf(`{"agency_urn":%q,"agency_session_name":"session-1"%s}`, urn, more)
 }
 
 // Each operation is allowed by its one action, and by nothing less than it.
@@ -170,7 +195,7 @@ func TestEveryOperationNeedsItsAction(t *testing.T) {
 			// Everything else together does not allow it.
 			others := slices.DeleteFunc(slices.Clone(granted), func(s string) bool {
 				return s == a.action || s == a.identity ||
-					a.operation == "CreateTemporaryAccessKeyByAgency" && strings.HasSuffix(s, ":assume")
+					a.operation == "CreateTemporaryAccessKeyByAgency" && strings.HasPrefix(s, "iam:") && strings.HasSuffix(s, ":assume")
 			})
 			denied(t, with(simcloud.User{Actions: others}))
 			// A policy speaks the language of its version.
@@ -185,14 +210,15 @@ func TestEveryOperationNeedsItsAction(t *testing.T) {
 			}
 		})
 	}
-	free := []string{"KeystoneListProjects", "KeystoneListAuthProjects", "KeystoneListAuthDomains", "KeystoneListRegions"}
+	free := []string{"KeystoneListProjects", "KeystoneListAuthProjects", "KeystoneListAuthDomains", "KeystoneListRegions",
+		"GetCallerIdentity"}
 	for _, name := range simcloud.OperationNames() {
 		if covered[name] == slices.Contains(free, name) {
 			t.Errorf("%s: tested %t, needs no permission %t", name, covered[name], !covered[name])
 		}
 	}
 	c := newCloud(t)
-	for _, target := range []string{"/v3/projects", "/v3/auth/projects", "/v3/auth/domains", "/v3/regions"} {
+	for _, target := range []string{"/v3/projects", "/v3/auth/projects", "/v3/auth/domains", "/v3/regions", "/v5/caller-identity"} {
 		get(nobodyKey, target).send(t, c).accepted(t, 200)
 	}
 }

@@ -19,8 +19,9 @@ type session struct {
 	// agency is the id, since its rights are those that it has when they are used.
 	agency     string
 	agencyName string
-	// caller is the account that the session was made from.
+	// caller is the account that the session was made from, and urn who of it has made it.
 	caller *account
+	urn    string
 	// name is the session user's, or the caller's where none was given.
 	name string
 	// allows is what the session policy lets through; everything without one.
@@ -31,9 +32,9 @@ type session struct {
 
 // alive says whether the session's agency is still there, valid, and trusts the account that the session was made from,
 // and that account is active. That a session ends with these is our inference.
-func (s *session) alive(target *account, now time.Time) bool {
+func (x *call) alive(s *session, target *account) bool {
 	g := findAgency(target.truth(), s.agency)
-	return g != nil && !g.expired(now) && g.trust.ID == s.caller.id && !s.caller.suspended.Load()
+	return g != nil && !g.expired(x.now) && g.admits(s.caller, s.urn) && !x.s.closed(s.caller)
 }
 
 // sessions are the temporary keys that were issued.
@@ -46,7 +47,7 @@ type sessions struct {
 
 // key returns the key of that name, a permanent or a temporary one.
 func (c *Cloud) key(access string) *accessKey {
-	if k := c.keys[access]; k != nil {
+	if k := c.directory.Load().keys[access]; k != nil {
 		return k
 	}
 	c.sessions.mu.RLock()
@@ -147,38 +148,32 @@ func (x *call) assume() answer {
 	case seconds < 900 || seconds > 86400:
 		return x.badRequest("Invalid input: duration_seconds is %d, must be 900 to 86400", seconds)
 	}
-	allows, a := x.sessionRights(identity.Policy)
+	allows, a := x.sessionRights(identity.Policy, versionPolicy)
 	if a != nil {
 		return *a
 	}
-	target := x.c.accountsByID[role.DomainID]
+	known := x.c.directory.Load()
+	target := known.byID[role.DomainID]
 	if role.DomainID == "" {
-		target = x.c.accountsByName[role.DomainName]
+		target = known.byName[role.DomainName]
 	}
-	if target == nil || role.DomainName != "" && target.name != role.DomainName {
+	if target == nil || role.DomainName != "" && target.name() != role.DomainName {
 		return x.keystone(http.StatusNotFound, "Could not find domain: %s%s", role.DomainID, role.DomainName)
 	}
 	agencies := target.truth()
-	i := slices.IndexFunc(agencies, func(g *agency) bool { return g.name == role.AgencyName })
+	i := slices.IndexFunc(agencies, func(g *agency) bool { return g.name == role.AgencyName && g.trustPolicy == nil })
 	if i < 0 {
 		return x.keystone(http.StatusNotFound, "Could not find agency: %s", role.AgencyName)
 	}
 	g := agencies[i]
-	if g.trust.ID != x.account.id || g.expired(x.now) || target.suspended.Load() || !x.mayAssume(g) {
+	urn, _ := x.key.principal()
+	if !g.admits(x.account, urn) || g.expired(x.now) || x.s.closed(target) || !x.mayAssume(target, g) {
 		return x.denied()
 	}
 	if name == "" {
 		name = strings.ReplaceAll(x.key.actor(), "/", "_")
 	}
-	k := &accessKey{
-		access: "HST" + randomText(17), secret: []byte(randomText(40)), account: target,
-		session: &session{
-			token:   base64.StdEncoding.EncodeToString([]byte(randomText(384))),
-			expires: x.now.Add(time.Duration(seconds) * time.Second),
-			agency:  g.id, agencyName: g.name, caller: x.account, name: name, allows: allows,
-		},
-	}
-	x.c.sessions.issue(k, x.now)
+	k := x.newSession(target, g, time.Duration(seconds)*time.Second, name, allows)
 	return answer{status: http.StatusCreated, body: mustJSON(map[string]any{"credential": map[string]string{
 		"access": k.access, "secret": string(k.secret), "securitytoken": k.session.token,
 		"expires_at": k.session.expires.Add(x.s.ClockOffset).Format("2006-01-02T15:04:05.000000Z"),
@@ -190,18 +185,24 @@ func validSessionName(s string) bool {
 	return letter && len(s) >= 5 && validID(s)
 }
 
-// mayAssume says whether the key may assume this one agency.
-func (x *call) mayAssume(g *agency) bool {
-	allows, assumes := x.key.rights(x)
-	if allows.has(x.op.index) {
-		return true
+// newSession issues a temporary key by which the caller acts as the agency.
+func (x *call) newSession(target *account, g *agency, lasts time.Duration, name string, allows operationSet) *accessKey {
+	urn, _ := x.key.principal()
+	k := &accessKey{
+		access: "HST" + randomText(17), secret: []byte(randomText(40)), account: target,
+		session: &session{
+			token:   base64.StdEncoding.EncodeToString([]byte(randomText(384))),
+			expires: x.now.Add(lasts),
+			agency:  g.id, agencyName: g.name, caller: x.account, urn: urn, name: name, allows: allows,
+		},
 	}
-	return slices.ContainsFunc(assumes, func(path string) bool { return matchWildcard(path, "/iam/agencies/"+g.id) })
+	x.c.sessions.issue(k, x.now)
+	return k
 }
 
-// sessionRights reads the session policy. A statement that is limited by conditions or resources cannot be judged here:
+// sessionRights reads the session policy, whose actions are in the language of the version. A statement that is limited by conditions or resources cannot be judged here:
 // it grants nothing, and denies as if it had no limits.
-func (x *call) sessionRights(p *sessionPolicy) (operationSet, *answer) {
+func (x *call) sessionRights(p *sessionPolicy, version string) (operationSet, *answer) {
 	if p == nil {
 		return ^operationSet(0), nil
 	}
@@ -209,8 +210,8 @@ func (x *call) sessionRights(p *sessionPolicy) (operationSet, *answer) {
 		a := x.badRequest("Invalid input: policy: "+format, args...)
 		return 0, &a
 	}
-	if p.Version != "1.1" || len(p.Statement) == 0 {
-		return refuse("Version must be 1.1 and Statement must not be empty")
+	if p.Version != version || len(p.Statement) == 0 {
+		return refuse("Version must be %s and Statement must not be empty", version)
 	}
 	var allow, deny operationSet
 	for _, s := range p.Statement {
@@ -219,7 +220,7 @@ func (x *call) sessionRights(p *sessionPolicy) (operationSet, *answer) {
 				return refuse("the action %q is not service:resource:operation", action)
 			}
 		}
-		actions := x.c.allowed(s.Action, false, true)
+		actions := x.c.allowed(s.Action, version == versionIdentity, version != versionIdentity)
 		switch {
 		case s.Effect == "Deny":
 			deny |= actions

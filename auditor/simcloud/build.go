@@ -1,6 +1,7 @@
 package simcloud
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,7 +10,9 @@ import (
 
 // builder makes a Cloud of an Organization and collects what is wrong with it.
 type builder struct {
-	c        *Cloud
+	c *Cloud
+	// d is the directory in the making.
+	d        *directory
 	problems Problems
 	// keyPaths and idPaths say where a key or an id was first seen.
 	keyPaths map[string]string
@@ -27,6 +30,7 @@ func (b *builder) build(org *Organization) {
 	b.keyPaths, b.idPaths = map[string]string{}, map[string]string{}
 	c := b.c
 	c.indexOperations()
+	c.directory.Store(b.d) // nobody else has the cloud yet
 	if org.Region == "" {
 		b.problem("$.region", "is missing; write the id of a region, ap-southeast-3 for instance")
 	}
@@ -41,7 +45,7 @@ func (b *builder) build(org *Organization) {
 	c.settings.Store(settings)
 	b.catalogue(org, settings.Switches)
 	for i := range org.Accounts {
-		a := c.accounts[i]
+		a := b.d.accounts[i]
 		path := fmt.Sprintf("$.accounts[%d]", i)
 		b.policies(a, org.Accounts[i].Policies, path)
 		b.users(a, org.Accounts[i].Users, path)
@@ -50,8 +54,9 @@ func (b *builder) build(org *Organization) {
 		b.outsiders(&org.Accounts[i])
 	}
 	for i := range org.Accounts {
-		b.agencies(c.accounts[i], org.Accounts[i].Agencies, fmt.Sprintf("$.accounts[%d]", i))
+		b.agencies(b.d.accounts[i], org.Accounts[i].Agencies, fmt.Sprintf("$.accounts[%d]", i))
 	}
+	b.structure(org)
 }
 
 // id checks a declared id, or derives it, and says whether nothing else of its kind has it.
@@ -86,20 +91,19 @@ func (b *builder) serviceAccounts(org *Organization) {
 // account makes the account with everything that needs no other account.
 func (b *builder) account(decl *Account, path string) {
 	c := b.c
-	a := &account{name: decl.Name, note: decl.Note, planes: decl.Planes}
+	a := &account{note: decl.Note, planes: decl.Planes}
+	a.label.Store(&decl.Name)
 	if decl.Name == "" {
 		b.problem(path+".name", "is missing; write a name")
-	} else if c.accountsByName[decl.Name] != nil || c.services[strings.ToLower(decl.Name)].ID != "" {
+	} else if b.d.byName[decl.Name] != nil || c.services[strings.ToLower(decl.Name)].ID != "" {
 		b.problem(path+".name", "is %q, as another account is called; give it another name", decl.Name)
 	}
 	a.id = b.id(decl.ID, path, "account", decl.Name)
-	switch decl.Status {
-	case "", "active":
-	case "suspended":
-		a.suspended.Store(true)
-	default:
-		b.problem(path+".status", "is %q; write active or suspended", decl.Status)
+	status := cmp.Or(decl.Status, statusActive)
+	if !validID(status) {
+		b.problem(path+".status", "is %q; write active, suspended, pending_closure, or another word", status)
 	}
+	a.state.Store(&status)
 	a.versions.Store(&[]version{{}})
 	builtin := []Project{{Name: c.region}, {ID: "MOS", Name: "MOS"}}
 	if c.region == "" { // which has been said
@@ -115,9 +119,9 @@ func (b *builder) account(decl *Account, path string) {
 		a.enterprise = b.projects(decl.EnterpriseProjects, path+".enterprise_projects", a.id, "enterprise project",
 			Project{ID: "0", Name: "default"})
 	}
-	c.accounts = append(c.accounts, a)
-	c.accountsByID[a.id] = a
-	c.accountsByName[a.name] = a
+	b.d.accounts = append(b.d.accounts, a)
+	b.d.byID[a.id] = a
+	b.d.byName[a.name()] = a
 }
 
 // projects adds those that every account has, unless the organization lists them itself.
@@ -291,7 +295,7 @@ func (b *builder) users(a *account, decl []User, path string) {
 				b.problem(at+".secret", "is missing; write a made-up one")
 			}
 			b.keyPaths[k.Access] = at
-			b.c.keys[k.Access] = &accessKey{access: k.Access, secret: []byte(k.Secret), account: a, user: u}
+			b.d.keys[k.Access] = &accessKey{access: k.Access, secret: []byte(k.Secret), account: a, user: u}
 		}
 		a.users = append(a.users, u)
 	}
@@ -360,7 +364,7 @@ func (c *Cloud) systemNamed(name string) []*policy {
 // outsiders learns of the accounts beyond the organization that its trusts name in full.
 func (b *builder) outsiders(decl *Account) {
 	for _, g := range decl.Agencies {
-		if g.Trust.ID != "" && g.Trust.Name != "" && b.c.accountsByID[g.Trust.ID] == nil {
+		if g.Trust.ID != "" && g.Trust.Name != "" && b.d.byID[g.Trust.ID] == nil {
 			b.c.outside[g.Trust.ID] = g.Trust.Name
 		}
 	}
@@ -416,11 +420,20 @@ func (c *Cloud) newAgency(a *account, decl *Agency, path string) (*agency, Probl
 		problem(".expires_at", "is not after created_at (%s); write a later time", g.createdAt.Format(time.RFC3339))
 	}
 	g = g.validFor(g.createdAt, g.expiresAt)
-	t, err := c.resolveTrust(decl.Trust)
-	if err != nil {
-		problem(".trust", "%v", err)
+	switch {
+	case decl.TrustPolicy != nil:
+		c.trustAgency(g, decl, problem)
+	default:
+		t, err := c.resolveTrust(decl.Trust)
+		if err != nil {
+			problem(".trust", "%v", err)
+		}
+		g.trust = t
 	}
-	g.trust = t
+	g.maxSession = cmp.Or(decl.MaxSessionDuration, defaultSession)
+	if g.maxSession < defaultSession || g.maxSession > longestSession {
+		problem(".max_session_duration", "is %d; write %d to %d seconds", g.maxSession, defaultSession, longestSession)
+	}
 	for i, x := range decl.Grants {
 		y, at, err := c.resolveGrant(a, x)
 		switch {
@@ -456,8 +469,9 @@ func (c *Cloud) resolveTrust(t Trust) (trust, error) {
 		out.ID, out.Name, out.service = s.ID, s.Name, true
 		return out, nil
 	}
-	if a := c.accountsByName[t.Name]; a != nil && (t.ID == "" || t.ID == a.id) {
-		out.ID = a.id
+	d := c.directory.Load()
+	if a := d.byName[t.Name]; a != nil && (t.ID == "" || t.ID == a.id) {
+		out.ID, out.account = a.id, a
 		return out, nil
 	}
 	known, service := c.accountName(t.ID)
@@ -467,14 +481,14 @@ func (c *Cloud) resolveTrust(t Trust) (trust, error) {
 	case t.ID == "":
 		return out, fmt.Errorf("names %q, which is neither a service account nor an account of the organization; "+
 			"give its id as well", t.Name)
-	case t.Name != "" && c.accountsByName[t.Name] != nil:
+	case t.Name != "" && d.byName[t.Name] != nil:
 		return out, fmt.Errorf("contradicts itself: the account %q has another id than %s; write one of the two",
 			t.Name, t.ID)
 	case t.Name != "" && known != "" && known != t.Name && !(service && strings.EqualFold(known, t.Name)):
 		return out, fmt.Errorf("contradicts itself: the account %s is called %q, not %q; write one of the two",
 			t.ID, known, t.Name)
 	case t.Name == "":
-		out.Name, out.service = known, service
+		out.Name, out.service, out.account = known, service, d.byID[t.ID]
 	}
 	return out, nil
 }
@@ -482,8 +496,8 @@ func (c *Cloud) resolveTrust(t Trust) (trust, error) {
 // accountName returns the name of an account that the cloud knows, in the organization or beyond it, and whether it is
 // a service account.
 func (c *Cloud) accountName(id string) (name string, service bool) {
-	if a := c.accountsByID[id]; a != nil {
-		return a.name, false
+	if a := c.directory.Load().byID[id]; a != nil {
+		return a.name(), false
 	}
 	for _, s := range c.services {
 		if s.ID == id {

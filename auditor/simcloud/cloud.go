@@ -26,9 +26,10 @@ type Cloud struct {
 	// answers do not depend on where the simulation listens.
 	region, site string
 	// operations is what the cloud can do; an operation's index is its place here.
-	operations      []operation
-	assumeOperation int
-	routes          *route
+	operations []operation
+	routes     *route
+	// assuming are the operations that assume an agency.
+	assuming operationSet
 
 	// system are the system-defined policies that lists of policies show, in the order of the catalogue.
 	system       []*policy
@@ -37,16 +38,16 @@ type Cloud struct {
 	declared     []Policy
 	rolePages    rolePages
 
-	// accounts in the order of the organization. The set of accounts and of permanent keys never changes.
-	accounts       []*account
-	accountsByID   map[string]*account
-	accountsByName map[string]*account
+	// directory is replaced whole and never changed; so is structure, which is nil where there is no organization of
+	// accounts. Who replaces one of them holds changes.
+	changes   sync.Mutex
+	directory atomic.Pointer[directory]
+	structure atomic.Pointer[structure]
 	// services are the service accounts by their name in lower case; outside are accounts beyond the organization that
 	// a trust names, by id.
 	services     map[string]Trust
 	outside      map[string]string
 	serviceNames map[string]string
-	keys         map[string]*accessKey
 	sessions     sessions
 
 	settingsMu sync.Mutex
@@ -63,17 +64,14 @@ func New(org *Organization) (*Cloud, error) { return NewAt(org, nil) }
 // NewAt is New with a clock from the beginning, by which Agency.ExpiresIn counts too.
 func NewAt(org *Organization, now func() time.Time) (*Cloud, error) {
 	b := builder{c: &Cloud{
-		Now:            now,
-		operations:     operations(),
-		systemByID:     map[string]*policy{},
-		systemByName:   map[string][]*policy{},
-		accountsByID:   map[string]*account{},
-		accountsByName: map[string]*account{},
-		services:       map[string]Trust{},
-		serviceNames:   map[string]string{},
-		outside:        map[string]string{},
-		keys:           map[string]*accessKey{},
-	}}
+		Now:          now,
+		operations:   operations(),
+		systemByID:   map[string]*policy{},
+		systemByName: map[string][]*policy{},
+		services:     map[string]Trust{},
+		serviceNames: map[string]string{},
+		outside:      map[string]string{},
+	}, d: newDirectory()}
 	b.build(org)
 	if len(b.problems) > 0 {
 		return nil, b.problems
@@ -89,12 +87,30 @@ func (c *Cloud) now() time.Time {
 	return time.Now().UTC()
 }
 
+// directory is who is there: the accounts in the order of the organization, and their permanent keys.
+type directory struct {
+	accounts     []*account
+	byID, byName map[string]*account
+	keys         map[string]*accessKey
+}
+
+func newDirectory() *directory {
+	return &directory{byID: map[string]*account{}, byName: map[string]*account{}, keys: map[string]*accessKey{}}
+}
+
+// clone is a directory to change.
+func (d *directory) clone() *directory {
+	return &directory{accounts: slices.Clone(d.accounts), byID: maps.Clone(d.byID), byName: maps.Clone(d.byName),
+		keys: maps.Clone(d.keys)}
+}
+
 // findAccount returns an account by name or id.
 func (c *Cloud) findAccount(name string) *account {
-	if a := c.accountsByID[name]; a != nil {
+	d := c.directory.Load()
+	if a := d.byID[name]; a != nil {
 		return a
 	}
-	return c.accountsByName[name]
+	return d.byName[name]
 }
 
 // policyByID returns the system-defined policy of that id, or the account's own custom one.
@@ -119,10 +135,21 @@ func (c *Cloud) Organization() *Organization {
 		ServiceAccounts: maps.Clone(c.serviceNames),
 		Settings:        c.Settings(),
 		SystemPolicies:  clonePolicies(c.declared),
-		Accounts:        make([]Account, 0, len(c.accounts)),
 	}
-	for _, a := range c.accounts {
-		out.Accounts = append(out.Accounts, c.snapshot(a))
+	// Both at once: an account that has just come is in both of them.
+	c.changes.Lock()
+	accounts, s := c.directory.Load().accounts, c.structure.Load()
+	c.changes.Unlock()
+	out.Accounts = make([]Account, 0, len(accounts))
+	for _, a := range accounts {
+		v := c.snapshot(a)
+		if s != nil {
+			v.Member = s.placeOf(a)
+		}
+		out.Accounts = append(out.Accounts, v)
+	}
+	if s != nil {
+		out.Structure = s.declared()
 	}
 	return out
 }
@@ -148,11 +175,8 @@ func (c *Cloud) identityName(a *account, p *policy) string {
 
 func (c *Cloud) snapshot(a *account) Account {
 	out := Account{
-		ID: a.id, Name: a.name, Note: a.note, Status: "active", Planes: a.planes,
+		ID: a.id, Name: a.name(), Note: a.note, Status: a.status(), Planes: a.planes,
 		Projects: slices.Clone(a.projects), EnterpriseProjects: slices.Clone(a.enterprise),
-	}
-	if a.suspended.Load() {
-		out.Status = "suspended"
 	}
 	for _, u := range a.users {
 		v := u.User
@@ -164,8 +188,8 @@ func (c *Cloud) snapshot(a *account) Account {
 	}
 	for _, g := range a.truth() {
 		v := Agency{
-			ID: g.id, Name: g.name, Trust: g.trust.Trust, Description: g.description,
-			CreatedAt: g.createdAt, ExpiresAt: g.expiresAt,
+			ID: g.id, Name: g.name, Trust: g.trust.shown(), TrustPolicy: g.trustPolicy.declared(), Description: g.description,
+			CreatedAt: g.createdAt, ExpiresAt: g.expiresAt, MaxSessionDuration: g.maxSession,
 		}
 		for _, x := range g.grants {
 			v.Grants = append(v.Grants, Grant{

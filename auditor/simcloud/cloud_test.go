@@ -51,7 +51,7 @@ func TestNewReportsEveryProblemAtItsPath(t *testing.T) {
 	alpha.Agencies = append(alpha.Agencies, simcloud.Agency{Name: "Twin", Trust: simcloud.Trust{Name: "beta"}},
 		simcloud.Agency{Name: "Twin", Trust: simcloud.Trust{Name: "beta"}},
 		simcloud.Agency{ID: "a/b", Name: strings.Repeat("n", 65)})
-	org.Accounts[1].ID, org.Accounts[1].Status = alphaID, "closed"
+	org.Accounts[1].ID, org.Accounts[1].Status = alphaID, "not open"
 	org.Accounts[4].Name = "alpha"
 	plain := &org.Accounts[3]
 	plain.EnterpriseProjects = []simcloud.Project{{Name: "p"}}
@@ -117,7 +117,7 @@ func TestNewReportsEveryProblemAtItsPath(t *testing.T) {
 		"$.accounts[0].agencies[6].trust":               "is missing",
 		"$.accounts[1].id":                              "already has",
 		"$.accounts[1].users[0].id":                     "already has", // for the account has the other's id
-		"$.accounts[1].status":                          "active or suspended",
+		"$.accounts[1].status":                          "another word",
 		"$.accounts[4].name":                            "as another account",
 		"$.accounts[3].enterprise_projects":             "no_enterprise_projects",
 		"$.accounts[3].agencies[0].grants[0].scope":     "no_enterprise_projects",

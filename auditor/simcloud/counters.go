@@ -46,7 +46,7 @@ func (k *counts) reset() {
 // of the operation. Operations that were not asked for are left out.
 func (c *Cloud) Counters() []Counter {
 	out := c.strangers.list(c, nil)
-	for _, a := range c.accounts {
+	for _, a := range c.directory.Load().accounts {
 		out = append(out, a.counts.list(c, a)...)
 	}
 	return out
@@ -64,7 +64,7 @@ func (k *counts) list(c *Cloud, a *account) []Counter {
 				row.Operation = c.operations[key.operation].name
 			}
 			if a != nil {
-				row.AccountID, row.Account = a.id, a.name
+				row.AccountID, row.Account = a.id, a.name()
 			}
 			rows[key.operation] = row
 		}
@@ -88,7 +88,7 @@ func (k *counts) list(c *Cloud, a *account) []Counter {
 // ResetCounters sets all counters back to nothing.
 func (c *Cloud) ResetCounters() {
 	c.strangers.reset()
-	for _, a := range c.accounts {
+	for _, a := range c.directory.Load().accounts {
 		a.counts.reset()
 	}
 }

@@ -73,9 +73,11 @@ func TestDocsSimcloud(t *testing.T) {
 			t.Errorf("the page has no row %s", row)
 		}
 	}
-	for _, kind := range []string{DriftGrant, DriftRevoke, DriftAttach, DriftDetach, DriftCreateAgency, DriftUpdateAgency,
-		DriftDeleteAgency, DriftSuspend, DriftResume, DriftSettings} {
-		has("The control port", kind)
+	for _, k := range driftFields {
+		has("The control port", k.kind)
+		for field := range strings.FieldsSeq(k.fields) {
+			has("The control port", strings.TrimSuffix(field, "?"))
+		}
 	}
 	// What the page shows works: the examples of the control port on the bundled organization, and the smallest file.
 	c, err := New(Bundled())
@@ -95,8 +97,8 @@ func TestDocsSimcloud(t *testing.T) {
 	}
 	_, file, _ := strings.Cut(page, "```yaml\n")
 	file, _, _ = strings.Cut(file, "```")
-	if _, err := LoadOrganization("simcloud.md", []byte(file)); err != nil || len(examples) != 5 {
-		t.Errorf("%d examples, %v", len(examples), err)
+	if _, err := LoadOrganization("simcloud.md", []byte(file)); err != nil || len(examples) != 22 {
+		t.Errorf("%d examples that change something, %v", len(examples), err)
 	}
 	for _, request := range []string{"GET /healthz", "GET /organization", "GET /policies", "POST /drift", "GET /journal",
 		"GET /counters", "POST /counters/reset", "GET /failures", "GET /settings", "PUT /settings"} {

@@ -15,12 +15,52 @@ const (
 	DriftAttach       = "attach"        // Account, Agency, Policy
 	DriftDetach       = "detach"        // Account, Agency, Policy
 	DriftCreateAgency = "create_agency" // Account, New
-	DriftUpdateAgency = "update_agency" // Account, Agency, and any of Trust, ExpiresAt, Description
+	DriftUpdateAgency = "update_agency" // Account, Agency, and any of Trust, TrustPolicy, ExpiresAt, Description
 	DriftDeleteAgency = "delete_agency" // Account, Agency
 	DriftSuspend      = "suspend"       // Account
 	DriftResume       = "resume"        // Account
-	DriftSettings     = "settings"      // Settings
+	DriftStatus       = "status"        // Account, Status
+	DriftRename       = "rename"        // Account, Name
+
+	DriftCreateAccount = "create_account"     // NewAccount
+	DriftJoin          = "join_organization"  // Account, Member
+	DriftLeave         = "leave_organization" // Account
+	DriftMove          = "move"               // Account, OU
+	DriftTag           = "tag"                // Account or OU, Tags
+	DriftDelegate      = "delegate"           // Account
+	DriftUndelegate    = "undelegate"         // Account
+	DriftCreateOU      = "create_ou"          // OU, Name
+	DriftRenameOU      = "rename_ou"          // OU, Name
+	DriftDeleteOU      = "delete_ou"          // OU
+
+	DriftSettings = "settings" // Settings
 )
+
+// driftFields are the fields that each kind of drift takes; a question mark stands behind one that may be left out.
+var driftFields = []struct{ kind, fields string }{
+	{DriftGrant, "account agency grant"},
+	{DriftRevoke, "account agency grant"},
+	{DriftAttach, "account agency policy"},
+	{DriftDetach, "account agency policy"},
+	{DriftCreateAgency, "account new"},
+	{DriftUpdateAgency, "account agency trust? trust_policy? expires_at? description?"},
+	{DriftDeleteAgency, "account agency"},
+	{DriftSuspend, "account"},
+	{DriftResume, "account"},
+	{DriftStatus, "account status"},
+	{DriftRename, "account name"},
+	{DriftCreateAccount, "new_account"},
+	{DriftJoin, "account member"},
+	{DriftLeave, "account"},
+	{DriftMove, "account ou?"},
+	{DriftTag, "account? ou? tags"},
+	{DriftDelegate, "account"},
+	{DriftUndelegate, "account"},
+	{DriftCreateOU, "ou? name"},
+	{DriftRenameOU, "ou name"},
+	{DriftDeleteOU, "ou"},
+	{DriftSettings, "settings"},
+}
 
 // Drift is one change of the true state that no client made. It is visible at once and is not in the journal; neither
 // blacklists nor quotas bind it, since service-made agencies carry what nobody could grant them.
@@ -39,6 +79,20 @@ type Drift struct {
 	// ExpiresAt is the new end of the agency; the zero time makes it valid for ever.
 	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
 	Description *string    `json:"description,omitempty"`
+	// TrustPolicy replaces that of a trust agency.
+	TrustPolicy *TrustPolicy `json:"trust_policy,omitempty"`
+	// Status is the account's new status, as an organization has it.
+	Status string `json:"status,omitempty"`
+	// Name is the new name of an account or a unit.
+	Name string `json:"name,omitempty"`
+	// OU is an organizational unit: its id, or the names down to it with / between them. Empty is the root.
+	OU string `json:"ou,omitempty"`
+	// Tags replace all tags of an account or a unit.
+	Tags map[string]string `json:"tags,omitempty"`
+	// Member is the account's place in the organization that it joins.
+	Member *Member `json:"member,omitempty"`
+	// NewAccount is an account that nobody has had before, with its place in the organization, if any.
+	NewAccount *Account `json:"new_account,omitempty"`
 	// Settings replace all of the cloud's settings.
 	Settings *Settings `json:"settings,omitempty"`
 }
@@ -55,17 +109,27 @@ func (c *Cloud) drift(d Drift) error {
 	if err := d.check(); err != nil {
 		return err
 	}
-	if d.Kind == DriftSettings {
+	switch d.Kind {
+	case DriftSettings:
 		return c.SetSettings(*d.Settings)
+	case DriftCreateAccount:
+		return c.driftCreateAccount(d.NewAccount)
+	case DriftRename:
+		return c.driftRename(d)
+	case DriftJoin, DriftLeave, DriftMove, DriftTag, DriftDelegate, DriftUndelegate, DriftCreateOU, DriftRenameOU, DriftDeleteOU:
+		return c.driftStructure(d)
 	}
 	a := c.findAccount(d.Account)
 	if a == nil {
 		return fmt.Errorf("there is no account %q", d.Account)
 	}
 	switch d.Kind {
-	case DriftSuspend, DriftResume:
-		a.suspended.Store(d.Kind == DriftSuspend)
-		return nil
+	case DriftSuspend:
+		return a.become(statusSuspended)
+	case DriftResume:
+		return a.become(statusActive)
+	case DriftStatus:
+		return a.become(d.Status)
 	case DriftCreateAgency:
 		return c.driftCreate(a, d.New)
 	case DriftDeleteAgency:
@@ -94,46 +158,49 @@ func (c *Cloud) drift(d Drift) error {
 	})
 }
 
+// become gives the account another status.
+func (a *account) become(status string) error {
+	if !validID(status) {
+		return fmt.Errorf("status is %q; write active, suspended, pending_closure, or another word", status)
+	}
+	a.state.Store(&status)
+	return nil
+}
+
 // check says whether the drift has the fields that its kind takes, and no others: one that is left unread would be a
 // change that somebody believes to have made.
 func (d Drift) check() error {
-	fields := []struct {
-		name  string
-		given bool
-		kinds []string
-		// optional fields may be left out.
-		optional bool
-	}{
-		{name: "account", given: d.Account != "", kinds: []string{DriftGrant, DriftRevoke, DriftAttach, DriftDetach,
-			DriftCreateAgency, DriftUpdateAgency, DriftDeleteAgency, DriftSuspend, DriftResume}},
-		{name: "agency", given: d.Agency != "", kinds: []string{DriftGrant, DriftRevoke, DriftAttach, DriftDetach,
-			DriftUpdateAgency, DriftDeleteAgency}},
-		{name: "grant", given: d.Grant != nil, kinds: []string{DriftGrant, DriftRevoke}},
-		{name: "policy", given: d.Policy != "", kinds: []string{DriftAttach, DriftDetach}},
-		{name: "new", given: d.New != nil, kinds: []string{DriftCreateAgency}},
-		{name: "trust", given: d.Trust != nil, kinds: []string{DriftUpdateAgency}, optional: true},
-		{name: "expires_at", given: d.ExpiresAt != nil, kinds: []string{DriftUpdateAgency}, optional: true},
-		{name: "description", given: d.Description != nil, kinds: []string{DriftUpdateAgency}, optional: true},
-		{name: "settings", given: d.Settings != nil, kinds: []string{DriftSettings}},
+	given := map[string]bool{
+		"account": d.Account != "", "agency": d.Agency != "", "grant": d.Grant != nil, "policy": d.Policy != "",
+		"new": d.New != nil, "trust": d.Trust != nil, "trust_policy": d.TrustPolicy != nil, "expires_at": d.ExpiresAt != nil,
+		"description": d.Description != nil, "settings": d.Settings != nil, "status": d.Status != "", "name": d.Name != "",
+		"ou": d.OU != "", "tags": d.Tags != nil, "member": d.Member != nil, "new_account": d.NewAccount != nil,
 	}
-	kinds := []string{DriftGrant, DriftRevoke, DriftAttach, DriftDetach, DriftCreateAgency, DriftUpdateAgency,
-		DriftDeleteAgency, DriftSuspend, DriftResume, DriftSettings}
-	if !slices.Contains(kinds, d.Kind) {
-		return fmt.Errorf("there is no such kind of drift; the kinds are %s", strings.Join(kinds, ", "))
-	}
-	for _, f := range fields {
-		takes := slices.Contains(f.kinds, d.Kind)
-		switch {
-		case f.given && !takes:
-			return fmt.Errorf("takes no %s", f.name)
-		case takes && !f.given && !f.optional:
-			return fmt.Errorf("needs %s", f.name)
+	var kinds []string
+	for _, k := range driftFields {
+		if kinds = append(kinds, k.kind); k.kind != d.Kind {
+			continue
 		}
+		takes := strings.Fields(k.fields)
+		for _, field := range sortedKeys(given) {
+			if given[field] && !slices.Contains(takes, field) && !slices.Contains(takes, field+"?") {
+				return fmt.Errorf("takes no %s", field)
+			}
+		}
+		for _, field := range takes {
+			if !strings.HasSuffix(field, "?") && !given[field] {
+				return fmt.Errorf("needs %s", field)
+			}
+		}
+		switch {
+		case d.Kind == DriftUpdateAgency && d.Trust == nil && d.TrustPolicy == nil && d.ExpiresAt == nil && d.Description == nil:
+			return errors.New("needs one of trust, trust_policy, expires_at, description")
+		case d.Kind == DriftTag && given["account"] == given["ou"]:
+			return errors.New("needs one of account, ou")
+		}
+		return nil
 	}
-	if d.Kind == DriftUpdateAgency && d.Trust == nil && d.ExpiresAt == nil && d.Description == nil {
-		return errors.New("needs one of trust, expires_at, description")
-	}
-	return nil
+	return fmt.Errorf("there is no such kind of drift; the kinds are %s", strings.Join(kinds, ", "))
 }
 
 func (c *Cloud) driftCreate(a *account, decl *Agency) error {
@@ -159,6 +226,8 @@ func (c *Cloud) driftAgency(a *account, d Drift) (func(*agency) (*agency, error)
 		}
 		return func(g *agency) (*agency, error) {
 			switch {
+			case d.Kind == DriftGrant && g.trustPolicy != nil:
+				return nil, fmt.Errorf("the agency %s is a trust agency, which holds identity policies only; attach one", g.name)
 			case d.Kind == DriftGrant && g.holds(y):
 				return nil, fmt.Errorf("the agency %s holds %s at that scope already", g.name, y.policy.DisplayName)
 			case d.Kind == DriftGrant:
@@ -193,8 +262,26 @@ func (c *Cloud) driftAgency(a *account, d Drift) (func(*agency) (*agency, error)
 			return nil, fmt.Errorf("trust %w", err)
 		}
 	}
+	var p agency
+	if d.TrustPolicy != nil {
+		var problems Problems
+		c.trustAgency(&p, &Agency{TrustPolicy: d.TrustPolicy}, func(at, format string, args ...any) {
+			problems = append(problems, Problem{Path: "$" + at, Message: fmt.Sprintf(format, args...)})
+		})
+		if len(problems) > 0 {
+			return nil, problems
+		}
+	}
 	return func(g *agency) (*agency, error) {
 		n := *g
+		switch {
+		case d.Trust != nil && g.trustPolicy != nil:
+			return nil, fmt.Errorf("the agency %s is a trust agency, which has no trust; write trust_policy", g.name)
+		case d.TrustPolicy != nil && g.trustPolicy == nil:
+			return nil, fmt.Errorf("the agency %s is no trust agency; write trust", g.name)
+		case d.TrustPolicy != nil:
+			n.trustPolicy = p.trustPolicy
+		}
 		if d.Trust != nil {
 			n.trust = t
 		}

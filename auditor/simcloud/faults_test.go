@@ -553,6 +553,7 @@ func everyRequest(t *testing.T, c *simcloud.Cloud) map[string]request {
 	out := map[string]request{
 		"KeystoneListProjects": {target: "/v3/projects"}, "KeystoneListAuthProjects": {target: "/v3/auth/projects"},
 		"KeystoneListAuthDomains": {target: domains}, "KeystoneListRegions": {target: "/v3/regions"},
+		"GetCallerIdentity": {target: "/v5/caller-identity"},
 	}
 	for name, q := range out {
 		q.method = "GET"
@@ -612,8 +613,10 @@ func serveGone(c *simcloud.Cloud, q request) (w *writer, cut bool) {
 func TestEveryStyleAtEveryOperation(t *testing.T) {
 	all := everyRequest(t, newCloud(t))
 	paged := []string{"ListAgencies", "ShowDomainRoleAssignments", "KeystoneListPermissions", "ListCustomPolicies",
-		"KeystoneListProjects", "ListEnterpriseProject", "ListAgenciesV5", "ListAttachedAgencyPoliciesV5"}
-	ownerless := []string{"ListAllProjectsPermissionsForAgency", "KeystoneListRegions", "ListEnterpriseProject"}
+		"KeystoneListProjects", "ListEnterpriseProject", "ListAgenciesV5", "ListAttachedAgencyPoliciesV5", "ListRoots",
+		"ListOrganizationalUnits", "ListAccounts", "ListEntities", "ListTagsForResource", "ListDelegatedAdministrators"}
+	ownerless := []string{"ListAllProjectsPermissionsForAgency", "KeystoneListRegions", "ListEnterpriseProject", "ListEntities",
+		"ListTagsForResource"}
 	type facts struct{ body, list, count, pages, owner, writes bool }
 	about := map[string]facts{}
 	for _, name := range simcloud.OperationNames() {
@@ -707,6 +710,12 @@ var shown = map[string]struct{ key, id, count string }{
 	"ListEnterpriseProject":               {"enterprise_projects", "id", "total_count"},
 	"ListAgenciesV5":                      {"agencies", "agency_id", "page_info.current_count"},
 	"ListAttachedAgencyPoliciesV5":        {"attached_policies", "policy_id", "page_info.current_count"},
+	"ListRoots":                           {"roots", "id", "page_info.current_count"},
+	"ListOrganizationalUnits":             {"organizational_units", "id", "page_info.current_count"},
+	"ListAccounts":                        {"accounts", "id", "page_info.current_count"},
+	"ListEntities":                        {"entities", "id", "page_info.current_count"},
+	"ListTagsForResource":                 {"tags", "key", "page_info.current_count"},
+	"ListDelegatedAdministrators":         {"delegated_administrators", "account_id", "page_info.current_count"},
 }
 
 // A spoiled list is the real one but for the one thing that is wrong with it.
@@ -763,7 +772,7 @@ func TestSpoiledListsAreTheRealOnes(t *testing.T) {
 		})
 		want("same_id", func(w map[string]any) {
 			twin := decoded(encode(t, last))
-			for _, key := range []string{"name", "display_name", "agency_name", "policy_name"} {
+			for _, key := range []string{"name", "display_name", "agency_name", "policy_name", "account_name"} {
 				if s, ok := twin[key].(string); ok {
 					twin[key] = s + "-2"
 				}
@@ -796,13 +805,17 @@ func TestForeignRowsBelongToSomebodyElse(t *testing.T) {
 		own, foreign string
 		n            int
 	}{
-		"ListAgencies":             {alphaID, betaID, 8},
-		"ListAgenciesV5":           {alphaID, betaID, 4},
-		"KeystoneListProjects":     {alphaID, betaID, 5},
-		"KeystoneListAuthProjects": {alphaID, betaID, 5},
-		"KeystoneListAuthDomains":  {`"id":"` + alphaID, `"id":"` + betaID, 1},
-		"KeystoneListPermissions":  {alphaID, betaID, 1},
-		"ListCustomPolicies":       {alphaID, betaID, 1},
+		"ListAgencies":                {alphaID, betaID, 8},
+		"ListAgenciesV5":              {alphaID, betaID, 4},
+		"KeystoneListProjects":        {alphaID, betaID, 5},
+		"KeystoneListAuthProjects":    {alphaID, betaID, 5},
+		"KeystoneListAuthDomains":     {`"id":"` + alphaID, `"id":"` + betaID, 1},
+		"KeystoneListPermissions":     {alphaID, betaID, 1},
+		"ListCustomPolicies":          {alphaID, betaID, 1},
+		"ListRoots":                   {"organizations::" + managementID, "organizations::" + betaID, 1},
+		"ListOrganizationalUnits":     {"organizations::" + managementID, "organizations::" + betaID, 4},
+		"ListAccounts":                {"organizations::" + managementID, "organizations::" + betaID, 4},
+		"ListDelegatedAdministrators": {"organizations::" + managementID, "organizations::" + betaID, 1},
 		// System-defined policies belong to nobody.
 		"ListDomainPermissionsForAgency":  {`"domain_id":null`, `"domain_id":"` + betaID + `"`, 2},
 		"ListProjectPermissionsForAgency": {`"domain_id":null`, `"domain_id":"` + betaID + `"`, 1},
@@ -833,7 +846,7 @@ func TestForeignRowsBelongToSomebodyElse(t *testing.T) {
 		t.Errorf("users: %s, was %s", got, right)
 	}
 	alone := newCloud(t, failing(simcloud.Failure{Style: "foreign_rows"}), func(o *simcloud.Organization) {
-		o.Accounts = o.Accounts[1:2]
+		o.Accounts, o.Structure, o.Accounts[1].Member = o.Accounts[1:2], nil, nil
 	})
 	if got := get(betaKey, agencies+"?domain_id="+betaID).send(t, alone).body; strings.Contains(got, betaID) ||
 		!strings.Contains(got, betaCOCID) {

@@ -366,6 +366,15 @@ func (x *call) denied() answer {
 		detail := hex.EncodeToString([]byte(x.key.actor() + " " + x.op.actions[0]))
 		return x.pap(http.StatusForbidden, "PAP5.0001",
 			"Access denied: "+x.key.actor()+" is not authorized to perform: "+x.op.actions[0], detail)
+	case organizationsService:
+		return x.orgError(http.StatusForbidden, "Organizations.1007",
+			"Policy doesn't allow '"+x.op.actions[0]+"' to be performed.")
+	case stsService:
+		// Its code is not among the facts: our inference.
+		action := "sts:agencies:assume"
+		return x.stsError(http.StatusForbidden, "STS5.1001",
+			"Access denied: "+x.key.actor()+" is not authorized to perform: "+action,
+			hex.EncodeToString([]byte(x.key.actor()+" "+action)))
 	case enterpriseService:
 		// Its codes are not among the facts: our inference.
 		return x.pap(http.StatusForbidden, "EPS.0004", "You are not authorized to perform: "+x.op.actions[0], "")
@@ -373,7 +382,7 @@ func (x *call) denied() answer {
 	return x.keystone(http.StatusForbidden, "You are not authorized to perform the requested action: %s", x.op.internal)
 }
 
-// badRequest is the refusal of a parameter, in the shape of the service that was asked. IAM v5 and EPS have no
+// badRequest is the refusal of a parameter, in the shape of the service that was asked. The other services have no
 // documented code for it, and the gateway's is taken: our inference.
 func (x *call) badRequest(format string, args ...any) answer {
 	if x.op.service == keystoneService {

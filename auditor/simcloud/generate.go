@@ -14,7 +14,10 @@ import (
 // often as one would expect to meet it. Account.Note is the name of the account's layout. Every account can be judged:
 // it is active, it trusts nobody whose name is hidden, and it can be entered in two ways, through the agency
 // AgencyAuditReader, which trusts the first account, and by the key of its own user auditor. The first account is
-// exact, and its user may assume the others' agencies.
+// exact, and its user may assume the others' agencies, by IAM and by STS.
+//
+// They are an organization: the first account manages it, the others are in units of their teams and stages, and each has
+// the tags owner and env.
 //
 // Accounts of one layout share slices, so that a hundred thousand of them fit into little memory: whoever changes one
 // must first copy what is within it.
@@ -77,6 +80,8 @@ func generate(seed uint64, n int, from []layout) *Organization {
 		Accounts:        make([]Account, n),
 	}
 	first := accountName(0)
+	org.Structure = &Structure{Management: first, Units: generatedUnits()}
+	members := map[string]*Member{}
 	g.reader = Agency{
 		Name: readerAgency, Trust: Trust{Name: first}, Grants: []Grant{{Policy: nameIAMRead, Scope: global.String()}},
 	}
@@ -96,10 +101,19 @@ func generate(seed uint64, n int, from []layout) *Organization {
 		users[i] = User{Name: "auditor", Keys: keys[i : i+1 : i+1], Policies: reads}
 		if i == 0 {
 			users[i].Policies = []string{reads[0], "Agent Operator"}
+			users[i].Actions = []string{"sts:agencies:assume", "organizations:*:get", "organizations:*:list"}
+		}
+		team, stage := accountTeam(i), accountStage(i)
+		at := team + "/" + stage
+		if i == 0 {
+			at = ""
+		}
+		if members[at] == nil {
+			members[at] = &Member{OU: at, JoinMethod: joinedCreated, Tags: map[string]string{"owner": team, "env": stage}}
 		}
 		org.Accounts[i] = Account{
 			ID: fmt.Sprintf("%016x%016x", mix(seed), mix(uint64(i))), Name: accountName(i), Note: from[l].name,
-			Planes: c.planes, Projects: c.projects, EnterpriseProjects: c.enterprise,
+			Member: members[at], Planes: c.planes, Projects: c.projects, EnterpriseProjects: c.enterprise,
 			Users: users[i : i+1 : i+1], Policies: c.policies, Agencies: c.agencies,
 		}
 	}
@@ -107,10 +121,27 @@ func generate(seed uint64, n int, from []layout) *Organization {
 }
 
 // accountName is made of what such names are made of, and of the account's number.
-func accountName(i int) string {
-	teams := [...]string{"billing", "checkout", "data", "edge", "games", "iot", "media", "risk", "search", "shop", "tools"}
-	stages := [...]string{"prod", "prod", "stage", "test", "dev"}
-	return fmt.Sprintf("%s-%s-%06d", teams[i%len(teams)], stages[i%len(stages)], i)
+func accountName(i int) string { return fmt.Sprintf("%s-%s-%06d", accountTeam(i), accountStage(i), i) }
+
+var (
+	teams  = [...]string{"billing", "checkout", "data", "edge", "games", "iot", "media", "risk", "search", "shop", "tools"}
+	stages = [...]string{"prod", "prod", "stage", "test", "dev"}
+)
+
+func accountTeam(i int) string  { return teams[i%len(teams)] }
+func accountStage(i int) string { return stages[i%len(stages)] }
+
+// generatedUnits are a unit of each team with one of each stage in it.
+func generatedUnits() []Unit {
+	var out []Unit
+	for _, team := range teams {
+		u := Unit{Name: team, Tags: map[string]string{"owner": team}}
+		for _, stage := range stages[1:] {
+			u.Units = append(u.Units, Unit{Name: stage})
+		}
+		out = append(out, u)
+	}
+	return out
 }
 
 // deal returns the layout of the ith card of endless decks. Cards must be asked for in order.

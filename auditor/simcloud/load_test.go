@@ -173,7 +173,7 @@ var faultCases = []struct{ name, old, new string }{
 	{"a repeated agency", "- name: other", "- name: ServiceAgencyForCOC"},
 	{"an account without a name", "    name: prod\n", ""},
 	{"a bad account id", "id: d0000000000000000000000000000001", "id: d1/../x"},
-	{"a bad status", "status: active", "status: closed"},
+	{"a bad status", "status: active", "status: not open"},
 	{
 		"a repeated project",
 		"[{name: ap-southeast-3_shop}]",

@@ -9,9 +9,11 @@ import (
 type service uint8
 
 const (
-	keystoneService   service = iota // IAM v3, /v3 and /v3.0
-	identityService                  // IAM v5
-	enterpriseService                // EPS
+	keystoneService      service = iota // IAM v3, /v3 and /v3.0
+	identityService                     // IAM v5
+	enterpriseService                   // EPS
+	organizationsService                // Organizations
+	stsService                          // STS
 )
 
 // operation is one thing that the cloud can do.
@@ -77,11 +79,34 @@ var shapes = map[string]shape{
 
 	"CreateTemporaryAccessKeyByAgency": {key: "credential"},
 
+	"ShowOrganization": {key: "organization"},
+	"ListRoots":        {key: "roots", id: "id", owner: "urn", count: orgCount, pages: true},
+	"ListOrganizationalUnits": {key: "organizational_units", id: "id", owner: "urn", count: orgCount,
+		pages: true},
+	"ListAccounts":        {key: "accounts", id: "id", owner: "urn", count: orgCount, pages: true},
+	"ShowAccount":         {key: "account"},
+	"ListEntities":        {key: "entities", id: "id", count: orgCount, pages: true},
+	"ListTagsForResource": {key: "tags", id: "key", count: orgCount, pages: true},
+	"ListDelegatedAdministrators": {key: "delegated_administrators", id: "account_id", owner: "account_urn",
+		count: orgCount, pages: true},
+
+	assumeBySTS:         {key: "credentials"},
+	"GetCallerIdentity": {key: "account_id"},
+
 	"ListAgenciesV5": {key: "agencies", id: "agency_id", owner: "urn", count: "page_info.current_count", pages: true},
 	"GetAgencyV5":    {key: "agency"},
 	"ListAttachedAgencyPoliciesV5": {key: "attached_policies", id: "policy_id", owner: "urn",
 		count: "page_info.current_count", pages: true},
 }
+
+// orgCount is where the lists of Organizations count the rows of the page.
+const orgCount = "page_info.current_count"
+
+// The operations that assume an agency.
+const (
+	assumeByIAM = "CreateTemporaryAccessKeyByAgency"
+	assumeBySTS = "AssumeAgency"
+)
 
 // maxOperations bounds the number of operations: they are members of an operationSet.
 const maxOperations = 64
@@ -113,7 +138,13 @@ func operations() []operation {
 		return operation{name: name, method: method, path: path, service: identityService,
 			actions: []string{action}, identityAction: action, handle: handle}
 	}
-	assume := v3("CreateTemporaryAccessKeyByAgency", post, "/v3.0/OS-CREDENTIAL/securitytokens",
+	// The actions of Organizations have the same names in both permission languages.
+	orgs := func(name, path, action string, handle func(*call) answer) operation {
+		action = "organizations:" + action
+		return operation{name: name, method: get, path: "/v1/organizations" + path, service: organizationsService,
+			actions: []string{action}, identityAction: action, handle: handle}
+	}
+	assume := v3(assumeByIAM, post, "/v3.0/OS-CREDENTIAL/securitytokens",
 		"iam:agencies:assume", "iam:agencies:assume", "create_temporary_access_key", (*call).assume)
 	assume.actions = append(assume.actions, "iam:tokens:assume")
 
@@ -185,6 +216,21 @@ func operations() []operation {
 			enterprise: true, actions: []string{"eps:enterpriseProjects:list"},
 			identityAction: "eps:enterpriseProjects:list", handle: (*call).listEnterpriseProjects},
 
+		orgs("ShowOrganization", "", "organizations:get", (*call).showOrganization),
+		orgs("ListRoots", "/roots", "roots:list", organized((*call).listRoots)),
+		orgs("ListOrganizationalUnits", "/organizational-units", "ous:list", organized((*call).listOrganizationalUnits)),
+		orgs("ListAccounts", "/accounts", "accounts:list", organized((*call).listMembers)),
+		orgs("ShowAccount", "/accounts/{account_id}", "accounts:get", organized((*call).showMember)),
+		orgs("ListEntities", "/entities", "entities:list", organized((*call).listEntities)),
+		orgs("ListTagsForResource", "/resources/{resource_id}/tags", "tags:list", organized((*call).listTags)),
+		orgs("ListDelegatedAdministrators", "/delegated-administrators", "delegatedAdministrators:list",
+			organized((*call).listDelegates)),
+
+		{name: assumeBySTS, method: post, path: "/v5/agencies/assume", service: stsService,
+			actions: []string{"sts:agencies:assume"}, identityAction: "sts:agencies:assume", handle: (*call).assumeAgency},
+		{name: "GetCallerIdentity", method: get, path: "/v5/caller-identity", service: stsService,
+			handle: (*call).callerIdentity},
+
 		list(v5("ListAgenciesV5", get, "/v5/agencies", "iam:agencies:listV5", (*call).listAgenciesV5)),
 		v5("GetAgencyV5", get, "/v5/agencies/{agency_id}", "iam:agencies:getV5", (*call).getAgencyV5),
 		list(v5("ListAttachedAgencyPoliciesV5", get, "/v5/agencies/{agency_id}/attached-policies",
@@ -204,7 +250,8 @@ func (c *Cloud) indexOperations() {
 		op.index, op.answers = i, shapes[op.name]
 		c.routes.add(op)
 	}
-	c.assumeOperation = c.operationIndex("CreateTemporaryAccessKeyByAgency")
+	c.assuming.add(c.operationIndex(assumeByIAM))
+	c.assuming.add(c.operationIndex(assumeBySTS))
 }
 
 // operationIndex returns the index of an operation by its name, or -1.

@@ -14,6 +14,8 @@ type Organization struct {
 	Settings Settings `yaml:"settings" json:"settings"`
 	// SystemPolicies are added to the built-in catalogue of system-defined policies, or replace one by its id.
 	SystemPolicies []Policy `yaml:"system_policies" json:"system_policies"`
+	// Structure is the organization of accounts that the service Organizations shows; without one every account is in none.
+	Structure *Structure `yaml:"organization" json:"organization,omitempty"`
 	// Accounts in the order of the file.
 	Accounts []Account `yaml:"accounts" json:"accounts"`
 }
@@ -24,8 +26,11 @@ type Account struct {
 	Name string `yaml:"name" json:"name"`
 	// Note says in words what is special about the account. The cloud does nothing with it.
 	Note string `yaml:"note" json:"note"`
-	// Status is active (the default) or suspended. Every key of a suspended account is answered with 401.
+	// Status is active (the default), suspended, pending_closure, or any other text: Organizations shows it as it is. Every
+	// key of a suspended account is answered with 401; a switch says the same of one that is about to be closed.
 	Status string `yaml:"status" json:"status"`
+	// Member is the account's place in the organization; without one it is in none.
+	Member *Member `yaml:"member" json:"member,omitempty"`
 	// Planes switches off what the account does not have.
 	Planes             Planes    `yaml:"planes" json:"planes"`
 	Projects           []Project `yaml:"projects" json:"projects"`
@@ -83,7 +88,7 @@ type Policy struct {
 	// each part, or a single *.
 	Allow []string `yaml:"allow" json:"allow"`
 	// Resources limits the statement to what these paths name, which makes sense for the actions that assume an agency
-	// only: /iam/agencies/AGENCY_ID. None is no limit.
+	// only: /iam/agencies/AGENCY_ID, or iam::ACCOUNT_ID:agency:NAME. None is no limit.
 	Resources []string `yaml:"resources" json:"resources"`
 	// Hidden policies can be granted, but neither lists nor look-ups of policies know them.
 	Hidden bool `yaml:"hidden" json:"hidden"`
@@ -91,14 +96,19 @@ type Policy struct {
 	Description string `yaml:"description" json:"description"`
 }
 
-// Agency is a v3 agency: the record by which the account lets another account act within it.
+// Agency is the record by which the account lets another account act within it: a v3 agency with a Trust, or a trust
+// agency with a TrustPolicy.
 type Agency struct {
 	ID   string `yaml:"id" json:"id"`
 	Name string `yaml:"name" json:"name"`
 	// Trust is the account that may use the agency. One of its fields is enough when it names a service account or an
 	// account of the file. Trust with both names an account outside of the file.
-	Trust       Trust  `yaml:"trust" json:"trust"`
-	Description string `yaml:"description" json:"description"`
+	Trust Trust `yaml:"trust" json:"trust"`
+	// TrustPolicy makes it a trust agency of IAM v5, which can hold identity policies only and is unknown to IAM v3.
+	TrustPolicy *TrustPolicy `yaml:"trust_policy" json:"trust_policy,omitempty"`
+	// MaxSessionDuration is how many seconds a session may last that STS begins: 3600, which is the default, to 43200.
+	MaxSessionDuration int    `yaml:"max_session_duration" json:"max_session_duration,omitempty"`
+	Description        string `yaml:"description" json:"description"`
 	// CreatedAt is 2025-01-01 when it is left out.
 	CreatedAt time.Time `yaml:"created_at" json:"created_at"`
 	// ExpiresAt is zero for an agency that is valid for ever.
@@ -116,6 +126,58 @@ type Trust struct {
 	ID       string `yaml:"id" json:"id"`
 	Name     string `yaml:"name" json:"name"`
 	HideName bool   `yaml:"hide_name" json:"hide_name"`
+}
+
+// TrustPolicy says who may assume a trust agency.
+type TrustPolicy struct {
+	// Principals are accounts (name or id), urns of users or of an account's root, services (service.X), or * for anyone.
+	Principals []string `yaml:"principals" json:"principals"`
+	// ExternalID is what the caller must bring; empty for nothing.
+	ExternalID string `yaml:"external_id" json:"external_id"`
+}
+
+// Structure is an organization of accounts: a root, the organizational units below it, and who rules it. Where an account
+// is stands with the account.
+type Structure struct {
+	ID string `yaml:"id" json:"id"`
+	// Management is the management account, which must be a member.
+	Management string `yaml:"management_account" json:"management_account"`
+	// CreatedAt is 2023-01-01 when it is left out, and members have joined then who do not say.
+	CreatedAt time.Time `yaml:"created_at" json:"created_at"`
+	RootID    string    `yaml:"root_id" json:"root_id"`
+	// Units are those directly below the root.
+	Units []Unit `yaml:"organizational_units" json:"organizational_units"`
+	// Delegates are the delegated administrators.
+	Delegates []Delegate `yaml:"delegated_administrators" json:"delegated_administrators"`
+}
+
+// Unit is an organizational unit with everything below it.
+type Unit struct {
+	ID    string            `yaml:"id" json:"id"`
+	Name  string            `yaml:"name" json:"name"`
+	Tags  map[string]string `yaml:"tags" json:"tags,omitempty"`
+	Units []Unit            `yaml:"organizational_units" json:"organizational_units,omitempty"`
+}
+
+// Delegate is a delegated administrator.
+type Delegate struct {
+	// Account is a member, by name or id.
+	Account string `yaml:"account" json:"account"`
+	// Services are the principals of the services that it administers, service.X; none is any.
+	Services  []string  `yaml:"services" json:"services,omitempty"`
+	EnabledAt time.Time `yaml:"enabled_at" json:"enabled_at"`
+}
+
+// Member is an account's place in the organization.
+type Member struct {
+	// OU is an organizational unit: its id, or the names from the root's child down with / between them. Empty is directly
+	// below the root.
+	OU string `yaml:"ou" json:"ou"`
+	// JoinMethod is invited (the default, but for the management account) or created.
+	JoinMethod  string            `yaml:"join_method" json:"join_method"`
+	JoinedAt    time.Time         `yaml:"joined_at" json:"joined_at"`
+	Description string            `yaml:"description" json:"description"`
+	Tags        map[string]string `yaml:"tags" json:"tags,omitempty"`
 }
 
 // Grant gives an agency a policy at a scope.
@@ -207,4 +269,15 @@ type Switches struct {
 	CreateTimeFormat string `yaml:"create_time_format" json:"create_time_format"`
 	// UnlimitedDuration is how IAM v3 writes the duration of an agency that never ends: FOREVER, null.
 	UnlimitedDuration string `yaml:"unlimited_duration" json:"unlimited_duration"`
+	// PendingClosure is what an account of that status is for keys: open, closed.
+	PendingClosure string `yaml:"pending_closure" json:"pending_closure"`
+	// OrganizationReaders says who may read the organization: delegated (the management account and delegated
+	// administrators), management (only it).
+	OrganizationReaders string `yaml:"organization_readers" json:"organization_readers"`
+	// LastMarker is how the next_marker of Organizations says that there is no more: null, absent, empty.
+	LastMarker string `yaml:"last_marker" json:"last_marker"`
+	// AgentOperator is where who may assume by IAM v3 may assume: iam, sts (by STS too).
+	AgentOperator string `yaml:"agent_operator" json:"agent_operator"`
+	// TrustPrincipal is how trust policies write an account: account (its id), urn (iam::ID:root).
+	TrustPrincipal string `yaml:"trust_principal" json:"trust_principal"`
 }

@@ -2,6 +2,7 @@ package simcloud
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -14,8 +15,8 @@ type policy struct {
 	// allows are the operations that the policy's statement allows in the role and policy model (versions 1.0 and
 	// 1.1) or for identity policies (5.0), whichever the policy is.
 	allows operationSet
-	// assumes are the paths of the agencies that may be assumed with it, for a statement that is limited to them.
-	assumes []string
+	// assumes are the agencies that may be assumed with it, for a statement that is limited to them.
+	assumes []assumption
 
 	encode     sync.Once
 	roleJSON   []byte
@@ -32,12 +33,23 @@ func (c *Cloud) newPolicy(decl Policy, owner *account) *policy {
 	allows := c.allowed(decl.Allow, p.identity(), !p.identity())
 	if len(decl.Resources) == 0 {
 		p.allows = allows
-	} else if allows.has(c.assumeOperation) {
-		// A statement that names resources allows nothing else: the other operations do not act on agencies' paths.
-		p.assumes = decl.Resources
+	} else if ways := allows & c.assuming; ways != 0 {
+		// A statement that names resources allows nothing else: the other operations do not act on agencies.
+		for _, path := range decl.Resources {
+			p.assumes = append(p.assumes, assumption{ways, path})
+		}
 	}
 	return p
 }
+
+// assumption is the right to assume the agencies of a path, or of a urn, by some operations.
+type assumption struct {
+	ways operationSet
+	path string
+}
+
+// actionServices are the services that the actions of the operations are of.
+var actionServices = [...]string{"iam", "eps", "sts", "organizations"}
 
 // allowed returns the operations that the patterns allow, by their names for identity policies and by those of the
 // role and policy model, as asked.
@@ -45,7 +57,7 @@ func (c *Cloud) allowed(patterns []string, identity, roles bool) operationSet {
 	var set operationSet
 	for _, pattern := range patterns {
 		service, _, _ := strings.Cut(pattern, ":")
-		if service != "iam" && service != "eps" && !strings.Contains(service, "*") {
+		if !slices.Contains(actionServices[:], service) && !strings.Contains(service, "*") {
 			continue // no operation is of that service
 		}
 		for i := range c.operations {

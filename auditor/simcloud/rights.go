@@ -1,10 +1,15 @@
 package simcloud
 
-// rights returns the operations that the key allows, and the paths of the agencies that it may assume where that is
+import (
+	"slices"
+	"strings"
+)
+
+// rights returns the operations that the key allows, and the agencies that it may assume where that is
 // limited. A user has what its policies and actions allow. A temporary key has what its agency holds at this moment for
 // the whole account: all that is simulated here are global services, to which grants in single projects and enterprise
 // projects give no right.
-func (k *accessKey) rights(x *call) (operationSet, []string) {
+func (k *accessKey) rights(x *call) (operationSet, []assumption) {
 	if k.user != nil {
 		return k.user.allows, k.user.assumes
 	}
@@ -13,7 +18,7 @@ func (k *accessKey) rights(x *call) (operationSet, []string) {
 		return 0, nil
 	}
 	var allows operationSet
-	var assumes []string
+	var assumes []assumption
 	for _, y := range g.grants {
 		if y.scope == global || y.scope == allResources {
 			allows |= y.policy.allows
@@ -24,8 +29,8 @@ func (k *accessKey) rights(x *call) (operationSet, []string) {
 		allows |= y.policy.allows
 		assumes = append(assumes, y.policy.assumes...)
 	}
-	if !k.session.allows.has(x.c.assumeOperation) {
-		assumes = nil
+	for i := range assumes {
+		assumes[i].ways &= k.session.allows
 	}
 	return allows & k.session.allows, assumes
 }
@@ -34,7 +39,15 @@ func (k *accessKey) rights(x *call) (operationSet, []string) {
 // for the operation to find out.
 func (x *call) allowed() bool {
 	allows, assumes := x.key.rights(x)
-	return allows.has(x.op.index) || x.op.index == x.c.assumeOperation && len(assumes) > 0
+	return x.anywhere(allows) ||
+		slices.ContainsFunc(assumes, func(y assumption) bool { return y.ways.has(x.op.index) })
+}
+
+// anywhere says whether the rights allow what is asked for, no matter with what it is done. Whether the right to assume
+// by IAM v3 is one to assume by STS is not known: a switch decides.
+func (x *call) anywhere(allows operationSet) bool {
+	return allows.has(x.op.index) ||
+		x.op.name == assumeBySTS && x.s.Switches.AgentOperator == "sts" && allows&x.c.assuming != 0
 }
 
 // actor names who asks, for the journal.
@@ -66,4 +79,42 @@ func (x *call) ownQuery(required bool) *answer {
 		return &a
 	}
 	return x.own(id)
+}
+
+// mayAssume says whether the key may assume this one agency of the account.
+func (x *call) mayAssume(target *account, g *agency) bool {
+	allows, assumes := x.key.rights(x)
+	if x.anywhere(allows) {
+		return true
+	}
+	return slices.ContainsFunc(assumes, func(y assumption) bool {
+		return y.ways.has(x.op.index) &&
+			(matchWildcard(y.path, "/iam/agencies/"+g.id) || matchWildcard(y.path, agencyURN(target, g)))
+	})
+}
+
+// principal is the urn and the id of who the key belongs to, as STS shows them (facts 6.2).
+func (k *accessKey) principal() (urn, id string) {
+	if k.user != nil {
+		return "iam::" + k.account.id + ":user:" + k.user.Name, k.user.ID
+	}
+	s := k.session
+	return "sts::" + k.account.id + "::assumed-agency:" + s.agencyName + "/" + s.name, s.agency + ":" + s.name
+}
+
+// admits says whether the agency's trust lets somebody of the account in. A trust agency's condition is looked at by
+// whoever has the external id.
+func (g *agency) admits(from *account, urn string) bool {
+	if g.trustPolicy == nil {
+		return g.trust.ID == from.id
+	}
+	return slices.ContainsFunc(g.trustPolicy.principals, func(p principal) bool {
+		switch {
+		case p.account != nil:
+			return p.account == from
+		case p.text == "*":
+			return true
+		}
+		return strings.HasPrefix(p.text, "iam::"+from.id+":") && (p.text == urn || p.text == "iam::"+from.id+":root")
+	})
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/basic"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/global"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/config"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/sdkerr"
@@ -20,6 +22,8 @@ import (
 	m3 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	iam5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5"
 	m5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
+	organizations "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1"
+	sts1 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1"
 
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
 )
@@ -29,6 +33,8 @@ type sdk struct {
 	v3  *iam3.IamClient
 	v5  *iam5.IamClient
 	eps *eps.EpsClient
+	org *organizations.OrganizationsClient
+	sts *sts1.StsClient
 }
 
 // newSDK points the SDK at a cloud. A nil transport is the SDK's own.
@@ -39,19 +45,33 @@ func newSDK(t testing.TB, url, account string, key simcloud.Key, token string, t
 	if err != nil {
 		t.Fatal(err)
 	}
+	// STS takes credentials of a project, though it has none.
+	plain, err := basic.NewCredentialsBuilder().WithAk(key.Access).WithSk(key.Secret).WithSecurityToken(token).SafeBuild()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sdkWith(t, url, credentials, plain, transport)
+}
+
+// sdkWith points the SDK at a cloud with credentials of its two kinds.
+func sdkWith(t testing.TB, url string, credentials, plain auth.ICredential, transport http.RoundTripper) sdk {
+	t.Helper()
 	// Without a user agent the SDK leaves a file in the home directory.
 	settings := config.DefaultHttpConfig().WithUserAgent("simcloud-test").WithTimeout(time.Minute)
 	if transport != nil {
 		settings = settings.WithHttpRoundTripper(transport)
 	}
-	build := func(b *core.HcHttpClientBuilder) *core.HcHttpClient {
-		client, err := b.WithEndpoint(url).WithCredential(credentials).WithHttpConfig(settings).SafeBuild()
+	with := func(b *core.HcHttpClientBuilder, k auth.ICredential) *core.HcHttpClient {
+		client, err := b.WithEndpoint(url).WithCredential(k).WithHttpConfig(settings).SafeBuild()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return client
 	}
+	build := func(b *core.HcHttpClientBuilder) *core.HcHttpClient { return with(b, credentials) }
 	return sdk{
+		org: organizations.NewOrganizationsClient(build(organizations.OrganizationsClientBuilder())),
+		sts: sts1.NewStsClient(with(sts1.StsClientBuilder(), plain)),
 		v3:  iam3.NewIamClient(build(iam3.IamClientBuilder())),
 		v5:  iam5.NewIamClient(build(iam5.IamClientBuilder())),
 		eps: eps.NewEpsClient(build(eps.EpsClientBuilder())),
@@ -806,6 +826,8 @@ func TestSDK(t *testing.T) {
 		{"enterprise projects", testSDKEnterpriseProjects},
 		{"identity", testSDKIdentity},
 		{"temporary keys", testSDKTemporaryKeys},
+		{"organization", testSDKOrganization},
+		{"temporary keys of STS", testSDKAssumeAgency},
 	}
 	driven, ran := map[string]bool{}, 0
 	for _, tt := range tests {

@@ -108,6 +108,11 @@ func (s *Switches) table() []switchRow {
 		{"trust_name_case", &s.TrustNameCase, []string{"lower", "upper", "absent"}},
 		{"create_time_format", &s.CreateTimeFormat, []string{"no_zone", "z", "six_decimals"}},
 		{"unlimited_duration", &s.UnlimitedDuration, []string{"FOREVER", "null"}},
+		{"pending_closure", &s.PendingClosure, []string{"open", "closed"}},
+		{"organization_readers", &s.OrganizationReaders, []string{"delegated", "management"}},
+		{"last_marker", &s.LastMarker, []string{"null", "absent", "empty"}},
+		{"agent_operator", &s.AgentOperator, []string{"iam", "sts"}},
+		{"trust_principal", &s.TrustPrincipal, []string{"account", "urn"}},
 	}
 }
 

@@ -140,7 +140,7 @@ func (x *call) authenticate() string {
 	if id, given := h["X-Project-Id"]; given && (len(id) != 1 || !key.account.hasProject(id[0])) {
 		return "X-Project-Id is not a project of the account of the key"
 	}
-	if key.account.suspended.Load() {
+	if x.s.closed(key.account) {
 		return unauthorized
 	}
 	x.key = key
@@ -159,7 +159,7 @@ func (x *call) checkToken(key *accessKey) string {
 	switch {
 	case len(tokens) != 1 || subtle.ConstantTimeCompare([]byte(tokens[0]), []byte(key.session.token)) != 1:
 		return badToken
-	case key.session.ended.Load(), !x.now.Before(key.session.expires), !key.session.alive(key.account, x.now):
+	case key.session.ended.Load(), !x.now.Before(key.session.expires), !x.alive(key.session, key.account):
 		return tokenExpired
 	}
 	return ""

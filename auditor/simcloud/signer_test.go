@@ -195,14 +195,18 @@ func (r reply) wantCode(t testing.TB, status int, code, text string) {
 		t.Fatalf("status %d, want %d: %s", r.status, status, r.body)
 	}
 	r.decode(t, &body)
-	if body.Code != code || !strings.Contains(body.Message, text) || body.RequestID != r.header.Get("X-Request-Id") {
+	id := r.header.Get("X-Request-Id")
+	if strings.HasPrefix(code, "Organizations.") || strings.HasPrefix(code, "STS5.") {
+		id = "" // these services put none into the body
+	}
+	if body.Code != code || !strings.Contains(body.Message, text) || body.RequestID != id {
 		t.Errorf("answer %s, want %d %s with %q and the request id %s", r.body, status, code, text,
 			r.header.Get("X-Request-Id"))
 	}
 	if gateway := strings.HasPrefix(code, "APIGW."); gateway != strings.HasSuffix(r.body, "\n") {
 		t.Errorf("answer %q: only the gateway ends bodies with a newline", r.body)
 	}
-	if code == "PAP5.0001" && body.Detail == "" {
+	if (code == "PAP5.0001" || code == "STS5.1001") && body.Detail == "" {
 		t.Errorf("answer %s: want encoded_authorization_message", r.body)
 	}
 }

@@ -54,6 +54,10 @@ func refusing(status int) func(*call) answer {
 			return x.keystone(status, "%s", refusals[status])
 		case status == http.StatusNotFound && x.op.service == identityService:
 			return x.noEntity("resource", "that was asked for")
+		case status == http.StatusNotFound && x.op.service == organizationsService:
+			return x.noResource("resource", "that was asked for")
+		case status == http.StatusNotFound && x.op.name == assumeBySTS:
+			return x.stsError(status, "STS5.1106", "The agency cannot be found.", "")
 		case status == http.StatusNotFound:
 			return x.gateway(status, "APIGW.0101", notPublished)
 		}
@@ -279,7 +283,7 @@ func wrongType(x *call, a answer, o object) answer {
 }
 
 // nameKeys are the members that hold names for people.
-var nameKeys = []string{"name", "display_name", "agency_name", "policy_name"}
+var nameKeys = []string{"name", "display_name", "agency_name", "policy_name", "account_name"}
 
 // invalidUTF8 ends every name with a byte that is no UTF-8; an answer without names has a first member of that byte.
 func invalidUTF8(_ *call, a answer) answer {
@@ -346,10 +350,20 @@ func countOff(x *call, a answer, o object) answer {
 func emptyList(x *call, a answer, o object) answer {
 	o.member(x.op.answers.key).value = []byte("[]")
 	x.recount(o, func(int) int { return 0 })
-	if m := o.member("page_info"); m != nil {
-		m.value = parseObject(m.value).without("next_marker").encode()
-	}
+	x.endPages(o, 0)
 	return a.with(o)
+}
+
+// endPages has a list that is paged by markers say that this page of n rows is the last.
+func (x *call) endPages(o object, n int) {
+	m := o.member("page_info")
+	switch {
+	case m == nil:
+	case x.op.service == organizationsService:
+		m.value = mustJSON(x.orgPageInfo("", n))
+	default:
+		m.value = mustJSON(pageInfo{CurrentCount: n})
+	}
 }
 
 // manyRows fills the list up with copies of its rows under ids of their own. A list without rows gets rows of nothing
@@ -426,7 +440,7 @@ func foreignRows(x *call, rows []object) []object {
 			case m.key == "agency" && owner == "agency", m.key == "user" && owner == "agency":
 				subject := parseObject(m.value)
 				m.value = subject.set("id", mustJSON(x.otherAgency(text(subject.member("id").value)))).encode()
-			case m.key == "urn", m.key == "agency_urn":
+			case m.key == "urn", m.key == "agency_urn", m.key == "account_urn":
 				parts := strings.SplitN(text(m.value), ":", 4) // iam::ACCOUNT:…
 				parts[2] = other
 				m.value = mustJSON(strings.Join(parts, ":"))
@@ -440,7 +454,7 @@ func foreignRows(x *call, rows []object) []object {
 
 // otherAccount is the id of another account of the organization, or of none where there is no other.
 func (x *call) otherAccount() string {
-	for _, a := range x.c.accounts {
+	for _, a := range x.c.directory.Load().accounts {
 		if a != x.account {
 			return a.id
 		}

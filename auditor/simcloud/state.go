@@ -11,15 +11,16 @@ import (
 
 // account is the live state of one account. What has no lock never changes after New.
 type account struct {
-	id, name, note string
-	planes         Planes
-	projects       []Project
-	enterprise     []Project
-	users          []*user
+	id, note   string
+	planes     Planes
+	projects   []Project
+	enterprise []Project
+	users      []*user
 	// policies are the custom policies, identity policies among them.
 	policies []*policy
 
-	suspended atomic.Bool
+	// label and state are the name and the status, which drift may change.
+	label, state atomic.Pointer[string]
 	// mu is held by whoever changes versions, and while the journal entry of the change is written.
 	mu sync.Mutex
 	// versions are the states of the account that a list may still have to show, oldest first; the last is the truth.
@@ -37,8 +38,12 @@ type version struct {
 
 // agency is one version of an agency; it never changes.
 type agency struct {
-	id, name    string
-	trust       trust
+	id, name string
+	trust    trust
+	// trustPolicy is there for a trust agency, which has no trust.
+	trustPolicy *trustPolicy
+	// maxSession is how many seconds a session may last that STS begins.
+	maxSession  int
 	description string
 	createdAt   time.Time
 	// expiresAt is zero for an agency that is valid for ever; hours is what duration then shows.
@@ -52,6 +57,17 @@ type agency struct {
 type trust struct {
 	Trust
 	service bool
+	// account is the trusted account where it is one of the cloud's and is called what it is called: its name changes with
+	// it.
+	account *account
+}
+
+// shown is the trust with the account's name of now.
+func (t trust) shown() Trust {
+	if t.account != nil {
+		t.Name = t.account.name()
+	}
+	return t.Trust
 }
 
 // grant is one policy at one scope.
@@ -93,7 +109,22 @@ type user struct {
 	policies []*policy
 	// allows and assumes are the union of what its policies and actions allow.
 	allows  operationSet
-	assumes []string
+	assumes []assumption
+}
+
+// name and status are those of now.
+func (a *account) name() string   { return *a.label.Load() }
+func (a *account) status() string { return *a.state.Load() }
+
+// closed says whether the account's keys are refused and nobody can enter it.
+func (s *settings) closed(a *account) bool {
+	switch a.status() {
+	case statusSuspended:
+		return true
+	case statusClosing:
+		return s.Switches.PendingClosure == "closed"
+	}
+	return false
 }
 
 // truth returns the agencies as they are.
@@ -110,6 +141,14 @@ func (a *account) listed(now time.Time, delay time.Duration) []*agency {
 		i--
 	}
 	return v[i].agencies
+}
+
+// findV3 is findAgency for IAM v3, which knows nothing of trust agencies.
+func findV3(agencies []*agency, id string) *agency {
+	if g := findAgency(agencies, id); g != nil && g.trustPolicy == nil {
+		return g
+	}
+	return nil
 }
 
 func findAgency(agencies []*agency, id string) *agency {

@@ -63,9 +63,20 @@ func organization() *simcloud.Organization {
 			{DisplayName: "Withdrawn Access", Type: "AA", Allow: []string{"iam:*:*"}, Hidden: true},
 			{DisplayName: "Nowhere Access", Type: "XX", Allow: []string{"iam:*:get*"}},
 		},
+		Structure: &simcloud.Structure{
+			ID: "o-1", RootID: "r-1", Management: "management", CreatedAt: begin,
+			Units: []simcloud.Unit{
+				{ID: "ou-1", Name: "Workloads", Tags: map[string]string{"owner": "platform"},
+					Units: []simcloud.Unit{{ID: "ou-11", Name: "Production"}, {ID: "ou-12", Name: "Testing"}}},
+				{ID: "ou-2", Name: "Closing"},
+			},
+			Delegates: []simcloud.Delegate{{Account: "alpha", EnabledAt: begin}},
+		},
 		Accounts: []simcloud.Account{
 			{
 				ID: alphaID, Name: "alpha",
+				Member: &simcloud.Member{OU: "Workloads/Production", JoinMethod: "created", JoinedAt: begin,
+					Tags: map[string]string{"owner": "shop", "env": "prod"}},
 				Projects:           []simcloud.Project{{ID: subID, Name: region + "_sub"}},
 				EnterpriseProjects: []simcloud.Project{{ID: payrollID, Name: "payroll"}},
 				Users: []simcloud.User{
@@ -101,15 +112,16 @@ func organization() *simcloud.Organization {
 				},
 			},
 			{
-				ID: betaID, Name: "beta", Users: users("admin", betaKey, "*"),
+				ID: betaID, Name: "beta", Member: &simcloud.Member{OU: "ou-12"}, Users: users("admin", betaKey, "*"),
 				Agencies: []simcloud.Agency{{ID: betaCOCID, Name: coc, Trust: trusted, CreatedAt: begin}},
 			},
 			{
-				ID: managementID, Name: "management",
+				ID: managementID, Name: "management", Member: &simcloud.Member{},
 				Policies: []simcloud.Policy{{DisplayName: "assume-alpha-reader", Allow: []string{"iam:agencies:assume"},
 					Resources: []string{"/iam/agencies/" + readerID}}},
 				Users: []simcloud.User{
-					{Name: "auditor", Keys: []simcloud.Key{auditorKey}, Policies: []string{"Agent Operator"}},
+					{Name: "auditor", Keys: []simcloud.Key{auditorKey}, Policies: []string{"Agent Operator"},
+						Actions: []string{"sts:agencies:assume"}},
 					{Name: "limited", Keys: []simcloud.Key{limitedKey}, Policies: []string{"assume-alpha-reader"}},
 				},
 			},
@@ -119,7 +131,7 @@ func organization() *simcloud.Organization {
 				Agencies: []simcloud.Agency{{Name: coc, Trust: trusted}},
 			},
 			{
-				ID: frozenID, Name: "frozen", Status: "suspended", Users: users("admin", frozenKey, "*:*:*"),
+				ID: frozenID, Name: "frozen", Status: "suspended", Member: &simcloud.Member{OU: "Closing"}, Users: users("admin", frozenKey, "*:*:*"),
 				Agencies: []simcloud.Agency{{Name: reader, Trust: simcloud.Trust{Name: "management"}}},
 			},
 		},
