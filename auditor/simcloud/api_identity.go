@@ -63,6 +63,7 @@ func markerPage[T any](x *call, rows []T, id func(T) string, most, otherwise int
 		return nil, "", a
 	}
 	limit = x.cap(limit)
+	x.pageRows = limit
 	if marker, given := x.get("marker"); given && x.cut() != looped {
 		raw, err := base64.URLEncoding.DecodeString(marker)
 		after, ours := strings.CutPrefix(string(raw), markerPrefix)
@@ -75,8 +76,11 @@ func markerPage[T any](x *call, rows []T, id func(T) string, most, otherwise int
 			from++
 		}
 		rows = rows[from:]
+		if x.cut() == ending {
+			rows = nil
+		}
 	}
-	more := len(rows) > limit || x.cut() == looped
+	more := len(rows) > limit && x.cut() != ending || x.cut() == looped
 	rows = rows[:min(len(rows), limit)]
 	if more && len(rows) > 0 {
 		last := markerPrefix + id(rows[len(rows)-1])

@@ -159,6 +159,7 @@ func (x *call) listEnterpriseProjects() answer {
 		at := defaultCreatedAt().Format(time.RFC3339)
 		rows = append(rows, row{ID: p.ID, Name: p.Name, Status: 1, CreatedAt: at, UpdatedAt: at, Type: "prod"})
 	}
+	x.pageRows = limit
 	offset = x.cut().offset(offset, limit)
 	from := min(offset, len(rows))
 	return ok(mustJSON(struct {

@@ -215,7 +215,7 @@ func (x *call) assumeAgency() answer {
 		return x.badRequest("Invalid input: duration_seconds is %d, must be at most the agency's max_session_duration, %d",
 			seconds, g.maxSession)
 	}
-	k := x.newSession(target, g, time.Duration(seconds)*time.Second, body.SessionName, allows)
+	k := x.newSession(x.account, urn, target, g, time.Duration(seconds)*time.Second, body.SessionName, allows)
 	sessionURN, sessionID := k.principal()
 	return ok(mustJSON(struct {
 		SourceIdentity *string           `json:"source_identity,omitempty"`

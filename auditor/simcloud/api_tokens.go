@@ -19,7 +19,8 @@ type session struct {
 	// agency is the id, since its rights are those that it has when they are used.
 	agency     string
 	agencyName string
-	// caller is the account that the session was made from, and urn who of it has made it.
+	// caller is the account that the session was made from, and urn who of it has made it; nil for a session of a server or
+	// a pod.
 	caller *account
 	urn    string
 	// name is the session user's, or the caller's where none was given.
@@ -34,6 +35,9 @@ type session struct {
 // and that account is active. That a session ends with these is our inference.
 func (x *call) alive(s *session, target *account) bool {
 	g := findAgency(target.truth(), s.agency)
+	if s.caller == nil {
+		return g != nil && !g.expired(x.now) && g.serves()
+	}
 	return g != nil && !g.expired(x.now) && g.admits(s.caller, s.urn) && !x.s.closed(s.caller)
 }
 
@@ -173,10 +177,10 @@ func (x *call) assume() answer {
 	if name == "" {
 		name = strings.ReplaceAll(x.key.actor(), "/", "_")
 	}
-	k := x.newSession(target, g, time.Duration(seconds)*time.Second, name, allows)
+	k := x.newSession(x.account, urn, target, g, time.Duration(seconds)*time.Second, name, allows)
 	return answer{status: http.StatusCreated, body: mustJSON(map[string]any{"credential": map[string]string{
 		"access": k.access, "secret": string(k.secret), "securitytoken": k.session.token,
-		"expires_at": k.session.expires.Add(x.s.ClockOffset).Format("2006-01-02T15:04:05.000000Z"),
+		"expires_at": x.iamTime(k.session.expires),
 	}})}
 }
 
@@ -185,15 +189,15 @@ func validSessionName(s string) bool {
 	return letter && len(s) >= 5 && validID(s)
 }
 
-// newSession issues a temporary key by which the caller acts as the agency.
-func (x *call) newSession(target *account, g *agency, lasts time.Duration, name string, allows operationSet) *accessKey {
-	urn, _ := x.key.principal()
+// newSession issues a temporary key by which somebody of the account from acts as the agency of the account target.
+func (x *call) newSession(from *account, urn string, target *account, g *agency, lasts time.Duration, name string,
+	allows operationSet) *accessKey {
 	k := &accessKey{
 		access: "HST" + randomText(17), secret: []byte(randomText(40)), account: target,
 		session: &session{
 			token:   base64.StdEncoding.EncodeToString([]byte(randomText(384))),
 			expires: x.now.Add(lasts),
-			agency:  g.id, agencyName: g.name, caller: x.account, urn: urn, name: name, allows: allows,
+			agency:  g.id, agencyName: g.name, caller: from, urn: urn, name: name, allows: allows,
 		},
 	}
 	x.c.sessions.issue(k, x.now)

@@ -40,6 +40,7 @@ func (b *builder) build(org *Organization) {
 	for i := range org.Accounts {
 		b.account(&org.Accounts[i], fmt.Sprintf("$.accounts[%d]", i))
 	}
+	b.instances(org)
 	settings, problems := c.settle(org.Settings, "$.settings")
 	b.problems = append(b.problems, problems...)
 	c.settings.Store(settings)

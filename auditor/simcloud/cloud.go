@@ -27,7 +27,8 @@ type Cloud struct {
 	region, site string
 	// operations is what the cloud can do; an operation's index is its place here.
 	operations []operation
-	routes     *route
+	// routes lead to the operations of the cloud's port, metadataRoutes to the others.
+	routes, metadataRoutes *route
 	// assuming are the operations that assume an agency.
 	assuming operationSet
 
@@ -49,6 +50,11 @@ type Cloud struct {
 	outside      map[string]string
 	serviceNames map[string]string
 	sessions     sessions
+	// instances and pods get the keys of an agency; the names are in the order of the organization.
+	instances      []*instance
+	pods           map[string]*instance
+	podNames       []string
+	metadataTokens metadataTokens
 
 	settingsMu sync.Mutex
 	settings   atomic.Pointer[settings]
@@ -150,6 +156,13 @@ func (c *Cloud) Organization() *Organization {
 	}
 	if s != nil {
 		out.Structure = s.declared()
+	}
+	for _, i := range c.instances {
+		out.Instances = append(out.Instances, i.declared())
+	}
+	for _, name := range c.podNames {
+		i := c.pods[name].declared()
+		out.Pods = append(out.Pods, Pod{i.Name, i.Account, i.Agency, c.pods[name].token, i.KeyLifetime})
 	}
 	return out
 }

@@ -33,6 +33,8 @@ const secretText = "<secret>"
 //	GET  /failures          the failures in force, with how often each has happened
 //	GET  /settings          the settings in force
 //	PUT  /settings          replaces them all; what is left out gets its default
+//
+// It also has everything of Metadata.
 func (c *Cloud) Control() http.Handler {
 	mux := http.NewServeMux()
 	show := func(pattern string, get func() any) {
@@ -75,6 +77,9 @@ func (c *Cloud) Control() http.Handler {
 			return c.SetSettings(s)
 		})
 	})
+	mux.Handle("/meta-data/", c.Metadata())
+	mux.Handle("/openstack/", c.Metadata())
+	mux.Handle("/pods/", c.Metadata())
 	return loopbackOnly(mux)
 }
 
@@ -154,6 +159,9 @@ func (c *Cloud) publicOrganization() any {
 			}
 		}
 	}
+	for i := range org.Pods {
+		org.Pods[i].Token = secretText
+	}
 	return struct {
 		*Organization
 		Settings settingsJSON `json:"settings"`
@@ -168,6 +176,7 @@ type settingsJSON struct {
 	ClockOffset          duration            `json:"clock_offset"`
 	RateLimit            float64             `json:"rate_limit"`
 	PageSize             int                 `json:"page_size"`
+	Instance             string              `json:"instance"`
 	Failures             []Failure           `json:"failures,omitempty"`
 	Switches             Switches            `json:"switches"`
 }
@@ -179,7 +188,8 @@ func writeSettings(s Settings) settingsJSON {
 	out := settingsJSON{
 		Latency: duration(s.Latency.String()), ReadAfterWriteDelay: duration(s.ReadAfterWriteDelay.String()),
 		ClockOffset: duration(s.ClockOffset.String()),
-		RateLimit:   s.RateLimit, PageSize: s.PageSize, Failures: s.Failures, Switches: s.Switches,
+		RateLimit:   s.RateLimit, PageSize: s.PageSize, Instance: s.Instance, Failures: s.Failures,
+		Switches: s.Switches,
 	}
 	for name, d := range s.ReadAfterWriteDelays {
 		if out.ReadAfterWriteDelays == nil {
@@ -191,7 +201,9 @@ func writeSettings(s Settings) settingsJSON {
 }
 
 func (s settingsJSON) read() (Settings, error) {
-	out := Settings{RateLimit: s.RateLimit, PageSize: s.PageSize, Failures: s.Failures, Switches: s.Switches}
+	out := Settings{
+		RateLimit: s.RateLimit, PageSize: s.PageSize, Instance: s.Instance, Failures: s.Failures, Switches: s.Switches,
+	}
 	var errs []error
 	parse := func(name string, d duration) time.Duration {
 		if d == "" {

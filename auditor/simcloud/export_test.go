@@ -4,7 +4,9 @@ package simcloud
 func OperationNames() []string {
 	var out []string
 	for _, o := range operations() {
-		out = append(out, o.name)
+		if o.service != metadataService { // which is not on the cloud's port
+			out = append(out, o.name)
+		}
 	}
 	return out
 }

@@ -82,6 +82,16 @@ var faults = [...]fault{
 	{style: "count_off", needs: aCount, spoil: onObject(countOff)},
 	{style: "page_loop", needs: pages, cut: looped, spoil: onObject(pageLoop)},
 	{style: "page_overlap", needs: pages, cut: overlapping},
+	{style: "ends_early", needs: pages, cut: ending, spoil: onObject(endsEarly)},
+	{style: "missing_row", needs: aList, spoil: onRows(missingRow)},
+	{style: "repeated_row", needs: aList, spoil: onRows(repeatedRow)},
+	{style: "number_time", needs: aTime, spoil: onRows(numberTime)},
+
+	// The temporary keys are wrong.
+	{style: "foreign_keys", needs: theKeys, spoil: onKeys(foreignKeys)},
+	{style: "expired_keys", needs: theKeys, spoil: onKeys(expiredKeys)},
+	{style: "garbage_keys", needs: theKeys, spoil: onKeys(garbageKeys)},
+	{style: "no_expiry", needs: theKeys, spoil: onKeys(noExpiry)},
 }
 
 // failureStyles are the names of the faults.
@@ -115,10 +125,13 @@ const (
 	aCount
 	pages
 	temporaryKey
+	aTime
+	theKeys
 )
 
 // needs are the needs in words, as problems and docs/simcloud.md have them.
-var needs = [...]string{"nothing", "a body", "a list", "rows with an owner", "a count", "pages", "a temporary key"}
+var needs = [...]string{"nothing", "a body", "a list", "rows with an owner", "a count", "pages", "a temporary key",
+	"rows with a time", "new keys"}
 
 func (n need) String() string { return needs[n] }
 
@@ -136,6 +149,12 @@ func (n need) of(op *operation) bool {
 		return a.count != ""
 	case pages:
 		return a.pages
+	case aTime:
+		return a.time != ""
+	case theKeys:
+		return a.keys
+	case temporaryKey:
+		return op.service != metadataService
 	}
 	return true
 }

@@ -73,7 +73,8 @@ const isJSON = "application/json"
 var carriedOut = []string{"hang", "reset", "reset_mid_body", "slow_body", "drip", "short_body", "truncated", "status_202",
 	"status_204", "status_206", "status_304", "gzip", "gzip_bomb", "huge_body", "trailing_bytes", "deep_json",
 	"invalid_utf8", "duplicate_key", "wrong_case_key", "wrong_type", "null_list", "empty_list", "many_rows", "no_id",
-	"same_id", "foreign_rows", "count_off", "page_loop", "page_overlap"}
+	"same_id", "foreign_rows", "count_off", "page_loop", "page_overlap", "ends_early", "missing_row", "repeated_row",
+	"number_time", "foreign_keys", "expired_keys", "garbage_keys", "no_expiry"}
 
 // Each style is what docs/simcloud.md says, over a real connection: on a list of agencies, where nothing else is said.
 func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
@@ -247,6 +248,24 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 					"&page=9&per_page=1", "=9", "=1", 1)).send(t, newCloud(t)).body
 				a.wants(t, 200, isJSON, strings.Replace(right, `"total_num":3`, `"total_num":3000`, 1))
 			}},
+		"ends_early": {get(adminKey, assignments+"?scope=domain&is_inherited=true&domain_id="+alphaID+"&page=1&per_page=2"),
+			changed(`"total_num":3`, `"total_num":2`)},
+		"missing_row": {listV5, func(t *testing.T, a arrived, _ string) {
+			if rows := rowsOf(t, a, "agencies"); len(rows) != 3 || !strings.Contains(a.body, `"current_count":3`) {
+				t.Errorf("body %s", a.body)
+			}
+		}},
+		"repeated_row": {listV5, func(t *testing.T, a arrived, _ string) {
+			rows := rowsOf(t, a, "agencies")
+			if len(rows) != 5 || !reflect.DeepEqual(rows[4], rows[3]) || !strings.Contains(a.body, `"current_count":5`) {
+				t.Errorf("body %s", a.body)
+			}
+		}},
+		"number_time": {get(adminKey, orgs+"/accounts"), func(t *testing.T, a arrived, right string) {
+			at := `"joined_at":"2024-09-02T06:11:27Z"`
+			i := strings.LastIndex(right, at)
+			a.wants(t, 200, isJSON, right[:i]+fmt.Sprintf(`"joined_at":%d`, begin.UnixMilli())+right[i+len(at):])
+		}},
 		"page_overlap": {get(adminKey, agencies+"?page=2&per_page=3&domain_id="+alphaID),
 			func(t *testing.T, a arrived, _ string) {
 				if got := names(t, a.reply); !slices.Equal(got, []string{"Expired", "Foreign"}) {
@@ -257,6 +276,7 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 	elsewhere := []string{
 		"hang", "slow_body", "drip", // TestWhatNeverEnds
 		"huge_body", "gzip_bomb", "many_rows", // TestWhatIsTooLarge
+		"foreign_keys", "expired_keys", "garbage_keys", "no_expiry", // TestWrongKeys
 	}
 	for _, style := range simcloud.Styles() {
 		tt, ok := styles[style]
@@ -617,7 +637,7 @@ func TestEveryStyleAtEveryOperation(t *testing.T) {
 		"ListOrganizationalUnits", "ListAccounts", "ListEntities", "ListTagsForResource", "ListDelegatedAdministrators"}
 	ownerless := []string{"ListAllProjectsPermissionsForAgency", "KeystoneListRegions", "ListEnterpriseProject", "ListEntities",
 		"ListTagsForResource"}
-	type facts struct{ body, list, count, pages, owner, writes bool }
+	type facts struct{ body, list, count, pages, owner, writes, time, keys bool }
 	about := map[string]facts{}
 	for _, name := range simcloud.OperationNames() {
 		c := newCloud(t, everything)
@@ -637,6 +657,8 @@ func TestEveryStyleAtEveryOperation(t *testing.T) {
 			f.list = f.list || list
 			f.count = f.count || strings.HasPrefix(key, "total_") || key == "page_info"
 		}
+		f.time = f.list && strings.HasPrefix(q.target, orgs) && strings.Contains(r.body, `_at":`)
+		f.keys = name == "AssumeAgency" || name == "CreateTemporaryAccessKeyByAgency"
 		f.owner = f.list && !slices.Contains(ownerless, name)
 		about[name] = f
 	}
@@ -645,10 +667,13 @@ func TestEveryStyleAtEveryOperation(t *testing.T) {
 		ptr(func(f facts) bool { return f.body }): {"reset_mid_body", "slow_body", "drip", "short_body", "truncated", "gzip",
 			"gzip_bomb", "huge_body", "trailing_bytes", "deep_json", "invalid_utf8", "duplicate_key", "wrong_case_key",
 			"wrong_type"},
-		ptr(func(f facts) bool { return f.list }):  {"null_list", "empty_list", "many_rows", "no_id", "same_id"},
+		ptr(func(f facts) bool { return f.list }): {"null_list", "empty_list", "many_rows", "no_id", "same_id", "missing_row",
+			"repeated_row"},
+		ptr(func(f facts) bool { return f.time }):  {"number_time"},
+		ptr(func(f facts) bool { return f.keys }):  {"foreign_keys", "expired_keys", "garbage_keys", "no_expiry"},
 		ptr(func(f facts) bool { return f.count }): {"count_off"},
 		ptr(func(f facts) bool { return f.owner }): {"foreign_rows"},
-		ptr(func(f facts) bool { return f.pages }): {"page_loop", "page_overlap"},
+		ptr(func(f facts) bool { return f.pages }): {"page_loop", "page_overlap", "ends_early"},
 	} {
 		for _, style := range styles {
 			needs[style] = *need
@@ -780,6 +805,14 @@ func TestSpoiledListsAreTheRealOnes(t *testing.T) {
 			w[l.key] = append(w[l.key].([]any), twin)
 			recount(w, func(n float64) float64 { return n + 1 })
 		})
+		want("missing_row", func(w map[string]any) {
+			w[l.key] = w[l.key].([]any)[:len(rows)-1]
+			recount(w, func(n float64) float64 { return n - 1 })
+		})
+		want("repeated_row", func(w map[string]any) {
+			w[l.key] = append(w[l.key].([]any), last)
+			recount(w, func(n float64) float64 { return n + 1 })
+		})
 		want("wrong_case_key", func(w map[string]any) {
 			w[strings.ToUpper(l.key)] = w[l.key]
 			delete(w, l.key)
@@ -859,7 +892,7 @@ func TestFaultsOfListsNeedRows(t *testing.T) {
 	nothing := get(adminKey, assignments+"?scope=project&role_id=none&domain_id="+alphaID)
 	refused := get(nobodyKey, agencies+"?domain_id="+alphaID)
 	right := newCloud(t)
-	for _, style := range []string{"no_id", "same_id", "foreign_rows"} {
+	for _, style := range []string{"no_id", "same_id", "foreign_rows", "missing_row", "repeated_row"} {
 		c := newCloud(t, failing(simcloud.Failure{Style: style}))
 		if got, want := nothing.send(t, c).body, nothing.send(t, right).body; got != want {
 			t.Errorf("%s: %s, want %s", style, got, want)

@@ -30,6 +30,10 @@ type call struct {
 	// key is who asks and account is where it acts, which is always the key's own. Both are nil while they are unknown.
 	key     *accessKey
 	account *account
+	// instance is the server or pod that asks the metadata server, without a key.
+	instance *instance
+	// pageRows is how many rows a page has; 0 where all come at once.
+	pageRows int
 	// segments are the parts of the path and params those of them that stand for something, in order.
 	segments []string
 	params   []string
@@ -107,17 +111,22 @@ func (x *call) serve() (answer, error) {
 	if why := x.authenticate(); why != "" {
 		return x.unauthenticated(why), nil
 	}
+	return x.failOr((*call).carryOut), nil
+}
+
+// failOr fails the request if it is to fail, and does what it asks for as far as it is not.
+func (x *call) failOr(do func(*call) answer) answer {
 	if x.fault = x.failing(); x.fault == nil {
-		return x.carryOut(), nil
+		return do(x)
 	}
 	if x.fault.instead != nil {
-		return x.fault.instead(x), nil
+		return x.fault.instead(x)
 	}
-	a := x.carryOut()
+	a := do(x)
 	if x.fault.spoil != nil {
 		a = x.fault.spoil(x, a)
 	}
-	return a, nil
+	return a
 }
 
 // carryOut does what the request asks for, or refuses it.
@@ -366,6 +375,8 @@ func (x *call) denied() answer {
 		detail := hex.EncodeToString([]byte(x.key.actor() + " " + x.op.actions[0]))
 		return x.pap(http.StatusForbidden, "PAP5.0001",
 			"Access denied: "+x.key.actor()+" is not authorized to perform: "+x.op.actions[0], detail)
+	case metadataService:
+		return x.plain(http.StatusForbidden, "403 Forbidden")
 	case organizationsService:
 		return x.orgError(http.StatusForbidden, "Organizations.1007",
 			"Policy doesn't allow '"+x.op.actions[0]+"' to be performed.")
@@ -442,6 +453,7 @@ func (x *call) paging(limit int) (paging, *answer) {
 		a = x.badRequest("Invalid input: per_page is %q, must be 1 to %d", size, limit)
 	default:
 		size := x.cap(n)
+		x.pageRows = size
 		return paging{given: true, from: int(min(x.cut().from(p, size), math.MaxInt32)), size: size}, nil
 	}
 	return paging{}, &a

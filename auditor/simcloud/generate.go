@@ -12,9 +12,10 @@ import (
 //
 // About six accounts of ten hold exactly COC's table; the others show every way of drift, odd names among them, as
 // often as one would expect to meet it. Account.Note is the name of the account's layout. Every account can be judged:
-// it is active, it trusts nobody whose name is hidden, and it can be entered in two ways, through the agency
-// AgencyAuditReader, which trusts the first account, and by the key of its own user auditor. The first account is
-// exact, and its user may assume the others' agencies, by IAM and by STS.
+// it is active, it trusts nobody whose name is hidden, and it can be entered in three ways: through the agency
+// AgencyAuditReader, which trusts the first account; unless it has no IAM v5, through the trust agency AuditTrust, which
+// wants an external id; and by the key of its own user auditor. The first account is exact, and its user may assume the
+// others' agencies, by IAM and by STS, as a server of it may that gets the keys of its agency AuditorServer.
 //
 // They are an organization: the first account manages it, the others are in units of their teams and stages, and each has
 // the tags owner and env.
@@ -37,13 +38,20 @@ const (
 	readerAgency    = "AgencyAuditReader"
 	cocAccount      = "op_svc_coc"
 	cocAccountID    = "c0c00000000000000000000000000001"
+	trustedReader   = "AuditTrust"
+	externalID      = "sesame-of-the-simulation"
+	serverAccount   = "op_svc_ecs"
+	serverAccountID = "ec500000000000000000000000000001"
+	serverAgency    = "AuditorServer"
+	serverPolicy    = "AuditTheOrganization"
 )
 
 // generator is what the accounts of one generated organization have in common.
 type generator struct {
 	seed    uint64
 	layouts []layout
-	reader  Agency
+	// reader and trusted are the two agencies by which an account is entered.
+	reader, trusted Agency
 	// extras are the display names of the system-defined policies that the catalogue has once and COC does not need;
 	// attachable are those of the identity policies.
 	extras     []string
@@ -76,15 +84,14 @@ func generate(seed uint64, n int, from []layout) *Organization {
 	g.pick()
 	org := &Organization{
 		Region:          generatedRegion,
-		ServiceAccounts: map[string]string{cocAccount: cocAccountID},
+		ServiceAccounts: map[string]string{cocAccount: cocAccountID, serverAccount: serverAccountID},
 		Accounts:        make([]Account, n),
 	}
 	first := accountName(0)
 	org.Structure = &Structure{Management: first, Units: generatedUnits()}
+	org.Instances = []Instance{{Name: "auditor-server", Account: first, Agency: serverAgency}}
 	members := map[string]*Member{}
-	g.reader = Agency{
-		Name: readerAgency, Trust: Trust{Name: first}, Grants: []Grant{{Policy: nameIAMRead, Scope: global.String()}},
-	}
+	g.readers(first)
 	users, keys := make([]User, n), make([]Key, n)
 	// By id: an account may have a custom policy of the same name.
 	reads := []string{catalogueID("policy", nameIAMRead, 0)}
@@ -116,8 +123,33 @@ func generate(seed uint64, n int, from []layout) *Organization {
 			Member: members[at], Planes: c.planes, Projects: c.projects, EnterpriseProjects: c.enterprise,
 			Users: users[i : i+1 : i+1], Policies: c.policies, Agencies: c.agencies,
 		}
+		if i == 0 {
+			org.Accounts[i].serve()
+		}
 	}
 	return org
+}
+
+// readers are the two agencies by which the first account enters any other.
+func (g *generator) readers(first string) {
+	g.reader = Agency{
+		Name: readerAgency, Trust: Trust{Name: first}, Grants: []Grant{{Policy: nameIAMRead, Scope: global.String()}},
+	}
+	g.trusted = Agency{
+		Name: trustedReader, TrustPolicy: &TrustPolicy{Principals: []string{first}, ExternalID: externalID},
+		Attached: []string{"IAMReadOnlyPolicy"},
+	}
+}
+
+// serve gives the account an agency by which a server of it can audit the others.
+func (a *Account) serve() {
+	a.Policies = append(slices.Clone(a.Policies), Policy{
+		DisplayName: serverPolicy, Version: versionIdentity, Allow: []string{"iam:*:get*", "iam:*:list*", "iam:agencies:assume",
+			"sts:agencies:assume", "organizations:*:get", "organizations:*:list"},
+	})
+	a.Agencies = append(slices.Clone(a.Agencies), Agency{
+		Name: serverAgency, Trust: Trust{Name: serverAccount}, Attached: []string{serverPolicy},
+	})
 }
 
 // accountName is made of what such names are made of, and of the account's number.
@@ -165,6 +197,9 @@ func (g *generator) share(v variant) *content {
 	l.fill(d)
 	c := &d.content
 	c.agencies = append(c.agencies, g.reader)
+	if !c.planes.NoIdentity {
+		c.agencies = append(c.agencies, g.trusted)
+	}
 	if !d.absent {
 		c.agencies = append(c.agencies, d.coc)
 	}

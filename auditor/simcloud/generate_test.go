@@ -208,7 +208,7 @@ func TestGeneratedAccountsCanBeEntered(t *testing.T) {
 func everyVariant(seed uint64) *Organization {
 	org := Generate(seed, 1)
 	g := &generator{seed: seed, layouts: layouts[:], made: map[variant]*content{}}
-	g.reader = Agency{Name: readerAgency, Trust: Trust{Name: org.Accounts[0].Name}}
+	g.readers(org.Accounts[0].Name)
 	g.pick()
 	for i, l := range layouts {
 		for n := range l.variants {

@@ -14,6 +14,7 @@ const (
 	enterpriseService                   // EPS
 	organizationsService                // Organizations
 	stsService                          // STS
+	metadataService                     // the metadata server and pod identity, which are not on the cloud's port
 )
 
 // operation is one thing that the cloud can do.
@@ -51,6 +52,10 @@ type shape struct {
 	count string
 	// pages says that there is a parameter for the next page.
 	pages bool
+	// time is the member of a row that says when; empty where none does.
+	time string
+	// keys says that what was asked for are temporary keys.
+	keys bool
 }
 
 // shapes are the answers that have a body, by operation. The count of policies is there for custom ones only.
@@ -77,21 +82,24 @@ var shapes = map[string]shape{
 	"KeystoneListRegions":      {key: "regions", id: "id"},
 	"ListEnterpriseProject":    {key: "enterprise_projects", id: "id", count: "total_count", pages: true},
 
-	"CreateTemporaryAccessKeyByAgency": {key: "credential"},
+	assumeByIAM: {key: "credential", keys: true},
 
 	"ShowOrganization": {key: "organization"},
-	"ListRoots":        {key: "roots", id: "id", owner: "urn", count: orgCount, pages: true},
+	"ListRoots":        {key: "roots", id: "id", owner: "urn", count: orgCount, time: "created_at", pages: true},
 	"ListOrganizationalUnits": {key: "organizational_units", id: "id", owner: "urn", count: orgCount,
-		pages: true},
-	"ListAccounts":        {key: "accounts", id: "id", owner: "urn", count: orgCount, pages: true},
+		time: "created_at", pages: true},
+	"ListAccounts":        {key: "accounts", id: "id", owner: "urn", count: orgCount, time: "joined_at", pages: true},
 	"ShowAccount":         {key: "account"},
 	"ListEntities":        {key: "entities", id: "id", count: orgCount, pages: true},
 	"ListTagsForResource": {key: "tags", id: "key", count: orgCount, pages: true},
 	"ListDelegatedAdministrators": {key: "delegated_administrators", id: "account_id", owner: "account_urn",
-		count: orgCount, pages: true},
+		count: orgCount, time: "joined_at", pages: true},
 
-	assumeBySTS:         {key: "credentials"},
+	assumeBySTS:         {key: "credentials", keys: true},
 	"GetCallerIdentity": {key: "account_id"},
+
+	"GetSecurityKey":             {key: "credential", keys: true},
+	"AssumeAgencyForPodIdentity": {key: "credentials", keys: true},
 
 	"ListAgenciesV5": {key: "agencies", id: "agency_id", owner: "urn", count: "page_info.current_count", pages: true},
 	"GetAgencyV5":    {key: "agency"},
@@ -226,6 +234,13 @@ func operations() []operation {
 		orgs("ListDelegatedAdministrators", "/delegated-administrators", "delegatedAdministrators:list",
 			organized((*call).listDelegates)),
 
+		{name: "GetMetadataToken", method: put, path: "/meta-data/latest/api/token", service: metadataService,
+			handle: (*call).metadataToken},
+		{name: "GetSecurityKey", method: get, path: "/openstack/latest/securitykey", service: metadataService,
+			handle: (*call).securityKey},
+		{name: "AssumeAgencyForPodIdentity", method: post, path: "/pods/{pod}", service: metadataService,
+			handle: (*call).podIdentity},
+
 		{name: assumeBySTS, method: post, path: "/v5/agencies/assume", service: stsService,
 			actions: []string{"sts:agencies:assume"}, identityAction: "sts:agencies:assume", handle: (*call).assumeAgency},
 		{name: "GetCallerIdentity", method: get, path: "/v5/caller-identity", service: stsService,
@@ -244,11 +259,15 @@ func operations() []operation {
 
 // indexOperations numbers the operations and builds the routes to them.
 func (c *Cloud) indexOperations() {
-	c.routes = &route{}
+	c.routes, c.metadataRoutes = &route{}, &route{}
 	for i := range c.operations {
 		op := &c.operations[i]
 		op.index, op.answers = i, shapes[op.name]
-		c.routes.add(op)
+		if op.service == metadataService {
+			c.metadataRoutes.add(op)
+		} else {
+			c.routes.add(op)
+		}
 	}
 	c.assuming.add(c.operationIndex(assumeByIAM))
 	c.assuming.add(c.operationIndex(assumeBySTS))

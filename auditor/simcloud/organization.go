@@ -16,6 +16,9 @@ type Organization struct {
 	SystemPolicies []Policy `yaml:"system_policies" json:"system_policies"`
 	// Structure is the organization of accounts that the service Organizations shows; without one every account is in none.
 	Structure *Structure `yaml:"organization" json:"organization,omitempty"`
+	// Instances are servers that get the keys of an agency from the metadata server, and Pods are those of containers.
+	Instances []Instance `yaml:"instances" json:"instances,omitempty"`
+	Pods      []Pod      `yaml:"pods" json:"pods,omitempty"`
 	// Accounts in the order of the file.
 	Accounts []Account `yaml:"accounts" json:"accounts"`
 }
@@ -180,6 +183,26 @@ type Member struct {
 	Tags        map[string]string `yaml:"tags" json:"tags,omitempty"`
 }
 
+// Instance is a server that gets temporary keys of an agency, which must trust a cloud service: a service account, or
+// service.X in its trust policy.
+type Instance struct {
+	Name string `yaml:"name" json:"name"`
+	// Account is a name or an id, Agency the name of an agency of it.
+	Account string `yaml:"account" json:"account"`
+	Agency  string `yaml:"agency" json:"agency"`
+	// KeyLifetime is how long its keys are good; 6h when it is left out.
+	KeyLifetime time.Duration `yaml:"key_lifetime" json:"key_lifetime,omitempty"`
+}
+
+// Pod is a container that gets them by its token, which is a made-up value.
+type Pod struct {
+	Name        string        `yaml:"name" json:"name"`
+	Account     string        `yaml:"account" json:"account"`
+	Agency      string        `yaml:"agency" json:"agency"`
+	Token       string        `yaml:"token" json:"token"`
+	KeyLifetime time.Duration `yaml:"key_lifetime" json:"key_lifetime,omitempty"`
+}
+
 // Grant gives an agency a policy at a scope.
 type Grant struct {
 	// Policy is a display name, PolicyID an id; one of the two, or both where they agree. A display name that several
@@ -209,6 +232,8 @@ type Settings struct {
 	RateLimit float64 `yaml:"rate_limit" json:"rate_limit"`
 	// PageSize caps the rows of a page below what the API allows; 0 is the API's own cap.
 	PageSize int `yaml:"page_size" json:"page_size"`
+	// Instance is the server that asks the metadata server; empty is the first.
+	Instance string `yaml:"instance" json:"instance"`
 	// Failures are answers that come from a broken gateway rather than from the cloud; the first that fits is taken.
 	Failures []Failure `yaml:"failures" json:"failures"`
 	// Switches choose where the documentation leaves open what the cloud does.
@@ -278,6 +303,8 @@ type Switches struct {
 	LastMarker string `yaml:"last_marker" json:"last_marker"`
 	// AgentOperator is where who may assume by IAM v3 may assume: iam, sts (by STS too).
 	AgentOperator string `yaml:"agent_operator" json:"agent_operator"`
+	// MetadataToken is what the metadata server does with tokens: required, optional, absent (it has none).
+	MetadataToken string `yaml:"metadata_token" json:"metadata_token"`
 	// TrustPrincipal is how trust policies write an account: account (its id), urn (iam::ID:root).
 	TrustPrincipal string `yaml:"trust_principal" json:"trust_principal"`
 }

@@ -41,6 +41,9 @@ func (c *Cloud) settle(s Settings, path string) (*settings, Problems) {
 	if s.PageSize < 0 {
 		problem(".page_size", "is %d; write rows of a page, or 0 for the API's own cap", s.PageSize)
 	}
+	if s.Instance != "" && c.findInstance(s.Instance) == nil {
+		problem(".instance", "names no server of the organization: %q; write the name of one under instances", s.Instance)
+	}
 	for i := range c.operations {
 		if c.operations[i].list {
 			out.delays[i] = s.ReadAfterWriteDelay
@@ -112,6 +115,7 @@ func (s *Switches) table() []switchRow {
 		{"organization_readers", &s.OrganizationReaders, []string{"delegated", "management"}},
 		{"last_marker", &s.LastMarker, []string{"null", "absent", "empty"}},
 		{"agent_operator", &s.AgentOperator, []string{"iam", "sts"}},
+		{"metadata_token", &s.MetadataToken, []string{"required", "optional", "absent"}},
 		{"trust_principal", &s.TrustPrincipal, []string{"account", "urn"}},
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +44,8 @@ func redirect(to string) answer { return answer{status: http.StatusFound, locati
 func refusing(status int) func(*call) answer {
 	return func(x *call) answer {
 		switch {
+		case x.op.service == metadataService:
+			return x.plain(status, strconv.Itoa(status)+" "+http.StatusText(status))
 		case status == http.StatusBadRequest:
 			return x.badRequest("The request is invalid")
 		case status == http.StatusUnauthorized:
@@ -430,6 +434,108 @@ func sameID(_ *call, rows []object) []object {
 	return append(rows, twin)
 }
 
+// missingRow leaves the last row out.
+func missingRow(_ *call, rows []object) []object { return rows[:len(rows)-1] }
+
+// repeatedRow has the last row twice.
+func repeatedRow(_ *call, rows []object) []object { return append(rows, rows[len(rows)-1]) }
+
+// numberTime writes when the last row began as a number, milliseconds since 1970.
+func numberTime(x *call, rows []object) []object {
+	last := len(rows) - 1
+	at, err := time.Parse(time.RFC3339, text(rows[last].member(x.op.answers.time).value))
+	if err != nil {
+		panic("simcloud: a time of the cloud cannot be read back: " + err.Error())
+	}
+	rows[last] = rows[last].set(x.op.answers.time, mustJSON(at.UnixMilli()))
+	return rows
+}
+
+// endsEarly has the count of all rows be that of the first page, which is all that there is.
+func endsEarly(x *call, a answer, o object) answer {
+	if x.pageRows > 0 && !strings.Contains(x.op.answers.count, ".") {
+		x.recount(o, func(n int) int { return min(n, x.pageRows) })
+	}
+	return a.with(o)
+}
+
+// onKeys changes new temporary keys, in the answer and in truth. Each service calls the parts of a key otherwise.
+func onKeys(change func(x *call, key *accessKey, parts object) object) func(*call, answer) answer {
+	return onObject(func(x *call, a answer, o object) answer {
+		m := o.member(x.op.answers.key)
+		parts := parseObject(m.value)
+		for _, part := range parts {
+			if key := x.c.key(text(part.value)); key != nil {
+				m.value = change(x, key, parts).encode()
+				return a.with(o)
+			}
+		}
+		return a
+	})
+}
+
+// foreignKeys are those of another account: of its agency of the same name if it can be, or else of any of its agencies
+// that the caller may be let into by.
+func foreignKeys(x *call, key *accessKey, parts object) object {
+	s := key.session
+	var found *account
+	var as *agency
+	for _, other := range x.c.directory.Load().accounts {
+		if other == key.account || x.s.closed(other) {
+			continue
+		}
+		for _, g := range other.truth() {
+			fits := s.caller != nil && g.admits(s.caller, s.urn) || s.caller == nil && g.serves()
+			if fits && !g.expired(x.now) && (as == nil || as.name != s.agencyName && g.name == s.agencyName) {
+				found, as = other, g
+			}
+		}
+	}
+	if as == nil {
+		return parts
+	}
+	// Nobody has the key yet.
+	key.account, s.agency, s.agencyName = found, as.id, as.name
+	return parts
+}
+
+// expiredKeys have ended a minute ago, and say so.
+func expiredKeys(x *call, key *accessKey, parts object) object {
+	key.session.expires = x.now.Add(-time.Minute)
+	end, layout := expiryOf(parts)
+	end.value = mustJSON(key.session.expires.Add(x.s.ClockOffset).Format(layout))
+	return parts
+}
+
+// garbageKeys look like keys, and nobody has issued them.
+func garbageKeys(_ *call, _ *accessKey, parts object) object {
+	end, _ := expiryOf(parts)
+	for i := range parts {
+		if &parts[i] != end {
+			parts[i].value = mustJSON(randomText(len(text(parts[i].value))))
+		}
+	}
+	return parts
+}
+
+// noExpiry does not say when the keys end.
+func noExpiry(_ *call, _ *accessKey, parts object) object {
+	end, _ := expiryOf(parts)
+	return parts.without(end.key)
+}
+
+// expiryOf finds the member that says when keys end, and how it is written.
+func expiryOf(parts object) (end *member, layout string) {
+	const iamLayout = "2006-01-02T15:04:05.000000Z"
+	if m := parts.member("expires_at"); m != nil {
+		return m, iamLayout
+	}
+	if parts.member("accessKeyId") != nil {
+		return parts.member("expiration"), iamLayout
+	}
+	return parts.member("expiration"), v5Time
+}
+
 // foreignRows makes the rows those of another account, and role assignments those of another agency.
 func foreignRows(x *call, rows []object) []object {
 	other := x.otherAccount()
@@ -482,6 +588,8 @@ const (
 	// overlapping: as if a row had come in at the front before each further page, which therefore begins with the last row
 	// of the page before.
 	overlapping
+	// ending: the first page is all that there is.
+	ending
 )
 
 // cut is how the fault of the request, if any, cuts lists into pages.
@@ -499,6 +607,10 @@ func (c cut) from(page, size int) int64 {
 		return 0
 	case overlapping:
 		size--
+	case ending:
+		if page > 1 {
+			return math.MaxInt32
+		}
 	}
 	return int64(page-1) * int64(size)
 }
@@ -510,6 +622,10 @@ func (c cut) offset(rows, size int) int {
 		return 0
 	case overlapping:
 		return rows - rows/size
+	case ending:
+		if rows > 0 {
+			return math.MaxInt32
+		}
 	}
 	return rows
 }

@@ -59,6 +59,9 @@ func organization() *simcloud.Organization {
 	return &simcloud.Organization{
 		Region:          region,
 		ServiceAccounts: map[string]string{"op_svc_COC": serviceID},
+		Instances:       []simcloud.Instance{{Name: "vm", Account: "management", Agency: "ForServers"}},
+		Pods: []simcloud.Pod{{Name: "pod", Account: "management", Agency: "ForPods", Token: "made-up-token",
+			KeyLifetime: time.Hour}},
 		SystemPolicies: []simcloud.Policy{
 			{DisplayName: "Withdrawn Access", Type: "AA", Allow: []string{"iam:*:*"}, Hidden: true},
 			{DisplayName: "Nowhere Access", Type: "XX", Allow: []string{"iam:*:get*"}},
@@ -117,6 +120,11 @@ func organization() *simcloud.Organization {
 			},
 			{
 				ID: managementID, Name: "management", Member: &simcloud.Member{},
+				Agencies: []simcloud.Agency{
+					{Name: "ForServers", Trust: trusted, Grants: []simcloud.Grant{{Policy: "IAM ReadOnlyAccess", Scope: "global"}}},
+					{Name: "ForPods", TrustPolicy: &simcloud.TrustPolicy{Principals: []string{"service.CCE"}},
+						Attached: []string{"IAMReadOnlyPolicy"}},
+				},
 				Policies: []simcloud.Policy{{DisplayName: "assume-alpha-reader", Allow: []string{"iam:agencies:assume"},
 					Resources: []string{"/iam/agencies/" + readerID}}},
 				Users: []simcloud.User{
