@@ -153,7 +153,9 @@ func TestIDsAreDerivedFromNames(t *testing.T) {
 			for j := range a.Agencies {
 				g := &a.Agencies[j]
 				g.ID, g.Attached, g.Grants = "", nil, []simcloud.Grant{{Policy: "Tenant Guest", Scope: "project", In: subIDName}}
-				if g.Trust.ID != strangerID {
+				if g.TrustPolicy != nil {
+					g.Grants = nil
+				} else if g.Trust.ID != strangerID {
 					g.Trust = simcloud.Trust{Name: "beta"}
 				}
 			}
@@ -183,7 +185,9 @@ func TestIDsAreDerivedFromNames(t *testing.T) {
 			check(u.ID)
 		}
 		for _, g := range a.Agencies {
-			check(g.ID)
+			if check(g.ID); g.TrustPolicy != nil {
+				continue
+			}
 			if !hex.MatchString(g.Trust.ID) || !hex.MatchString(g.Grants[0].PolicyID) || !hex.MatchString(g.Grants[0].In) {
 				t.Errorf("agency %+v", g)
 			}

@@ -879,7 +879,7 @@ func TestForeignRowsBelongToSomebodyElse(t *testing.T) {
 		t.Errorf("users: %s, was %s", got, right)
 	}
 	alone := newCloud(t, failing(simcloud.Failure{Style: "foreign_rows"}), func(o *simcloud.Organization) {
-		o.Accounts, o.Structure, o.Accounts[1].Member = o.Accounts[1:2], nil, nil
+		o.Accounts, o.Structure, o.Accounts[1].Member, o.Instances, o.Pods = o.Accounts[1:2], nil, nil, nil, nil
 	})
 	if got := get(betaKey, agencies+"?domain_id="+betaID).send(t, alone).body; strings.Contains(got, betaID) ||
 		!strings.Contains(got, betaCOCID) {

@@ -183,6 +183,7 @@ func TestControlShowsTheState(t *testing.T) {
 			}
 		}
 	}
+	truth.Pods[0].Token = "<secret>"
 	org.Settings = truth.Settings
 	if got, want := encode(t, org), encode(t, truth); got != want {
 		t.Errorf("organization\n%s\nwant\n%s", got, want)
