@@ -13,9 +13,8 @@ import (
 
 // Inventory says which accounts there are.
 type Inventory interface {
-	// Accounts returns every account to audit, each id once. An error means that the inventory is not known; it never
-	// means that there are fewer accounts.
-	Accounts(ctx context.Context) ([]rules.Account, error)
+	// Accounts lists the accounts. An error means that nothing at all is known of them; it never means that there are fewer.
+	Accounts(ctx context.Context) (Listing, error)
 }
 
 // Observer reads accounts. It is used by many goroutines at once.
@@ -67,6 +66,16 @@ type Run struct {
 	CatalogueAt map[string]time.Time `json:"catalogue_at"`
 	// Findings are about the whole run rather than one account.
 	Findings []rules.Finding `json:"findings"`
+	// Excluded are the accounts that were left alone on purpose, with the reason; Gone those that left the fleet with this run,
+	// having been vanished for as long as the configuration says.
+	Excluded []Exclusion     `json:"excluded,omitempty"`
+	Gone     []rules.Account `json:"gone,omitempty"`
+	// Gaps say which source of accounts could not be listed whole. Then the run is not complete: accounts may be missing.
+	Gaps []rules.Unknown `json:"gaps,omitempty"`
+	// Notes say in words what is odd about the list of accounts, such as an entry of the configuration that fits none.
+	Notes []string `json:"notes,omitempty"`
+	// TagKeys are the keys of tags that the configuration chose for labels.
+	TagKeys []string `json:"tag_keys,omitempty"`
 	// Sweeps are ordered by account name, account id and agency name.
 	Sweeps []Sweep `json:"sweeps"`
 }

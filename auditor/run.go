@@ -65,13 +65,27 @@ func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*
 		// Every account entered through that identity says so itself; those with keys of their own are still read.
 		log.Warn("the program's own identity was not confirmed", "err", err)
 	}
-	accounts, err := a.Inventory.Accounts(ctx)
+	listing, err := a.Inventory.Accounts(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the accounts: %w", err)
 	}
-	log.Info("run started", "trigger", trigger, "accounts", len(accounts))
+	run.take(listing)
+	log.Info("run started", "trigger", trigger, "accounts", len(listing.Accounts), "excluded", len(listing.Excluded),
+		"vanished", len(listing.Vanished))
+	for _, gap := range listing.Gaps {
+		log.Warn("a source of accounts could not be listed whole: accounts may be missing", "reason", gap.Reason,
+			"detail", gap.Detail, "request_id", gap.RequestID)
+	}
+	for _, note := range listing.Notes {
+		log.Warn("the list of accounts is odd", "note", note)
+	}
+	for _, gone := range listing.Gone {
+		log.Warn("account gone: it was vanished for as long as the configuration says, and its series end", "account", gone.Name,
+			"account_id", gone.ID)
+	}
 
-	jobs := a.observe(ctx, log, accounts, progress)
+	jobs := a.observe(ctx, log, listing.Accounts, progress)
+	jobs = append(jobs, a.vanished(log, listing.Vanished)...)
 	a.judge(ctx, log, run, jobs)
 
 	if run.Suspect = Suspicions(a.Before, run); len(run.Suspect) > 0 {
@@ -191,7 +205,7 @@ func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
 func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []job) {
 	now := a.Now().UTC()
 	fleets := make(map[*rules.Baseline]*rules.Fleet, len(a.Baselines))
-	run.Complete = true
+	run.Complete = len(run.Gaps) == 0
 	for i := range a.Baselines {
 		b := &a.Baselines[i]
 		fleet := &rules.Fleet{}
@@ -269,10 +283,10 @@ func (s *Sweep) share(before *Standing) {
 // Drifted says whether an account is drifted.
 func (r *Run) Drifted() bool { return r.States[rules.StateDrifted] > 0 }
 
-// Whole says whether every account could be judged, by baselines that can be. A run that is not whole answers only in
-// part.
+// Whole says whether every account is known and could be judged, by baselines that can be. A run that is not whole answers
+// only in part.
 func (r *Run) Whole() bool {
-	return r.States[rules.StateUnknown] == 0 &&
+	return r.States[rules.StateUnknown] == 0 && len(r.Gaps) == 0 &&
 		!slices.ContainsFunc(r.Findings, func(f rules.Finding) bool { return f.Severity.Drift() })
 }
 

@@ -29,11 +29,11 @@ func testBaseline() rules.Baseline {
 // inventory is a fixed list of accounts.
 type inventory []rules.Account
 
-func (i inventory) Accounts(context.Context) ([]rules.Account, error) {
+func (i inventory) Accounts(context.Context) (auditor.Listing, error) {
 	if i == nil {
-		return nil, errors.New("no inventory")
+		return auditor.Listing{}, errors.New("no inventory")
 	}
-	return i, nil
+	return auditor.Listing{Accounts: i}, nil
 }
 
 // observer answers for each account by a function of its name.

@@ -24,13 +24,15 @@ func Subjects(accounts []rules.Account, baselines []rules.Baseline) []Subject {
 			list = append(list, Subject{Account: a, Agency: baselines[i].Agency, Baseline: baselines[i].Name})
 		}
 	}
-	slices.SortFunc(list, func(a, b Subject) int {
-		return cmp.Or(
-			cmp.Compare(a.Account.Name, b.Account.Name), cmp.Compare(a.Account.ID, b.Account.ID),
-			cmp.Compare(a.Agency, b.Agency), cmp.Compare(a.Baseline, b.Baseline),
-		)
-	})
+	slices.SortFunc(list, compareSubjects)
 	return list
+}
+
+func compareSubjects(a, b Subject) int {
+	return cmp.Or(
+		cmp.Compare(a.Account.Name, b.Account.Name), cmp.Compare(a.Account.ID, b.Account.ID),
+		cmp.Compare(a.Agency, b.Agency), cmp.Compare(a.Baseline, b.Baseline),
+	)
 }
 
 // Snapshot is what is known of the fleet after the runs that were committed so far: the one value that metrics and pages
@@ -52,6 +54,12 @@ type Snapshot struct {
 	Catalogue []Resolution
 	// Standings has one entry for each expected subject, in the order of Subjects.
 	Standings []Standing
+	// Excluded, Gaps, Notes and TagKeys are those of the last committed run or, if the configuration was changed since or no
+	// run was, of what is known of the accounts by it.
+	Excluded []Exclusion
+	Gaps     []rules.Unknown
+	Notes    []string
+	TagKeys  []string
 }
 
 // Standing is what is known of one subject.
@@ -90,6 +98,7 @@ func NewSnapshot(subjects []Subject, baselines []rules.Baseline, maxAge time.Dur
 func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge time.Duration) *Snapshot {
 	next := NewSnapshot(subjects, baselines, maxAge)
 	next.Run, next.CompletedAt = s.Run, s.CompletedAt
+	next.Excluded, next.Gaps, next.Notes, next.TagKeys = s.Excluded, s.Gaps, s.Notes, s.TagKeys
 	old := s.index()
 	before := map[string]*rules.Baseline{}
 	for i := range s.Baselines {
@@ -132,32 +141,53 @@ func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge
 	return next
 }
 
-// Next is the snapshot after one more run. Subjects that the run did not sweep are unknown from then on; sweeps of
-// subjects that are not expected are left out.
+// Next is the snapshot after one more run. What is expected from then on is what the run swept; accounts that it excluded, or
+// says to be gone, are left out, and any other one that it did not sweep is unknown.
 func (s *Snapshot) Next(run *Run) *Snapshot {
 	next := &Snapshot{MaxAge: s.MaxAge, Run: run, CompletedAt: s.CompletedAt, Baselines: s.Baselines, Catalogue: s.resolve(run)}
+	next.Excluded, next.Gaps, next.Notes, next.TagKeys = run.Excluded, run.Gaps, run.Notes, run.TagKeys
 	if run.Complete {
 		next.CompletedAt = run.EndedAt
 	}
-	sweeps := make(map[key]*Sweep, len(run.Sweeps))
+	baselines := make(map[string]*rules.Baseline, len(s.Baselines))
+	for i := range s.Baselines {
+		baselines[s.Baselines[i].Name] = &s.Baselines[i]
+	}
+	left := make(map[string]bool, len(run.Excluded)+len(run.Gone))
+	for i := range run.Excluded {
+		left[run.Excluded[i].Account.ID] = true
+	}
+	for i := range run.Gone {
+		left[run.Gone[i].ID] = true
+	}
+	old := s.index()
+	next.Standings = make([]Standing, 0, max(len(s.Standings), len(run.Sweeps)))
+	swept := make(map[key]bool, len(run.Sweeps))
 	for i := range run.Sweeps {
 		r := &run.Sweeps[i].Report
-		sweeps[key{r.Account.ID, r.AgencyName}] = &run.Sweeps[i]
-	}
-	required := make(map[string][]rules.Requirement, len(s.Baselines))
-	for i := range s.Baselines {
-		required[s.Baselines[i].Name] = s.Baselines[i].Required
-	}
-	next.Standings = make([]Standing, len(s.Standings))
-	for i := range s.Standings {
-		st := &next.Standings[i]
-		*st = s.Standings[i]
-		sweep := sweeps[st.key()]
-		if sweep == nil || sweep.Report.Baseline != st.Baseline {
-			sweep = unswept(st.Subject, run)
+		b := baselines[r.Baseline]
+		if b == nil || b.Agency != r.AgencyName || swept[key{r.Account.ID, r.AgencyName}] {
+			continue // it is about nothing that is judged here
 		}
-		st.take(sweep, required[st.Baseline])
+		st := Standing{Subject: Subject{Account: r.Account, Agency: r.AgencyName, Baseline: r.Baseline}}
+		if was := old[st.key()]; was != nil && was.Baseline == st.Baseline {
+			subject := st.Subject
+			st = *was
+			st.Subject = subject
+		}
+		swept[st.key()] = true
+		st.take(&run.Sweeps[i], b.Required)
+		next.Standings = append(next.Standings, st)
 	}
+	for i := range s.Standings {
+		st := s.Standings[i]
+		if swept[st.key()] || left[st.Account.ID] {
+			continue
+		}
+		st.take(unswept(st.Subject, run), baselines[st.Baseline].Required)
+		next.Standings = append(next.Standings, st)
+	}
+	slices.SortFunc(next.Standings, func(a, b Standing) int { return compareSubjects(a.Subject, b.Subject) })
 	return next
 }
 
@@ -168,8 +198,7 @@ func unswept(s Subject, run *Run) *Sweep {
 		Report: rules.Report{
 			Account: s.Account, Baseline: s.Baseline, AgencyName: s.Agency, State: rules.StateUnknown, Findings: []rules.Finding{},
 			Unknown: &rules.Unknown{
-				Reason: rules.ReasonVanished, Detail: "the last run did not list the account",
-				Remedy: "take the account out of the configuration if it is gone for good",
+				Reason: rules.ReasonVanished, Detail: "the last run did not list the account", Remedy: vanishedRemedy,
 			},
 		},
 	}

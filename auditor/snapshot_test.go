@@ -2,6 +2,7 @@ package auditor_test
 
 import (
 	"maps"
+	"reflect"
 	"testing"
 	"time"
 
@@ -325,7 +326,7 @@ func TestAChangeOfConfiguration(t *testing.T) {
 		if state, _ := judged.Standings[0].At(noon, maxAge); state != rules.StateUnknown || words(&judged.Standings[0]) != "P=missing grant/excess " {
 			t.Errorf("by other %s: %s, %q", name, state, words(&judged.Standings[0]))
 		}
-		if again := judged.Expect(auditor.Subjects([]rules.Account{c.account}, []rules.Baseline{c.baseline}), []rules.Baseline{c.baseline}, maxAge); again.Standings[0].Account != c.account {
+		if again := judged.Expect(auditor.Subjects([]rules.Account{c.account}, []rules.Baseline{c.baseline}), []rules.Baseline{c.baseline}, maxAge); !reflect.DeepEqual(again.Standings[0].Account, c.account) {
 			t.Errorf("%s: the account is the old one", name)
 		}
 	}

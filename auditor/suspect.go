@@ -26,7 +26,7 @@ const (
 // the reading than like what people do. It says nothing of a run that is not. before is what was known before the run.
 //
 // An account that could not be read and now can be has recovered and is no such change. Trouble that lasts is suspect
-// when it begins; then it is known, and its accounts are unknown.
+// when it begins; then it is known, and its accounts are unknown. An account that is left alone on purpose is not missed.
 func Suspicions(before *Snapshot, run *Run) []string {
 	if before == nil || before.Run == nil || run.Restricted {
 		return nil
@@ -36,18 +36,22 @@ func Suspicions(before *Snapshot, run *Run) []string {
 		r := &run.Sweeps[i].Report
 		sweeps[key{r.Account.ID, r.AgencyName}] = &run.Sweeps[i]
 	}
+	excluded := make(map[string]bool, len(run.Excluded))
+	for i := range run.Excluded {
+		excluded[run.Excluded[i].Account.ID] = true
+	}
 	// With several baselines an account has several standings, and shares their fates.
 	type fate struct{ vanished, changed, wasDark, isDark bool }
 	fates := make(map[string]fate, len(before.Standings))
 	for i := range before.Standings {
 		st := &before.Standings[i]
-		if st.Last == nil || vanished(&st.Last.Report) {
+		if st.Last == nil || vanished(&st.Last.Report) || excluded[st.Account.ID] {
 			continue
 		}
 		f := fates[st.Account.ID]
 		was := dark(&st.Last.Report)
 		f.wasDark = f.wasDark || was
-		if is := sweeps[st.key()]; is == nil {
+		if is := sweeps[st.key()]; is == nil || vanished(&is.Report) {
 			f.vanished = true
 		} else {
 			f.isDark = f.isDark || dark(&is.Report)

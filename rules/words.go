@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"strings"
 	"time"
 )
 
@@ -13,7 +14,29 @@ type Account struct {
 	Name string `json:"name"`
 	// RequireAgency says that the account must have the agency; without it an absent agency means "not enabled".
 	RequireAgency bool `json:"require_agency"`
+	// OU is where the organization keeps the account, see OUPath; empty directly below its root, and without organization.
+	OU string `json:"ou,omitempty"`
+	// Tags are the account's tags of the keys that the configuration chose, sorted by key.
+	Tags []Tag `json:"tags,omitempty"`
 }
+
+// Tag is one tag of an account.
+type Tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// OUPath is the path of an organizational unit, from the names of the units from the one below the root downwards. They are
+// joined by "/"; a "/" or a "%" of a name itself is written as in an address, so that two places never have one path.
+func OUPath(names []string) string {
+	escaped := make([]string, len(names))
+	for i, name := range names {
+		escaped[i] = ouName.Replace(name)
+	}
+	return strings.Join(escaped, "/")
+}
+
+var ouName = strings.NewReplacer("%", "%25", "/", "%2F")
 
 // ScopeKind says where a grant holds. Its values are also the values of the metric label "scope".
 type ScopeKind string

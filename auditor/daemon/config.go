@@ -48,6 +48,12 @@ type Config struct {
 	digest    string
 	baselines []rules.Baseline
 	reader    huawei.Config
+	// filed is the file of accounts as it was read, nil if there is none or something is wrong with it, which fileFault says.
+	filed     *accountsFile
+	fileFault error
+	// open and lookupEnv are for reading the file of accounts again.
+	open      func(path string) (fs.File, error)
+	lookupEnv func(name string) (string, bool)
 }
 
 // ScheduleConfig says when the daemon makes its runs. How long one may take is said by limits.run_timeout.
@@ -77,10 +83,57 @@ type ListenConfig struct {
 	PprofSocket string `yaml:"pprof_socket"`
 }
 
-// AccountsConfig says which accounts are audited.
+// AccountsConfig says which accounts are audited: those of all three sources together. An account that several of them name
+// is one account, for which Static counts before File, and File before Organization; its organizational unit and its tags
+// are the organization's. At least one source is needed.
 type AccountsConfig struct {
-	// Static lists accounts one by one. At least one is needed.
+	// Organization has the accounts listed by the organization of the account of Credentials, anew for every run.
+	Organization OrganizationConfig `yaml:"organization"`
+	// Static lists accounts one by one.
 	Static []AccountConfig `yaml:"static"`
+	// File is a file with accounts: a list of the same entries as Static below its one key, accounts. It is read anew at the
+	// start of every run. While something is wrong with it, the accounts of the last good one are audited, and runs are not
+	// complete.
+	File string `yaml:"file"`
+}
+
+// OrganizationConfig says which accounts of the organization are audited, and how they are entered. Accounts that are
+// suspended, being closed or of an unknown status are left alone; they are counted, as are those that are not chosen.
+type OrganizationConfig struct {
+	// Enabled says that the organization is asked. Default: false.
+	Enabled bool `yaml:"enabled"`
+	// IncludeOUs are ids of organizational units: an account counts that is in one of them, or anywhere below it. None is the
+	// whole organization.
+	IncludeOUs []string `yaml:"include_ous"`
+	// IncludeTags are tags that an account must bear: of every key one of the values.
+	IncludeTags map[string][]string `yaml:"include_tags"`
+	// IncludeNames are shell patterns, such as prod-*, of which an account's name must fit one.
+	IncludeNames []string `yaml:"include_names"`
+	// ExcludeAccounts are accounts to leave alone, whichever source names them.
+	ExcludeAccounts []ExcludeConfig `yaml:"exclude_accounts"`
+	// Labels says which tags become labels of account_info.
+	Labels LabelsConfig `yaml:"labels"`
+	// RequireAgency says that accounts must have the agency, as for Static. Default: false.
+	RequireAgency bool `yaml:"require_agency"`
+	// Access is how the accounts are read that neither Static nor File names: by an agency of the same name in each.
+	Access AccessConfig `yaml:"access"`
+	// KeepVanished is for how many runs an account is shown as unknown that the organization, or File, no longer lists; from 1
+	// to 1000. So often, too, a list is doubted that suddenly lacks more than a tenth of the accounts. Default: 3.
+	KeepVanished int `yaml:"keep_vanished"`
+}
+
+// ExcludeConfig are accounts to leave alone.
+type ExcludeConfig struct {
+	// Account is the id of an account, or a shell pattern of names.
+	Account string `yaml:"account"`
+	// Reason says why, to whoever reads the report.
+	Reason string `yaml:"reason"`
+}
+
+// LabelsConfig says what of the organization becomes labels of metrics.
+type LabelsConfig struct {
+	// Tags are keys of tags, at most 20, each of which becomes a label tag_… of account_info. Default: none.
+	Tags []string `yaml:"tags"`
 }
 
 // AccountConfig is one account and the way into it.
@@ -184,6 +237,7 @@ type LimitsConfig struct {
 func defaultConfig() *Config {
 	return &Config{
 		Baselines: []string{"coc"},
+		Accounts:  AccountsConfig{Organization: OrganizationConfig{KeepVanished: 3}},
 		Cloud:     CloudConfig{Site: "intl", Rate: RateConfig{PerAccount: 8, Total: 200}},
 		Schedule:  ScheduleConfig{Cron: "*/15 * * * *", Jitter: 30 * time.Second, Drain: 20 * time.Second},
 		MaxAge:    time.Hour,
@@ -214,7 +268,7 @@ func loadConfig(file string) (*Config, sources, error) {
 	}
 	cfg, err := parseConfig(file, data, r.openFile, r.openSecretFile, os.LookupEnv)
 	if err == nil {
-		cfg.sources = r.seen
+		cfg.sources, cfg.open = r.seen, openFile
 	}
 	return cfg, r.seen, err
 }
@@ -234,7 +288,8 @@ func parseConfig(
 	cfg := defaultConfig()
 	doc, err := strictyaml.Decode(file, data, cfg)
 	cfg.file, cfg.digest = file, fmt.Sprintf("%x", sha256.Sum256(data))
-	c := configCheck{cfg: cfg, doc: doc, file: file, open: open, openSecret: openSecret, lookupEnv: lookupEnv}
+	cfg.open, cfg.lookupEnv = open, lookupEnv
+	c := configCheck{cfg: cfg, doc: doc, file: file, open: open, lookupEnv: lookupEnv}
 	c.check()
 	if faults := c.err(err); faults != nil {
 		return nil, faults
@@ -263,14 +318,25 @@ func AccountNames(file string) map[string]string {
 // LoadedBaselines returns the baselines, in the order of Baselines, with Severities in them.
 func (c *Config) LoadedBaselines() []rules.Baseline { return slices.Clone(c.baselines) }
 
-// Inventory returns the accounts in the order of the file.
+// Inventory returns the accounts that are known without asking the cloud: those of the configuration in the order of the
+// file, and then those of the file of accounts.
 func (c *Config) Inventory() []rules.Account {
-	accounts := make([]rules.Account, len(c.Accounts.Static))
-	for i, a := range c.Accounts.Static {
-		accounts[i] = rules.Account{ID: a.ID, Name: a.Name, RequireAgency: a.RequireAgency}
+	var accounts []rules.Account
+	known := map[string]bool{}
+	for _, list := range [][]AccountConfig{c.Accounts.Static, c.filed.list()} {
+		for _, a := range list {
+			if !known[a.ID] {
+				known[a.ID] = true
+				accounts = append(accounts, rules.Account{ID: a.ID, Name: a.Name, RequireAgency: a.RequireAgency})
+			}
+		}
 	}
 	return accounts
 }
+
+// AccountsFileFault says what is wrong with the file of accounts; nil when nothing is, or there is none. It does not keep the
+// other accounts from being audited.
+func (c *Config) AccountsFileFault() error { return c.fileFault }
 
 // Digest is the SHA-256 of the configuration file in lower-case hexadecimal. The files that it names are not part of it.
 func (c *Config) Digest() string { return c.digest }

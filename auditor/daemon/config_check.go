@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -166,45 +165,6 @@ func didYouMean(written string, known []string) string {
 		return "did you mean " + near + "? "
 	}
 	return ""
-}
-
-func (c *configCheck) checkAccounts() {
-	const remedy = "list the accounts to audit, each with name, id and access"
-	accounts := c.cfg.Accounts.Static
-	if len(accounts) == 0 && c.doc.Require("accounts", "write accounts: with static: below it, and "+remedy) &&
-		c.doc.Require("accounts.static", remedy) {
-		c.doc.Add("accounts.static", "is an empty list, so that nothing would be audited", remedy)
-	}
-	names, ids, keys := map[string]string{}, map[string]string{}, map[string]string{}
-	for i, a := range accounts {
-		if a.ID != "" {
-			ids[a.ID] = cmp.Or(ids[a.ID], strictyaml.Index("accounts.static", i))
-		}
-	}
-	c.cfg.reader.Accounts = make(map[string]huawei.Access, len(accounts))
-	for i, a := range accounts {
-		at := strictyaml.Index("accounts.static", i)
-		if c.doc.Require(at+".name", "write what reports shall call the account") &&
-			c.doc.Line(at+".name", a.Name, maxName, "write what reports shall call the account") {
-			if first, twice := names[a.Name]; twice {
-				c.doc.Add(at+".name", fmt.Sprintf("%q is the name of two accounts, first of %s", a.Name, first), "give each its own name")
-			} else if owner, other := ids[a.Name]; other && owner != at {
-				c.doc.Add(at+".name", "is the id of "+owner, "give the account a name that cannot be mistaken for another account")
-			} else {
-				names[a.Name] = at
-			}
-		}
-		if c.doc.Require(at+".id", accountIDRemedy) {
-			if !accountIDPattern.MatchString(a.ID) {
-				c.doc.Add(at+".id", "is not the id of an account", accountIDRemedy)
-			} else if first := ids[a.ID]; first != at {
-				c.doc.Add(at+".id", "is the id of two accounts, first of "+first, "keep one of the two entries")
-			}
-		}
-		if c.doc.Require(at+".access", "write via: keys with a key of the account, or via: iam with an agency to assume") {
-			c.cfg.reader.Accounts[a.ID] = c.access(at+".access", a.Access, keys)
-		}
-	}
 }
 
 // access resolves the way into one account. keys remembers which account's key stands where.
@@ -373,7 +333,8 @@ func (c *configCheck) checkLimits() {
 // checkRate checks how many requests are sent, and that accounts can be read at that pace in the time that they have.
 func (c *configCheck) checkRate() {
 	rate, l := c.cfg.Cloud.Rate, c.cfg.Limits
-	sweeps := len(c.cfg.Accounts.Static) * len(c.cfg.Baselines)
+	// Those of the organization are not known yet; that a run has too little time for them is told when it begins.
+	sweeps := len(c.cfg.Inventory()) * len(c.cfg.Baselines)
 	for _, r := range []struct {
 		key      string
 		is, most float64

@@ -89,7 +89,7 @@ func New(o Options) (*Daemon, error) {
 		return nil, fmt.Errorf("make the metrics: %w", err)
 	}
 	d := &Daemon{options: o, metrics: m, read: o.Config.sources, begun: make(chan struct{})}
-	if d.engine, err = d.newEngine(o.Config); err != nil {
+	if d.engine, err = d.newEngine(o.Config, nil); err != nil {
 		return nil, err
 	}
 	return d, nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
@@ -14,19 +16,35 @@ import (
 
 // engine is one configuration at work: what a reload makes anew, whole, before the old one is given up.
 type engine struct {
-	config   *Config
-	cloud    *huawei.Cloud
-	accounts static
-	log      *slog.Logger
-	version  string
-	now      func() time.Time
-	panicked func(where string)
+	config *Config
+	cloud  *huawei.Cloud
+	// memory is what sources of accounts said so far, filed the last file of accounts that nothing was wrong with.
+	memory *memory
+	filed  *accountsFile
+	// fileFault is what is wrong with the file of accounts now.
+	fileFault error
+	log       *slog.Logger
+	version   string
+	now       func() time.Time
+	panicked  func(where string)
 }
 
-// newEngine makes the reader of the cloud. It sends nothing.
-func (d *Daemon) newEngine(cfg *Config) (*engine, error) {
+// newEngine makes the reader of the cloud. It sends nothing. filed is the last file of accounts that nothing was wrong with,
+// for a configuration with one that something is wrong with.
+func (d *Daemon) newEngine(cfg *Config, filed *accountsFile) (*engine, error) {
 	o := &d.options
+	if cfg.fileFault == nil {
+		filed = cfg.filed
+	}
 	reader := cfg.Reader()
+	reader.Accounts = maps.Clone(reader.Accounts)
+	if cfg.Accounts.File != "" && filed != nil {
+		for id, access := range filed.access {
+			if _, named := reader.Accounts[id]; !named {
+				reader.Accounts[id] = access
+			}
+		}
+	}
 	reader.UserAgent = userAgent(o.Version)
 	reader.Now = o.Now
 	reader.Meter = d.metrics
@@ -35,8 +53,31 @@ func (d *Daemon) newEngine(cfg *Config) (*engine, error) {
 		return nil, fmt.Errorf("make the reader of the cloud: %w", err)
 	}
 	return &engine{
-		config: cfg, cloud: cloud, accounts: cfg.Inventory(), log: o.Logger, version: o.Version, now: o.Now, panicked: d.metrics.Panicked,
+		config: cfg, cloud: cloud, memory: &memory{owner: cfg.Credentials.AccountID}, filed: filed, fileFault: cfg.fileFault, log: o.Logger, version: o.Version, now: o.Now,
+		panicked: d.metrics.Panicked,
 	}, nil
+}
+
+// inherit takes over what an engine before remembers of the accounts. No run may be under way.
+func (e *engine) inherit(from *engine) {
+	e.memory = from.memory
+	if e.memory.owner != e.owner() {
+		e.memory = &memory{owner: e.owner(), filed: from.memory.filed}
+	}
+	if e.config.Accounts.File == "" {
+		e.memory.filed = roll[AccountConfig]{}
+	}
+	if !e.config.Accounts.Organization.Enabled {
+		e.memory.members = roll[huawei.Member]{}
+	}
+}
+
+// owner is the account whose organization is asked.
+func (e *engine) owner() string { return e.config.Credentials.AccountID }
+
+// inventory lists the accounts with these names or ids, or all of them when there are none.
+func (e *engine) inventory(accounts []string) *inventory {
+	return &inventory{config: e.config, cloud: e.cloud, log: e.log, memory: e.memory, filed: e.filed, fileFault: e.fileFault, wanted: accounts}
 }
 
 // run makes one run over the accounts with these names or ids, or over all of them when there are none. before is what was
@@ -44,22 +85,40 @@ func (d *Daemon) newEngine(cfg *Config) (*engine, error) {
 func (e *engine) run(
 	ctx context.Context, trigger string, accounts []string, before *auditor.Snapshot, progress auditor.Progress,
 ) (*auditor.Run, error) {
-	inventory, err := e.accounts.only(accounts)
-	if err != nil {
-		return nil, err
-	}
 	limits := e.config.Limits
 	a := &auditor.Auditor{
-		Inventory: inventory, Observer: e.cloud, Baselines: e.config.LoadedBaselines(), Logger: e.log, Now: e.now,
+		Inventory: e.inventory(accounts), Observer: e.cloud, Baselines: e.config.LoadedBaselines(), Logger: e.log, Now: e.now,
 		Program: e.version, Concurrency: e.config.atOnce(), Restricted: len(accounts) > 0, Before: before, Panicked: e.panicked,
 		RunTimeout: limits.RunTimeout, AccountTimeout: limits.AccountTimeout,
 	}
 	return a.Run(ctx, trigger, progress)
 }
 
-// expected are the subjects that a run of this configuration judges.
-func (e *engine) expected() []auditor.Subject {
-	return auditor.Subjects(e.accounts, e.config.LoadedBaselines())
+// known is what is known of the accounts without asking anybody.
+func (e *engine) known() auditor.Listing {
+	v := *e.inventory(nil)
+	m := *e.memory
+	v.memory = &m
+	if e.fileFault == nil && e.config.Accounts.File != "" {
+		// The file's accounts are known before the first run, and a new file's before the next one.
+		m.filed.entries = maps.Clone(m.filed.entries)
+		if m.filed.entries == nil {
+			m.filed.entries = map[string]entry[AccountConfig]{}
+		}
+		for _, a := range e.filed.list() {
+			m.filed.entries[a.ID] = entry[AccountConfig]{is: a}
+		}
+	}
+	return v.listing(nil)
+}
+
+// expected are the subjects of what is known.
+func (e *engine) expected(l auditor.Listing) []auditor.Subject {
+	accounts := slices.Clone(l.Accounts)
+	for i := range l.Vanished {
+		accounts = append(accounts, l.Vanished[i].Account)
+	}
+	return auditor.Subjects(accounts, e.config.LoadedBaselines())
 }
 
 // userAgent makes a User-Agent product of the version, without the characters that may not stand in one.
@@ -83,9 +142,9 @@ func userAgent(version string) string {
 }
 
 // WriteMetrics writes one run in the text format of Prometheus, for node_exporter's textfile collector: what metrics would
-// show of it at that instant. The run must be of all accounts of the configuration.
+// show of it at that instant. The run must be of all accounts.
 func WriteMetrics(w io.Writer, cfg *Config, run *auditor.Run, now time.Time) error {
 	baselines := cfg.LoadedBaselines()
-	s := auditor.NewSnapshot(auditor.Subjects(cfg.Inventory(), baselines), baselines, cfg.MaxAge).Next(run)
+	s := auditor.NewSnapshot(nil, baselines, cfg.MaxAge).Next(run)
 	return metrics.WriteRun(w, s, now, run.Program)
 }

@@ -37,7 +37,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	begun := sync.OnceFunc(func() { close(d.begun) })
 	defer begun()
 	cfg := d.current().config
-	if err := d.show(auditor.NewSnapshot(d.engine.expected(), cfg.LoadedBaselines(), cfg.MaxAge)); err != nil {
+	known := d.engine.known()
+	first := auditor.NewSnapshot(d.engine.expected(known), cfg.LoadedBaselines(), cfg.MaxAge)
+	first.Excluded, first.Notes, first.TagKeys = known.Excluded, known.Notes, known.TagKeys
+	if err := d.show(first); err != nil {
 		return err
 	}
 	d.metrics.Running(cfg.Digest(), cfg.LoadedBaselines())
@@ -120,6 +123,7 @@ func (d *Daemon) announce(l ListenConfig, at net.Addr) {
 func (d *Daemon) job(ctx context.Context, trigger string) {
 	e := d.begin()
 	defer d.idle()
+	e = d.reread(e)
 	d.progress.Store(&progress{})
 	defer d.progress.Store(nil)
 	started := d.options.Now().UTC()
@@ -176,6 +180,33 @@ func (d *Daemon) begin() *engine {
 	defer d.mu.Unlock()
 	d.running = true
 	return d.engine
+}
+
+// reread reads the file of accounts anew for the run that begins. It returns the engine that knows the accounts of the file:
+// while something is wrong with it, the one that knows those of the last good one.
+func (d *Daemon) reread(e *engine) *engine {
+	cfg := e.config
+	if cfg.Accounts.File == "" {
+		return e
+	}
+	filed, err := cfg.readAccounts(cfg.open)
+	if e.fileFault = err; err != nil || e.filed != nil && e.filed.digest == filed.digest {
+		return e
+	}
+	changed := *cfg
+	changed.filed, changed.fileFault = filed, nil
+	next, err := d.newEngine(&changed, nil)
+	if err != nil {
+		e.fileFault = err
+		return e
+	}
+	next.inherit(e)
+	d.mu.Lock()
+	d.engine = next
+	d.mu.Unlock()
+	e.cloud.Close()
+	d.options.Logger.Info("the file of accounts changed", "accounts", len(filed.accounts))
+	return next
 }
 
 // idle ends a run, and lets a configuration that was waiting for its end come into force.
@@ -236,7 +267,7 @@ func (d *Daemon) reload() (digest string, err error) {
 		return "", fmt.Errorf("%s: listen.web_config: the file %q asks for less than when the program was started; write it back, or "+
 			"restart the program", cfg.file, cfg.Listen.WebConfig)
 	}
-	e, err := d.newEngine(cfg)
+	e, err := d.newEngine(cfg, d.current().filed)
 	if err != nil {
 		return "", err
 	}
@@ -264,7 +295,11 @@ func (d *Daemon) swap() {
 	d.mu.Unlock()
 	cfg := next.config
 	// A large fleet takes a second to show, in which others want to know how the program is.
-	if err := d.show(d.snapshot.Load().Expect(next.expected(), cfg.LoadedBaselines(), cfg.MaxAge)); err != nil {
+	next.inherit(d.current())
+	known := next.known()
+	expected := d.snapshot.Load().Expect(next.expected(known), cfg.LoadedBaselines(), cfg.MaxAge)
+	expected.Excluded, expected.Notes, expected.TagKeys = known.Excluded, known.Notes, known.TagKeys
+	if err := d.show(expected); err != nil {
 		d.options.Logger.Error("the new configuration is not shown before its first run", "err", err)
 	}
 	d.mu.Lock()

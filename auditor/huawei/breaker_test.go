@@ -377,7 +377,7 @@ func TestACloudThatIsAway(t *testing.T) {
 					passes(15 * time.Minute)
 					start = time.Now()
 					a, _ := b.Accounts(t.Context())
-					for _, acct := range a[200:] { // the rest is the same
+					for _, acct := range a.Accounts[200:] { // the rest is the same
 						delete(f.accounts, acct.ID)
 					}
 					wantReasons(t, b.run(), map[rules.Reason]int{"": 200})

@@ -165,12 +165,12 @@ func (b *bubble) PolicyIDs(ctx context.Context, names []string) (map[string][]st
 func (b *bubble) Verify(ctx context.Context) error { return b.cloud.Verify(ctx) }
 
 // Accounts are all of the fake's, in order.
-func (b *bubble) Accounts(context.Context) ([]rules.Account, error) {
+func (b *bubble) Accounts(context.Context) (auditor.Listing, error) {
 	var list []rules.Account
 	for _, id := range slices.Sorted(maps.Keys(b.accounts)) {
 		list = append(list, rules.Account{ID: id, Name: "account " + id[20:]})
 	}
-	return list, nil
+	return auditor.Listing{Accounts: list}, nil
 }
 
 // run makes a run as the daemon does, by its default limits.

@@ -78,6 +78,8 @@ type Config struct {
 	Main Identity
 	// Accounts says how to read each account, by account id.
 	Accounts map[string]Access
+	// Members is the way into every account that is not in Accounts; zero is none.
+	Members Access
 	// SessionName is what the members' audit logs call the program; SessionDuration is how long assumed keys are valid.
 	SessionName     string
 	SessionDuration time.Duration

@@ -80,7 +80,9 @@ type played struct {
 type accounts []rules.Account
 
 // Accounts lists them.
-func (a accounts) Accounts(context.Context) ([]rules.Account, error) { return a, nil }
+func (a accounts) Accounts(context.Context) (auditor.Listing, error) {
+	return auditor.Listing{Accounts: a}, nil
+}
 
 // play makes an auditor of n accounts. All but the first are entered by an agency, every second has drifted.
 func play(t *testing.T, n int) *played {

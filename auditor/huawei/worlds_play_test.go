@@ -122,9 +122,9 @@ func (m worldMeter) Breakers(main bool, accounts int) {
 }
 
 // Accounts is the inventory of the run under way.
-func (g *game) Accounts(context.Context) ([]rules.Account, error) {
+func (g *game) Accounts(context.Context) (auditor.Listing, error) {
 	if g.w.inventoryFailures[g.run] {
-		return nil, errors.New("the inventory cannot be had")
+		return auditor.Listing{}, errors.New("the inventory cannot be had")
 	}
 	var list []rules.Account
 	for i := range g.w.members {
@@ -136,7 +136,7 @@ func (g *game) Accounts(context.Context) ([]rules.Account, error) {
 			list = append(list, m.account)
 		}
 	}
-	return list, nil
+	return auditor.Listing{Accounts: list}, nil
 }
 
 // observer has the accounts begin one after the other, a microsecond apart, so that luck decides nothing.

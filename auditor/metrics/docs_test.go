@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -85,8 +86,13 @@ func TestMetricsPage(t *testing.T) {
 	for _, r := range riskOrder {
 		risks = append(risks, string(r))
 	}
+	var excluded []string
+	for _, r := range auditor.ExclusionReasons() {
+		excluded = append(excluded, string(r))
+	}
 	want := map[string][]string{
-		"`state`": states, "`reason` of `account_unknown`": reasons, "`scope`": scopes, "`risk`": risks,
+		"`reason` of `accounts_excluded`": excluded,
+		"`state`":                         states, "`reason` of `account_unknown`": reasons, "`scope`": scopes, "`risk`": risks,
 		"`kind`": {"grant", "wider", "redundant", "impostor"}, "`where`": places, "`way`": ways, "`identity`": identities,
 		"`result` of `runs_total`": results, "`result` of `credential_refreshes_total`": refreshResults,
 		"`reason` of `api_responses_rejected_total`": rejections,

@@ -201,6 +201,13 @@ func (w *writer) snapshot(s *auditor.Snapshot, now time.Time) {
 	w.b = append(w.b, namespace+"_accounts_expected "...)
 	w.b = strconv.AppendInt(w.b, int64(len(s.Standings)), 10)
 	w.b = append(w.b, '\n')
+	w.family("accounts_excluded", "Accounts that are left alone on purpose, by reason; they are not among accounts_expected.")
+	excluded := auditor.CountExcluded(s.Excluded)
+	for _, reason := range auditor.ExclusionReasons() {
+		w.series("accounts_excluded", "")
+		w.label("reason", string(reason))
+		w.value(excluded[reason])
+	}
 	w.suspect(s)
 	w.unresolvable(s, now)
 
@@ -214,6 +221,7 @@ func (w *writer) snapshot(s *auditor.Snapshot, now time.Time) {
 		state, why := st.At(now, s.MaxAge)
 		rows[i] = row{st, string(b), state, why}
 	}
+	w.infos(rows, s.TagKeys)
 	w.states(rows)
 	w.grants(rows)
 	w.agencies(rows)
@@ -247,6 +255,27 @@ func (w *writer) unresolvable(s *auditor.Snapshot, now time.Time) {
 		w.label("baseline", k.baseline)
 		w.label("policy", k.policy)
 		w.value(number(len(r.Lacking) > 0))
+	}
+}
+
+// infos writes where each account belongs. Every series has every label: one without a value is none to Prometheus.
+func (w *writer) infos(rows []row, keys []string) {
+	w.family("account_info", "1, with the organizational unit of the account and its tags that the configuration chose, for joins and "+
+		"routing.")
+	names := tagLabels(keys)
+	for i := range rows {
+		w.series("account_info", rows[i].labels)
+		w.label("ou", label(rows[i].Account.OU))
+		for k, name := range names {
+			value := ""
+			for _, tag := range rows[i].Account.Tags {
+				if tag.Key == keys[k] {
+					value = label(tag.Value)
+				}
+			}
+			w.label(name, value)
+		}
+		w.value(1)
 	}
 }
 

@@ -28,6 +28,49 @@ func label(s string) string {
 	return visible[:cut] + end
 }
 
+// tagLabels are the names of the labels of the tags with these keys: tag_ and the key, in which whatever no name of a label
+// may have is an underscore. A key that no underscore is needed for has its name to itself; where several others would share
+// one, or nothing of a key is left, the name ends in a part of the key's digest. The keys are different.
+func tagLabels(keys []string) []string {
+	const maxKey = 64
+	plain := func(key string) string {
+		return strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' {
+				return r
+			}
+			return '_'
+		}, key)
+	}
+	names := make([]string, len(keys))
+	taken, sharing := map[string]bool{}, map[string]int{}
+	for i, key := range keys {
+		if p := plain(key); p == key && len(key) <= maxKey && key != "" {
+			names[i] = "tag_" + key
+			taken[names[i]] = true
+		} else {
+			sharing[p]++
+		}
+	}
+	for i, key := range keys {
+		if names[i] != "" {
+			continue
+		}
+		p := plain(key)
+		name := "tag_" + p
+		sum := sha256.Sum256([]byte(key))
+		digest := hex.EncodeToString(sum[:])
+		for n := 8; sharing[p] > 1 || taken[name] || strings.Trim(name[4:], "_") == "" || len(name) > 4+maxKey; n++ {
+			name = "tag_" + p[:min(len(p), maxKey-9)] + "_" + digest[:n]
+			if !taken[name] {
+				break
+			}
+		}
+		names[i] = name
+		taken[name] = true
+	}
+	return names
+}
+
 // quoted escapes the value of a label as the exposition formats want it.
 var quoted = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 

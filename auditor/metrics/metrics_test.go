@@ -137,8 +137,9 @@ func TestWhatIsSaidOfAnAccount(t *testing.T) {
 		runs []*auditor.Run
 		want string
 	}{
-		"before the first run": {nil, "account_state{state=\"unknown\"} 1\naccount_unknown{reason=\"stale\"} 1\npolicy_excess_dropped 0\n"},
-		"compliant": {[]*auditor.Run{run(judged(a, noon, rules.StateCompliant, exact, wider))}, `account_state{state="compliant"} 1
+		"before the first run": {nil, "account_info{ou=\"\"} 1\naccount_state{state=\"unknown\"} 1\naccount_unknown{reason=\"stale\"} 1\npolicy_excess_dropped 0\n"},
+		"compliant": {[]*auditor.Run{run(judged(a, noon, rules.StateCompliant, exact, wider))}, `account_info{ou=""} 1
+account_state{state="compliant"} 1
 account_last_complete_read_timestamp_seconds 1772366400
 policy_missing{policy="P",scope="global"} 0
 policy_missing{policy="Q",scope="all_resources"} 0
@@ -153,7 +154,8 @@ agency_expiry_timestamp_seconds 1775966400
 			rules.Finding{Rule: rules.RuleImpostor, Policy: "P", PolicyID: "4", Scope: rules.Global, Risk: rules.RiskCritical, Grants: []rules.Grant{grant("4", rules.Custom)}},
 			rules.Finding{Rule: rules.RuleWider, Policy: "Q", PolicyID: "5", Scope: rules.AllResources, Grants: []rules.Grant{system}},
 			rules.Finding{Rule: rules.RuleTrustMismatch},
-		))}, `account_state{state="drifted"} 1
+		))}, `account_info{ou=""} 1
+account_state{state="drifted"} 1
 account_last_complete_read_timestamp_seconds 1772366400
 policy_missing{policy="P",scope="global"} 1
 policy_missing{policy="Q",scope="all_resources"} 1
@@ -170,7 +172,8 @@ agency_expiry_timestamp_seconds 1775966400
 			run(judged(a, noon, rules.StateDrifted, missing, exact, rules.Finding{Rule: rules.RuleTrustMismatch},
 				rules.Finding{Rule: rules.RuleExcess, Policy: "T", PolicyID: "1", Scope: rules.Global, Risk: rules.RiskLow, Grants: []rules.Grant{system}})),
 			run(dark(a, noon.Add(time.Minute), rules.ReasonDenied)),
-		}, `account_state{state="unknown"} 1
+		}, `account_info{ou=""} 1
+account_state{state="unknown"} 1
 account_unknown{reason="denied"} 1
 account_last_complete_read_timestamp_seconds 1772366400
 policy_missing{policy="P",scope="global"} 1
@@ -180,7 +183,8 @@ agency_trust_mismatch 1
 `},
 		"unreadable after compliance": {[]*auditor.Run{
 			run(judged(a, noon, rules.StateCompliant, exact, exact)), run(dark(a, noon.Add(time.Minute), rules.ReasonTimeout)),
-		}, `account_state{state="unknown"} 1
+		}, `account_info{ou=""} 1
+account_state{state="unknown"} 1
 account_unknown{reason="timeout"} 1
 account_last_complete_read_timestamp_seconds 1772366400
 policy_excess_dropped 0
@@ -188,7 +192,8 @@ policy_excess_dropped 0
 		"two findings that are one series": {[]*auditor.Run{run(judged(a, noon, rules.StateDrifted, exact, exact,
 			rules.Finding{Rule: rules.RuleExcess, Policy: "T", PolicyID: "1", Scope: rules.Project, Risk: rules.RiskLow, Grants: []rules.Grant{system}},
 			rules.Finding{Rule: rules.RuleExcess, Policy: "T", PolicyID: "1", Scope: rules.Project, Risk: rules.RiskLow, Grants: []rules.Grant{system, system}},
-		))}, `account_state{state="drifted"} 1
+		))}, `account_info{ou=""} 1
+account_state{state="drifted"} 1
 account_last_complete_read_timestamp_seconds 1772366400
 policy_missing{policy="P",scope="global"} 0
 policy_missing{policy="Q",scope="all_resources"} 0
@@ -257,7 +262,8 @@ func TestALoopThatHangsCannotKeepAnAccountGreen(t *testing.T) {
 		t.Error("it was rendered anew though nothing had changed")
 	}
 	c.add(time.Second)
-	want := `account_state{state="unknown"} 1
+	want := `account_info{ou=""} 1
+account_state{state="unknown"} 1
 account_unknown{reason="stale"} 1
 account_last_complete_read_timestamp_seconds 1772366400
 policy_missing{policy="P",scope="global"} 1
@@ -362,12 +368,30 @@ func (r reference) Collect(ch chan<- prometheus.Metric) {
 	}
 	truth := map[bool]float64{true: 1}
 	counts := map[rules.State]int{}
+	for _, reason := range auditor.ExclusionReasons() {
+		n := 0.0
+		for _, e := range r.s.Excluded {
+			n += truth[e.Reason == reason]
+		}
+		send("accounts_excluded", n, "reason", string(reason))
+	}
 	for _, st := range r.s.Standings {
 		acct := []string{"account", label(st.Account.Name), "account_id", label(st.Account.ID), "agency", label(st.Agency)}
 		with := func(more ...string) []string { return slices.Concat(acct, more) }
 		state, why := st.At(r.now, r.s.MaxAge)
 		counts[state]++
 		unknown := state == rules.StateUnknown
+		info := with("ou", label(st.Account.OU))
+		for i, name := range tagLabels(r.s.TagKeys) {
+			value := ""
+			for _, tag := range st.Account.Tags {
+				if tag.Key == r.s.TagKeys[i] {
+					value = label(tag.Value)
+				}
+			}
+			info = append(info, name, value)
+		}
+		send("account_info", 1, info...)
 		for _, each := range rules.States() {
 			send("account_state", truth[each == state], with("state", string(each))...)
 		}

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -33,11 +34,19 @@ func TestHostileNames(t *testing.T) {
 		two.Name, two.Agency = "two", "B"
 		two.Required = append(two.Required, rules.Requirement{Policy: hostile.Draw(rt, "required"), Scope: rules.Global}, rules.Requirement{Policy: "P", Scope: rules.AllResources})
 		var accounts []rules.Account
+		keys := rapid.SliceOfNDistinct(hostile, 0, 5, rapid.ID[string]).Draw(rt, "keys")
 		for n := range rapid.IntRange(0, 4).Draw(rt, "accounts") {
-			accounts = append(accounts, rules.Account{ID: fmt.Sprintf("d%031d", n), Name: hostile.Draw(rt, "name")})
+			a := rules.Account{ID: fmt.Sprintf("d%031d", n), Name: hostile.Draw(rt, "name"), OU: hostile.Draw(rt, "ou")}
+			for _, key := range keys {
+				if rapid.Bool().Draw(rt, "tagged") {
+					a.Tags = append(a.Tags, rules.Tag{Key: key, Value: hostile.Draw(rt, "value")})
+				}
+			}
+			accounts = append(accounts, a)
 		}
 		baselines := []rules.Baseline{base, two}
 		s := auditor.NewSnapshot(auditor.Subjects(accounts, baselines), baselines, hour)
+		s.TagKeys = keys
 		for n := range rapid.IntRange(0, 3).Draw(rt, "runs") {
 			at := noon.Add(time.Duration(n) * time.Minute)
 			var sweeps []auditor.Sweep
@@ -69,6 +78,12 @@ func TestHostileNames(t *testing.T) {
 			r := run(sweeps...)
 			if rapid.Bool().Draw(rt, "suspect") {
 				r.Suspect = []string{hostile.Draw(rt, "why")}
+			}
+			r.TagKeys = keys
+			for n := range rapid.IntRange(0, 3).Draw(rt, "excluded") {
+				r.Excluded = append(r.Excluded, auditor.Exclusion{
+					Account: rules.Account{ID: fmt.Sprintf("e%031d", n)}, Reason: pick(auditor.ExclusionReasons()...).Draw(rt, "why excluded"),
+				})
 			}
 			r.CatalogueAt = map[string]time.Time{}
 			for _, b := range baselines {
@@ -119,5 +134,32 @@ func TestLabels(t *testing.T) {
 	}
 	if got := label("plain name"); got != "plain name" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestNamesOfTagLabels(t *testing.T) {
+	for _, c := range []struct{ keys, want []string }{
+		{[]string{"owner", "env_1"}, []string{"tag_owner", "tag_env_1"}},
+		{[]string{"cost-center"}, []string{"tag_cost_center"}},
+		{[]string{"a.b", "a_b"}, []string{"tag_a_b_2e7336dc", "tag_a_b"}},
+		{[]string{"a.b", "a-b"}, []string{"tag_a_b_2e7336dc", "tag_a_b_d44362d6"}},
+		{[]string{"责任人"}, []string{"tag_____756122ee"}},
+		{[]string{""}, []string{"tag__e3b0c442"}},
+		{[]string{strings.Repeat("k", 300)}, []string{"tag_" + strings.Repeat("k", 55) + "_17b16d8e"}},
+	} {
+		got := tagLabels(c.keys)
+		seen := map[string]bool{}
+		for i, name := range got {
+			if seen[name] {
+				t.Errorf("%q: %q twice", c.keys, name)
+			}
+			seen[name] = true
+			if !regexp.MustCompile(`^tag_[a-zA-Z0-9_]{1,80}$`).MatchString(name) {
+				t.Errorf("%q is no good name", name)
+			}
+			if name != c.want[i] {
+				t.Errorf("%q: %q, want %q", c.keys[i], name, c.want[i])
+			}
+		}
 	}
 }

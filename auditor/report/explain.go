@@ -38,7 +38,22 @@ func (p *page) verdict(s *auditor.Sweep) {
 	r := &s.Report
 	name := cmp.Or(rules.Escape(r.Account.Name), "account without a name")
 	p.paint("", bold, fmt.Sprintf("%s (account id %s)", name, rules.Escape(r.Account.ID)))
+	if where := placeOf(r.Account); where != "" {
+		p.say("", where)
+	}
 	p.paint("", stateColor(r.State), strings.ToUpper(stateWords(r.State))+p.meaning(r))
+}
+
+// placeOf says where the organization keeps an account, and its tags; nothing of one that it says nothing of.
+func placeOf(a rules.Account) string {
+	var parts []string
+	if a.OU != "" {
+		parts = append(parts, "organizational unit "+rules.Escape(a.OU))
+	}
+	for _, tag := range a.Tags {
+		parts = append(parts, "tag "+rules.Escape(tag.Key)+"="+rules.Escape(tag.Value))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // meaning says in a sentence what the state rests on.

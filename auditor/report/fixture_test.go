@@ -191,12 +191,12 @@ type cloud struct {
 	lacks      string // a policy that the catalogue does not have
 }
 
-func (c cloud) Accounts(context.Context) ([]rules.Account, error) {
+func (c cloud) Accounts(context.Context) (auditor.Listing, error) {
 	var out []rules.Account
 	for _, f := range c.fixtures {
 		out = append(out, f.account())
 	}
-	return out, nil
+	return auditor.Listing{Accounts: out}, nil
 }
 
 func (c cloud) Observe(_ context.Context, a rules.Account, b rules.Baseline, _ rules.Last) (rules.Evidence, auditor.Trail, error) {

@@ -34,6 +34,12 @@ type runForm struct {
 	States     map[rules.State]int    `json:"states"`
 	Reasons    map[rules.Reason]int   `json:"unknown_reasons"`
 	Worst      map[rules.Severity]int `json:"findings_by_severity"`
+	// Gaps say which source of accounts could not be listed whole, Notes what is odd about the list.
+	Gaps     []unknownForm                   `json:"inventory_gaps"`
+	Notes    []string                        `json:"inventory_notes"`
+	Left     map[auditor.ExclusionReason]int `json:"excluded_reasons"`
+	Excluded []exclusionForm                 `json:"excluded"`
+	Gone     []accountForm                   `json:"gone"`
 }
 
 type programForm struct {
@@ -92,6 +98,20 @@ type accountForm struct {
 	ID            string `json:"id"`
 	Name          string `json:"name"`
 	RequireAgency bool   `json:"require_agency"`
+	// OU and Tags are of the organization.
+	OU   *string   `json:"ou"`
+	Tags []tagForm `json:"tags"`
+}
+
+type tagForm struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+type exclusionForm struct {
+	Account accountForm `json:"account"`
+	Reason  string      `json:"reason"`
+	Detail  string      `json:"detail"`
 }
 
 type unknownForm struct {
@@ -277,8 +297,12 @@ func formRun(run *auditor.Run) runForm {
 	form := runForm{
 		ID: run.ID, Trigger: run.Trigger, Program: programForm{"agencyaudit", run.Program},
 		StartedAt: stamp(run.StartedAt), EndedAt: stamp(run.EndedAt), Restricted: run.Restricted, Complete: run.Complete,
-		Suspect: list(run.Suspect),
-		States:  map[rules.State]int{}, Reasons: map[rules.Reason]int{},
+		Suspect: list(run.Suspect), Notes: list(run.Notes), Left: auditor.CountExcluded(run.Excluded),
+		Gaps: forms(run.Gaps, formUnknown), Gone: forms(run.Gone, formAccount),
+		Excluded: forms(run.Excluded, func(e auditor.Exclusion) exclusionForm {
+			return exclusionForm{formAccount(e.Account), string(e.Reason), e.Detail}
+		}),
+		States: map[rules.State]int{}, Reasons: map[rules.Reason]int{},
 		Worst: map[rules.Severity]int{rules.Critical: 0, rules.High: 0, rules.Warning: 0, rules.Info: 0},
 	}
 	for _, s := range rules.States() {
@@ -293,6 +317,14 @@ func formRun(run *auditor.Run) runForm {
 		}
 	}
 	return form
+}
+
+func formUnknown(u rules.Unknown) unknownForm {
+	return unknownForm{string(u.Reason), u.Detail, orNull(u.Remedy), orNull(u.RequestID)}
+}
+
+func formAccount(a rules.Account) accountForm {
+	return accountForm{a.ID, a.Name, a.RequireAgency, orNull(a.OU), forms(a.Tags, func(t rules.Tag) tagForm { return tagForm(t) })}
 }
 
 func formBaseline(b rules.Baseline) baselineForm {
@@ -311,7 +343,7 @@ func formBaseline(b rules.Baseline) baselineForm {
 func formSweep(b rules.Baseline, s *auditor.Sweep) sweepForm {
 	r := &s.Report
 	form := sweepForm{
-		Account: accountForm(r.Account), Baseline: r.Baseline, Agency: r.AgencyName, State: string(r.State),
+		Account: formAccount(r.Account), Baseline: r.Baseline, Agency: r.AgencyName, State: string(r.State),
 		Required: forms(r.Required, func(c rules.Covered) coveredForm {
 			return coveredForm{
 				Policy: c.Policy, Scope: string(c.Scope), Coverage: string(c.Coverage), Satisfied: c.Coverage.Satisfied(),
@@ -322,7 +354,8 @@ func formSweep(b rules.Baseline, s *auditor.Sweep) sweepForm {
 		StartedAt: stamp(s.StartedAt), EndedAt: stamp(s.EndedAt), Requests: s.Trail.Requests,
 	}
 	if u := r.Unknown; u != nil {
-		form.Unknown = &unknownForm{string(u.Reason), u.Detail, orNull(u.Remedy), orNull(u.RequestID)}
+		why := formUnknown(*u)
+		form.Unknown = &why
 	}
 	if a := r.Agency; a != nil {
 		form.Found = &agencyForm{a.ID, a.Name, formTrust(a.Trust), stampOrNull(a.CreatedAt), stampOrNull(a.ExpiresAt)}

@@ -25,6 +25,17 @@ func jsonOf(t testing.TB, run *auditor.Run) []byte {
 	return b.Bytes()
 }
 
+// odd is a run of which everything is said that can be said of a list of accounts.
+func odd(run *auditor.Run) *auditor.Run {
+	a := rules.Account{ID: "d9", Name: "away", OU: "a%2Fb/c", Tags: []rules.Tag{{Key: "owner", Value: "nobody"}}}
+	run.Excluded = []auditor.Exclusion{{Account: a, Reason: auditor.ExcludedSuspended, Detail: "the organization says so"}}
+	run.Gone = []rules.Account{{ID: "d8", Name: "gone"}}
+	run.Gaps = []rules.Unknown{{Reason: rules.ReasonDenied, Detail: "the organization could not be listed", Remedy: "ask", RequestID: "r1"}}
+	run.Notes = []string{"an entry fits no account"}
+	run.Complete = false
+	return run
+}
+
 // documents are runs that together show everything that a document can hold.
 func documents(t testing.TB) map[string]*auditor.Run {
 	t.Helper()
@@ -39,6 +50,7 @@ func documents(t testing.TB) map[string]*auditor.Run {
 		"whole":        runOf(t, cloud{fixtures: layouts()}, pinned),
 		"unresolvable": runOf(t, cloud{fixtures: layouts()[:3], lacks: cocSelf}),
 		"empty.json":   runOf(t, cloud{}),
+		"inventory":    odd(runOf(t, cloud{fixtures: layouts()[:1]})),
 		"suspect":      suspect(runOf(t, cloud{fixtures: layouts()[:1]})),
 	}
 }

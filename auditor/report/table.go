@@ -28,7 +28,8 @@ func Table(w io.Writer, run *auditor.Run, o Options) error {
 	p.states(run)
 	shown := p.worstFirst(run)
 	p.sweeps(run, shown)
-	p.unjudged(shown)
+	p.unjudged(run, shown)
+	p.excluded(run.Excluded)
 	p.runFindings(run)
 	p.closing(run)
 	_, err := io.WriteString(w, p.b.String())
@@ -166,8 +167,57 @@ func (p *page) head(run *auditor.Run) {
 		p.say("", fmt.Sprintf("Baseline %s: agency %s, %s (%s, %s)", rules.Escape(b.Name), rules.Escape(b.Agency),
 			plural(len(b.Required), "required grant"), rules.Escape(b.Source), rules.Escape(b.SourceDate)))
 	}
+	if left := excludedWords(run.Excluded); left != "" {
+		p.say("", "Left alone: "+left)
+	}
+	for i := range run.Gaps {
+		p.paint("", magenta, "Accounts may be missing: "+elide(run.Gaps[i].Detail, maxSentence)+requestOf(&run.Gaps[i])+".")
+		if remedy := run.Gaps[i].Remedy; remedy != "" {
+			p.say("  → ", elide(remedy, maxSentence))
+		}
+	}
+	for _, note := range run.Notes {
+		p.paint("", yellow, "Note: "+elide(note, maxSentence)+".")
+	}
 	for _, why := range run.Suspect {
 		p.paint("", red, "Suspect: "+rules.Escape(why)+". Do not act on this run before you know why.")
+	}
+}
+
+// requestOf names the request that a refusal was the answer to, if it is known.
+func requestOf(u *rules.Unknown) string {
+	if u.RequestID == "" {
+		return ""
+	}
+	return " (request id " + rules.Escape(u.RequestID) + ")"
+}
+
+// excludedWords counts the accounts that were left alone: "3 accounts: 1 suspended, 2 configured".
+func excludedWords(list []auditor.Exclusion) string {
+	if len(list) == 0 {
+		return ""
+	}
+	counts := auditor.CountExcluded(list)
+	var parts []string
+	for _, r := range auditor.ExclusionReasons() {
+		if n := counts[r]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, r.Words()))
+		}
+	}
+	return plural(len(list), "account") + ": " + strings.Join(parts, ", ")
+}
+
+// excluded lists the accounts that were left alone, and why.
+func (p *page) excluded(list []auditor.Exclusion) {
+	if !p.o.Verbose || len(list) == 0 {
+		return
+	}
+	p.gap()
+	p.paint("", bold, "LEFT ALONE, AND WHY")
+	for i := range list {
+		a := &list[i].Account
+		p.say("- ", fmt.Sprintf("%s (%s), %s: %s", cmp.Or(elide(a.Name, maxName), "without a name"), rules.Escape(a.ID), list[i].Reason,
+			elide(list[i].Detail, maxSentence)))
 	}
 }
 
@@ -225,16 +275,7 @@ func (p *page) sweeps(run *auditor.Run, shown []*auditor.Sweep) {
 	if len(shown) == 0 {
 		return
 	}
-	names := map[string]string{} // displayed name → id of the account that bears it
-	shared := map[string]bool{}  // displayed names that different accounts bear
-	for i := range run.Sweeps {
-		a := &run.Sweeps[i].Report.Account
-		name := elide(a.Name, maxName)
-		if id, ok := names[name]; ok && id != a.ID {
-			shared[name] = true
-		}
-		names[name] = a.ID
-	}
+	shared := sharedNames(run)
 	columns := []column{{"ACCOUNT", 34}, {"STATE", 11}, {"SEVERITY", 8}, {"WHAT", 0}}
 	several := len(run.Baselines) > 1
 	if several {
@@ -263,13 +304,28 @@ func (p *page) sweeps(run *auditor.Run, shown []*auditor.Sweep) {
 	p.grid(0, columns, rows)
 }
 
+// sharedNames are the names, as they are displayed, that different accounts of the run bear.
+func sharedNames(run *auditor.Run) map[string]bool {
+	names := map[string]string{} // displayed name → id of the account that bears it
+	shared := map[string]bool{}
+	for i := range run.Sweeps {
+		a := &run.Sweeps[i].Report.Account
+		name := elide(a.Name, maxName)
+		if id, ok := names[name]; ok && id != a.ID {
+			shared[name] = true
+		}
+		names[name] = a.ID
+	}
+	return shared
+}
+
 // mostUnjudged is how many accounts the overview says in full why they are unknown, unless it is verbose. A cloud that is
 // down has the same to say about all of them.
 const mostUnjudged = 10
 
 // unjudged says of each unknown account what was asked, what came back, and what can be done.
-func (p *page) unjudged(shown []*auditor.Sweep) {
-	n := 0
+func (p *page) unjudged(run *auditor.Run, shown []*auditor.Sweep) {
+	n, shared := 0, sharedNames(run)
 	for _, s := range shown {
 		u := s.Report.Unknown
 		if u == nil {
@@ -282,11 +338,11 @@ func (p *page) unjudged(shown []*auditor.Sweep) {
 			p.gap()
 			p.paint("", bold, "WHY UNKNOWN, AND WHAT TO DO")
 		}
-		said := cmp.Or(elide(s.Report.Account.Name, maxName), rules.Escape(s.Report.Account.ID)) + ": " + elide(u.Detail, maxSentence)
-		if u.RequestID != "" {
-			said += " (request id " + rules.Escape(u.RequestID) + ")"
+		name := cmp.Or(elide(s.Report.Account.Name, maxName), rules.Escape(s.Report.Account.ID))
+		if shared[name] {
+			name += " (" + rules.Escape(s.Report.Account.ID) + ")"
 		}
-		p.say("- ", said)
+		p.say("- ", name+": "+elide(u.Detail, maxSentence)+requestOf(u))
 		if u.Remedy != "" {
 			p.say("  → ", elide(u.Remedy, maxSentence))
 		}
@@ -391,7 +447,9 @@ func (p *page) closing(run *auditor.Run) {
 		p.say("", "There was no account to read, so nothing is known.")
 	case next != nil:
 		p.say("", "What this means for an account, and how to put it right by hand, step by step:")
-		p.say("  ", cmp.Or(p.o.Explain, "agencyaudit explain")+" "+argument(next.Account))
+		p.say("  ", cmp.Or(p.o.Explain, "agencyaudit explain")+" "+argument(next.Account, sharedNames(run)))
+	case len(run.Gaps) > 0:
+		p.say("", "Every account that is known was read, and none has drifted; but there may be others: the answer above is not whole.")
 	case !run.Whole():
 		p.say("", "Not every baseline can be judged on this site: the answer above is not whole.")
 	case run.Restricted:
@@ -403,12 +461,13 @@ func (p *page) closing(run *auditor.Run) {
 
 const notCompared = "Only chosen accounts were read, so no trust was compared with the rest of the fleet's; a run of all accounts does that."
 
-// argument is the account as the argument of a command that a person can paste: its name where it is harmless, else its id.
-func argument(a rules.Account) string {
+// argument is the account as the argument of a command that a person can paste: its name where it is harmless and
+// no other account's, else its id.
+func argument(a rules.Account, shared map[string]bool) string {
 	harmless := func(r rune) bool {
 		return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 	}
-	if a.Name == "" || a.Name[0] == '-' || strings.ContainsFunc(a.Name, func(r rune) bool { return !harmless(r) }) {
+	if shared[a.Name] || a.Name == "" || a.Name[0] == '-' || strings.ContainsFunc(a.Name, func(r rune) bool { return !harmless(r) }) {
 		return rules.Escape(a.ID)
 	}
 	return a.Name

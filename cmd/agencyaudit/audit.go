@@ -22,7 +22,7 @@ func (a *app) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "read all accounts once and say what differs from the baselines",
-		Long: `Read every account that the configuration lists, once, compare it with the baselines, and write
+		Long: `Read every account of the configuration, of its file of accounts and of its organization, once, compare it with the baselines, and write
 the result to stdout.
 
 An account that cannot be read is unknown, with the reason: it never counts as compliant, and it
@@ -198,7 +198,16 @@ func (a *app) withDaemon(ctx context.Context, cfg *daemon.Config, do func(d *dae
 	}
 	err = do(d)
 	if lost, ok := errors.AsType[*daemon.UnknownAccountError](err); ok {
-		return &failure{code: exitUsage, err: lost}
+		if len(lost.Gaps) > 0 {
+			return nil, &failure{code: exitPartial, err: lost} // it may be where nobody could look
+		}
+		return nil, &failure{code: exitUsage, err: lost}
+	}
+	if e, ok := errors.AsType[*daemon.AmbiguousAccountError](err); ok {
+		return nil, &failure{code: exitUsage, err: e}
+	}
+	if e, ok := errors.AsType[*daemon.ExcludedAccountError](err); ok {
+		return nil, &failure{code: exitUsage, err: e}
 	}
 	if err != nil {
 		return &failure{code: exitPartial, err: err}
