@@ -334,6 +334,18 @@ func (c *Config) Inventory() []rules.Account {
 	return accounts
 }
 
+// Way is how an account of Inventory is entered, as access.via says it.
+func (c *Config) Way(id string) string {
+	for _, list := range [][]AccountConfig{c.Accounts.Static, c.filed.list()} {
+		for _, a := range list {
+			if a.ID == id {
+				return a.Access.Via
+			}
+		}
+	}
+	return ""
+}
+
 // AccountsFileFault says what is wrong with the file of accounts; nil when nothing is, or there is none. It does not keep the
 // other accounts from being audited.
 func (c *Config) AccountsFileFault() error { return c.fileFault }

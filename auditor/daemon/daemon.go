@@ -37,6 +37,8 @@ type Options struct {
 	Simulated bool
 	// Committed is told of every run of Run once metrics and pages show it; nil tells nobody. The next run waits for it.
 	Committed func(run *auditor.Run)
+	// organization lists the accounts; nil is the cloud itself.
+	organization lister
 	// Listening is told where Run serves, as the start of an address such as http://127.0.0.1:9878; nil tells nobody.
 	Listening func(url string)
 }

@@ -12,12 +12,14 @@ import (
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
 	"github.com/agencyaudit/agencyaudit/auditor/metrics"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // engine is one configuration at work: what a reload makes anew, whole, before the old one is given up.
 type engine struct {
 	config *Config
 	cloud  *huawei.Cloud
+	lister lister
 	// memory is what sources of accounts said so far, filed the last file of accounts that nothing was wrong with.
 	memory *memory
 	filed  *accountsFile
@@ -52,8 +54,12 @@ func (d *Daemon) newEngine(cfg *Config, filed *accountsFile) (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the reader of the cloud: %w", err)
 	}
+	var list lister = cloud
+	if o.organization != nil {
+		list = o.organization
+	}
 	return &engine{
-		config: cfg, cloud: cloud, memory: &memory{owner: cfg.Credentials.AccountID}, filed: filed, fileFault: cfg.fileFault, log: o.Logger, version: o.Version, now: o.Now,
+		config: cfg, cloud: cloud, lister: list, memory: &memory{owner: cfg.Credentials.AccountID}, filed: filed, fileFault: cfg.fileFault, log: o.Logger, version: o.Version, now: o.Now,
 		panicked: d.metrics.Panicked,
 	}, nil
 }
@@ -77,7 +83,7 @@ func (e *engine) owner() string { return e.config.Credentials.AccountID }
 
 // inventory lists the accounts with these names or ids, or all of them when there are none.
 func (e *engine) inventory(accounts []string) *inventory {
-	return &inventory{config: e.config, cloud: e.cloud, log: e.log, memory: e.memory, filed: e.filed, fileFault: e.fileFault, wanted: accounts}
+	return &inventory{config: e.config, cloud: e.lister, log: e.log, memory: e.memory, filed: e.filed, fileFault: e.fileFault, wanted: accounts}
 }
 
 // run makes one run over the accounts with these names or ids, or over all of them when there are none. before is what was
@@ -119,6 +125,27 @@ func (e *engine) expected(l auditor.Listing) []auditor.Subject {
 		accounts = append(accounts, l.Vanished[i].Account)
 	}
 	return auditor.Subjects(accounts, e.config.LoadedBaselines())
+}
+
+// ListAccounts lists the accounts of a configuration file, those of its organization too: for a shell that completes words.
+// Without an organization nothing is sent. What cannot be listed is left out.
+func ListAccounts(ctx context.Context, file string) ([]rules.Account, error) {
+	cfg, err := LoadConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	d, err := New(Options{Config: cfg})
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	if cfg.Accounts.Organization.Enabled {
+		if err := d.engine.cloud.Verify(ctx); err != nil {
+			return nil, err
+		}
+	}
+	l, err := d.engine.inventory(nil).Accounts(ctx)
+	return l.Accounts, err
 }
 
 // userAgent makes a User-Agent product of the version, without the characters that may not stand in one.

@@ -319,7 +319,7 @@ func runs(n int) string {
 	return fmt.Sprintf("%d runs", n)
 }
 
-// The statuses of accounts that the organization gives (facts 7).
+// The statuses of accounts that the organization gives.
 const (
 	statusActive    = "active"
 	statusSuspended = "suspended"

@@ -84,10 +84,18 @@ type indexPage struct {
 	Next      string
 	Loop      []line
 	Run       []rules.Finding
+	Excluded  []line // by reason, with how many there are
+	Left      []leftRow
+	LeftMore  int
+	Gaps      []rules.Unknown
+	Notes     []string
 	Baselines []rules.Baseline
 	Toggle    string // the address that turns the refreshing on or off
 	Other     string // the address of the other one of the two main lists
 }
+
+// leftRow is an account that is left alone.
+type leftRow struct{ Name, ID, OU, Reason, Detail string }
 
 // line is one thing about the program, in words.
 type line struct {
@@ -107,14 +115,17 @@ type segment struct {
 // accountRow is one account in a row of words.
 type accountRow struct {
 	Name, ID, Agency, Link string
-	State, Words           string
-	Severity               string
-	What                   []string
-	Detail                 string // of an unknown account
-	More                   int
-	Before                 []aged
-	Read                   moment
-	Since                  moment
+	// OU is where the organization keeps the account; Shared says that another account bears the name, so that the id is shown.
+	OU           string
+	Shared       bool
+	State, Words string
+	Severity     string
+	What         []string
+	Detail       string // of an unknown account
+	More         int
+	Before       []aged
+	Read         moment
+	Since        moment
 }
 
 // aged is what was known to be wrong when an account that is unknown was read last.
@@ -133,8 +144,9 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	p := &indexPage{
 		head: s.head("Fleet", r, v), Expected: len(snap.Standings), Baselines: snap.Baselines,
 		Filter: filter(r.FormValue("state")), Query: shorten(strings.TrimSpace(r.FormValue("q"))),
-		Run: snap.Findings(),
+		Run: snap.Findings(), Gaps: snap.Gaps, Notes: snap.Notes,
 	}
+	p.exclude(snap)
 	address := func(set ...string) string { return p.address(set...) }
 	counts := snap.Count(now)
 	p.Verdict, p.Tone = verdict(snap, counts)
@@ -163,6 +175,37 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 		p.Toggle = address("refresh", "")
 	}
 	s.render(w, http.StatusOK, "index.html", p)
+}
+
+// maxLeft is how many accounts that are left alone the first page lists, of those that fit what is searched for.
+const maxLeft = 100
+
+// exclude fills in the accounts that are left alone.
+func (p *indexPage) exclude(snap *auditor.Snapshot) {
+	counts := auditor.CountExcluded(snap.Excluded)
+	for _, r := range auditor.ExclusionReasons() {
+		if n := counts[r]; n > 0 {
+			p.Excluded = append(p.Excluded, line{Name: string(r), Says: plural(n, "account") + " " + r.Words()})
+		}
+	}
+	query := strings.ToLower(p.Query)
+	for i := range snap.Excluded {
+		e := &snap.Excluded[i]
+		if query != "" && !found(e.Account, query) {
+			continue
+		}
+		if len(p.Left) == maxLeft {
+			p.LeftMore++
+			continue
+		}
+		p.Left = append(p.Left, leftRow{cmp.Or(e.Account.Name, e.Account.ID), e.Account.ID, e.Account.OU, string(e.Reason), e.Detail})
+	}
+}
+
+// found says whether an account is what is searched for, in lower case.
+func found(a rules.Account, query string) bool {
+	return strings.Contains(strings.ToLower(a.Name), query) || strings.Contains(a.ID, query) ||
+		strings.Contains(strings.ToLower(a.OU), query)
 }
 
 // bar are the widths of the states in the bar, which are 1000 together. One account of ten thousand is seen too.
@@ -231,14 +274,19 @@ func (p *indexPage) address(set ...string) string {
 // list fills in the accounts of one page.
 func (p *indexPage) list(snap *auditor.Snapshot, now time.Time, page string) {
 	var all []listed
+	bearer, shared := map[string]string{}, map[string]bool{} // by name: an account that bears it, and whether another one does
 	query := strings.ToLower(p.Query)
 	for i := range snap.Standings {
 		st := &snap.Standings[i]
 		state, why := st.At(now, snap.MaxAge)
+		if id, known := bearer[st.Account.Name]; known && id != st.Account.ID {
+			shared[st.Account.Name] = true
+		}
+		bearer[st.Account.Name] = st.Account.ID
 		switch {
 		case p.Filter == "" && p.Query == "" && state == rules.StateCompliant:
 		case p.Filter != "" && p.Filter != "all" && p.Filter != string(state):
-		case query != "" && !strings.Contains(strings.ToLower(st.Account.Name), query) && !strings.Contains(st.Account.ID, query):
+		case query != "" && !found(st.Account, query):
 		default:
 			all = append(all, listed{st, state, why})
 		}
@@ -263,7 +311,9 @@ func (p *indexPage) list(snap *auditor.Snapshot, now time.Time, page string) {
 		p.Next = p.address("page", strconv.Itoa(n+1))
 	}
 	for i := range all {
-		p.Rows = append(p.Rows, rowOf(&all[i], now, p.Keep))
+		row := rowOf(&all[i], now, p.Keep)
+		row.OU, row.Shared = all[i].Account.OU, shared[all[i].Account.Name]
+		p.Rows = append(p.Rows, row)
 	}
 }
 
@@ -348,6 +398,8 @@ func verdict(s *auditor.Snapshot, counts map[rules.State]int) (says, tone string
 		return "No account is expected, so nothing is known.", "unsure"
 	case s.Run == nil:
 		return fmt.Sprintf("Nothing is known yet of %s: the first run has not ended.", plural(total, "account")), "unsure"
+	case unknown == 0 && drifted == 0 && len(s.Gaps) > 0:
+		return fmt.Sprintf("No account has drifted, of %d that were read, but others may be missing.", total), "unsure"
 	case unknown == 0 && drifted == 0:
 		return fmt.Sprintf("No account has drifted, of %d that were read.", total), "good"
 	case unknown == 0:

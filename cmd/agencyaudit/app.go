@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -221,9 +222,35 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// accountNames has the shell offer the accounts of the configuration, with their ids beside them.
-func (a *app) accountNames(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return offered(daemon.AccountNames(a.config)), cobra.ShellCompDirectiveNoFileComp
+// completionTime is how long a shell that completes the name of an account waits for the organization.
+const completionTime = 3 * time.Second
+
+// accountNames has the shell offer the accounts, with their ids beside them: those of the organization too if it can be listed
+// in time, and else those that the configuration lists.
+func (a *app) accountNames(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	ctx := cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	accounts, err := daemon.ListAccounts(ctx, a.config)
+	if err != nil {
+		return offered(daemon.AccountNames(a.config)), cobra.ShellCompDirectiveNoFileComp
+	}
+	bearers := map[string]int{}
+	for i := range accounts {
+		bearers[accounts[i].Name]++
+	}
+	names := make(map[string]string, len(accounts))
+	for i := range accounts {
+		if bearers[accounts[i].Name] > 1 {
+			names[accounts[i].ID] = accounts[i].Name // its name alone is not enough
+		} else {
+			names[accounts[i].Name] = accounts[i].ID
+		}
+	}
+	return offered(names), cobra.ShellCompDirectiveNoFileComp
 }
 
 // offered are names and what describes them, for a shell. A name that could act on the terminal is not offered.

@@ -22,14 +22,14 @@ func (a *app) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "read all accounts once and say what differs from the baselines",
-		Long: `Read every account of the configuration, of its file of accounts and of its organization, once, compare it with the baselines, and write
-the result to stdout.
+		Long: `Read every account of the configuration, of its file of accounts and of its organization, once,
+compare it with the baselines, and write the result to stdout.
 
 An account that cannot be read is unknown, with the reason: it never counts as compliant, and it
 never stops the others.
 
-Exit codes: 0 no account has drifted, 1 at least one has, 2 at least one could not be judged (wins
-over 1), 3 the command line or the configuration is wrong, and nothing was read.`,
+Exit codes: 0 no account has drifted, 1 at least one has, 2 at least one could not be judged, or
+not every account could be listed (wins over 1), 3 the command line or the configuration is wrong, and nothing was read.`,
 		Example: `  agencyaudit audit
   agencyaudit audit --account prod-eu --account prod-us
   agencyaudit audit -o json --out report.json

@@ -30,6 +30,9 @@ Exit codes: 0 everything is right, 3 something is not.`,
 			if err != nil {
 				return err
 			}
+			if err := cfg.AccountsFileFault(); err != nil {
+				return &failure{code: exitUsage, err: err, faults: true}
+			}
 			return delivered(summarize(a.out, a.config, cfg, a.layout()))
 		},
 	}
@@ -44,8 +47,8 @@ func summarize(w io.Writer, file string, cfg *daemon.Config, o report.Options) e
 	accounts := cfg.Inventory()
 	ways := map[string]int{}
 	required := 0
-	for i, acct := range cfg.Accounts.Static {
-		ways[acct.Access.Via]++
+	for i := range accounts {
+		ways[cfg.Way(accounts[i].ID)]++
 		if accounts[i].RequireAgency {
 			required++
 		}
@@ -53,6 +56,14 @@ func summarize(w io.Writer, file string, cfg *daemon.Config, o report.Options) e
 	say("", "OK: %s", file)
 	say("  accounts   ", "%d; the agency is required in %d; entered by an agency %d, by keys of their own %d",
 		len(accounts), required, ways["iam"], ways["keys"])
+	if o := cfg.Accounts.Organization; o.Enabled {
+		required := "not required"
+		if o.RequireAgency {
+			required = "required"
+		}
+		say("  and        ", "the accounts of the organization, listed for every run; the agency is %s; entered by the agency %s", required,
+			o.Access.Agency)
+	}
 	for _, base := range cfg.LoadedBaselines() {
 		say("  baseline   ", "%s: agency %s, %d required grants, sha256 %.12s…", base.Name, base.Agency, len(base.Required), base.Digest)
 	}

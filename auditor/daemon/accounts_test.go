@@ -1,0 +1,272 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// Three accounts of the bundled organization.
+const alpha, beta, gamma = "exact-baseline", "beta-without-fourth-policy", "extra-on-one-project"
+
+// guarded is an organization that a test changes while a daemon asks it.
+type guarded struct {
+	mu sync.Mutex
+	organization
+}
+
+func (g *guarded) Organization(ctx context.Context, q huawei.OrganizationQuery) (huawei.Organization, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.organization.Organization(ctx, q)
+}
+
+// set changes it.
+func (g *guarded) set(change func(o *organization)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	change(&g.organization)
+}
+
+// organized is a loop whose accounts the organization lists: these of the bundled one.
+func organized(t *testing.T, g *guarded, names ...string) *loop {
+	t.Helper()
+	l := startLoopWith(t, func(l *loop, o *Options) {
+		o.organization = g
+		a := &o.Config.Accounts
+		a.Organization.Enabled, a.Organization.Labels.Tags = true, []string{"owner"}
+		for _, acct := range a.Static {
+			g.members = append(g.members, huawei.Member{
+				ID: acct.ID, Name: acct.Name, Status: "active", OUs: []huawei.OU{{ID: "ou-1", Name: "prod"}}, Tags: map[string]string{"owner": "me"},
+			})
+		}
+		a.Static = nil // the ways into them are left
+	}, "", names...)
+	l.gate.Unlock()
+	return l
+}
+
+// scraped is how many series of a scrape have each account's id in them, by name and id, and holds the scrape to its promises.
+func (l *loop) scraped() map[string]int {
+	l.t.Helper()
+	_, text := l.get("GET", "/metrics")
+	seen, info := map[string]bool{}, map[string]int{}
+	expected, sum := "", 0
+	for line := range strings.Lines(text) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
+		if seen[series] && strings.HasPrefix(series, "agencyaudit_") && strings.Contains(series, "{") {
+			l.t.Errorf("twice: %s", series)
+		}
+		seen[series] = true
+		if strings.HasPrefix(line, "agencyaudit_accounts{") {
+			n := 0
+			_, _ = fmt.Sscan(value, &n)
+			sum += n
+		}
+		if rest, ok := strings.CutPrefix(line, "agencyaudit_accounts_expected "); ok {
+			expected = strings.TrimSpace(rest)
+		}
+		if strings.HasPrefix(line, "agencyaudit_account_info{") {
+			info[strings.Split(line, `"`)[1]]++
+		}
+	}
+	if expected != fmt.Sprint(sum) {
+		l.t.Errorf("%d in states, %s expected", sum, expected)
+	}
+	for name, n := range info {
+		if n != 1 {
+			l.t.Errorf("%s has %d infos", name, n)
+		}
+	}
+	return info
+}
+
+// again makes one more run.
+func (l *loop) again() *auditor.Run {
+	l.t.Helper()
+	l.d.scheduler.Request("test")
+	return l.next()
+}
+
+func reasonOf(run *auditor.Run, id string) string {
+	for i := range run.Sweeps {
+		if r := &run.Sweeps[i].Report; r.Account.ID == id {
+			if r.Unknown != nil {
+				return string(r.Unknown.Reason)
+			}
+			return string(r.State)
+		}
+	}
+	for _, e := range run.Excluded {
+		if e.Account.ID == id {
+			return string(e.Reason)
+		}
+	}
+	return ""
+}
+
+func TestTheDaemonFollowsTheOrganization(t *testing.T) {
+	g := &guarded{}
+	l := organized(t, g, alpha, beta, gamma)
+	defer func() { _ = l.stop() }()
+	ids := map[string]string{}
+	for _, m := range g.members {
+		ids[m.Name] = m.ID
+	}
+	first := l.next()
+	if len(first.Sweeps) != 3 || len(l.scraped()) != 3 {
+		t.Fatalf("%d sweeps", len(first.Sweeps))
+	}
+	// One is added, one renamed and moved, one suspended.
+	g.set(func(o *organization) {
+		o.members = append(o.members, huawei.Member{ID: "d" + strings.Repeat("e", 31), Name: "new", Status: "active"})
+		o.members[0].Name, o.members[0].OUs = "renamed", []huawei.OU{{ID: "ou-2", Name: "moved"}}
+		o.members[1].Status = "suspended"
+	})
+	run := l.again()
+	infos := l.scraped()
+	if infos["renamed"] != 1 || infos[alpha] != 0 || infos[beta] != 0 || infos["new"] != 1 || len(infos) != 3 {
+		t.Errorf("%v", infos)
+	}
+	if got := reasonOf(run, ids[beta]); got != "suspended" {
+		t.Errorf("beta: %s", got)
+	}
+	if was, is := reasonOf(first, ids[alpha]), reasonOf(run, ids[alpha]); was != is {
+		t.Errorf("alpha was %s and is %s", was, is)
+	}
+	_, text := l.get("GET", "/metrics")
+	for _, want := range []string{`ou="moved",tag_owner="me"`, `accounts_excluded{reason="suspended"} 1`, `accounts_excluded{reason="configured"} 0`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no series with %s", want)
+		}
+	}
+	for path, want := range map[string]string{"/": "suspended by the organization", "/accounts/" + ids[alpha] + "/ServiceAgencyForCOC": "moved"} {
+		if _, page := l.get("GET", path); !strings.Contains(page, want) {
+			t.Errorf("%s does not say %q", path, want)
+		}
+	}
+	// A refusal takes nothing away, and is told. Nor does a reload meanwhile.
+	g.set(func(o *organization) {
+		o.err = &rules.Unknown{Reason: rules.ReasonDenied, Detail: "management account only"}
+	})
+	run = l.again()
+	if run.Complete || len(run.Gaps) != 1 || len(run.Sweeps) != 3 || reasonOf(run, ids[alpha]) != reasonOf(first, ids[alpha]) {
+		t.Errorf("refused: complete %t, %v, %d sweeps", run.Complete, run.Gaps, len(run.Sweeps))
+	}
+	if _, page := l.get("GET", "/"); !strings.Contains(page, "management account only") {
+		t.Error("the page does not say why accounts may be missing")
+	}
+	l.scraped()
+	// One vanishes: it is unknown for three runs, not read, and then gone.
+	g.set(func(o *organization) { o.err, o.members = nil, slices.Delete(o.members, 2, 3) })
+	for range 3 {
+		if run = l.again(); reasonOf(run, ids[gamma]) != "vanished" || run.Complete || l.scraped()[gamma] != 1 {
+			t.Errorf("gamma: %s", reasonOf(run, ids[gamma]))
+		}
+		for i := range run.Sweeps {
+			if s := &run.Sweeps[i]; s.Report.Account.ID == ids[gamma] && (s.Trail.Requests > 0 || s.Report.State != rules.StateUnknown) {
+				t.Errorf("a vanished account was read: %+v", s)
+			}
+		}
+	}
+	if run = l.again(); reasonOf(run, ids[gamma]) != "" || l.scraped()[gamma] != 0 || !strings.Contains(l.log.String(), "account gone") {
+		t.Errorf("gamma: %s", reasonOf(run, ids[gamma]))
+	}
+}
+
+func TestTheFileOfAccountsIsReadForEveryRun(t *testing.T) {
+	var filed string
+	write := func(text string) { write(t, filed, text, 0o600) }
+	entry := func(names ...string) string {
+		text := "accounts:\n"
+		for i, name := range names {
+			text += fmt.Sprintf("  - {name: %s, id: d%031d, access: {via: iam, agency: AgencyAuditReader}}\n", name, 900+i)
+		}
+		return text
+	}
+	l := startLoopWith(t, func(l *loop, o *Options) {
+		o.Watch = false
+		filed = filepath.Join(filepath.Dir(l.file), "accounts.yaml")
+		write(entry("one", "two"))
+		o.Config.Accounts.File = "accounts.yaml"
+		o.Config.filed, o.Config.fileFault = o.Config.readAccounts(openFile)
+	}, "", alpha)
+	defer func() { _ = l.stop() }()
+	if len(l.scraped()) != 3 {
+		t.Error("what is known before the first run is not expected")
+	}
+	l.gate.Unlock()
+	want := func(run *auditor.Run, gaps int, names ...string) {
+		t.Helper()
+		var got []string
+		for i := range run.Sweeps {
+			got = append(got, run.Sweeps[i].Report.Account.Name)
+		}
+		if !slices.Equal(got, names) || len(run.Gaps) != gaps {
+			t.Errorf("%q, %v", got, run.Gaps)
+		}
+		l.scraped()
+	}
+	want(l.next(), 0, alpha, "one", "two")
+	write(entry("one", "two", "three"))
+	want(l.again(), 0, alpha, "one", "three", "two")
+	write("accounts: [{name: one")
+	run := l.again()
+	want(run, 1, alpha, "one", "three", "two")
+	if run.Whole() || !strings.Contains(run.Gaps[0].Detail, "accounts.yaml") {
+		t.Errorf("%v", run.Gaps)
+	}
+	write(entry("one", "two", "three")) // as it was
+	want(l.again(), 0, alpha, "one", "three", "two")
+}
+
+func TestAFileOfAccountsWithFaults(t *testing.T) {
+	cfg := defaultConfig()
+	cfg.file, cfg.Accounts.File, cfg.lookupEnv = filepath.Join(t.TempDir(), "agencyaudit.yaml"), "accounts.yaml", lookup(nil)
+	file := filepath.Join(filepath.Dir(cfg.file), "accounts.yaml")
+	if _, err := cfg.readAccounts(openFile); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("no file: %v", err)
+	}
+	for text, want := range map[string]string{
+		"":                            "accounts",
+		"accounts: []":                "empty list",
+		"others: []":                  "others",
+		"accounts: [{name: a}]":       "accounts[0].id",
+		"accounts: [{name: a, id: x}": "YAML",
+		"accounts: [{name: a, id: d0000000000000000000000000000001, access: {via: magic}}]": "no way into an account",
+	} {
+		write(t, file, text, 0o600)
+		if f, err := cfg.readAccounts(openFile); err == nil || f != nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestNothingIsRememberedOfAnotherOrganization(t *testing.T) {
+	was := &engine{config: defaultConfig(), memory: &memory{owner: "a"}}
+	was.config.Accounts.Organization.Enabled = true
+	if _, gap := was.memory.members.update(fleet(3).members, memberID, 3); gap != "" {
+		t.Fatal(gap)
+	}
+	for owner, n := range map[string]int{"a": 3, "b": 0} {
+		is := &engine{config: defaultConfig()}
+		is.config.Accounts.Organization.Enabled, is.config.Credentials.AccountID = true, owner
+		is.inherit(was)
+		if got := len(is.known().Accounts); got != n {
+			t.Errorf("of the organization of %s: %d accounts", owner, got)
+		}
+	}
+	off := &engine{config: defaultConfig()}
+	off.config.Credentials.AccountID = "a"
+	if off.inherit(was); len(off.known().Accounts) != 0 {
+		t.Error("accounts of an organization that is no longer asked are still expected")
+	}
+}
