@@ -543,15 +543,15 @@ type UnknownAccountError struct {
 
 // Error names what was asked for and what resembles it.
 func (e *UnknownAccountError) Error() string {
-	msg := fmt.Sprintf("there is no account %q in the configuration or in what it names", e.Wanted)
+	msg := fmt.Sprintf("there is no account %q", e.Wanted)
 	if len(e.Wanted) == 1 {
-		msg = fmt.Sprintf("there is no account %q in the configuration or in what it names", e.Wanted[0])
-	}
-	for i := range e.Gaps {
-		msg += "; " + e.Gaps[i].Error()
+		msg = fmt.Sprintf("there is no account %q", e.Wanted[0])
 	}
 	if len(e.Near) > 0 {
 		msg += "; did you mean " + strings.Join(e.Near, ", ") + "?"
+	}
+	for i := range e.Gaps {
+		msg += "; it may be where nobody could look: " + e.Gaps[i].Error()
 	}
 	return msg
 }

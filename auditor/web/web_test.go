@@ -330,6 +330,41 @@ func TestTheFirstPage(t *testing.T) {
 	expect(t, page(t, s.ask("GET", "/")), "Nothing is known yet of 1 account", "one unknown not read yet not read yet")
 }
 
+// Where accounts are, which are left alone and which may be missing is said, whatever they are called.
+func TestThePageTellsOfTheInventory(t *testing.T) {
+	const script = "<script>alert(1)</script>"
+	s := open(t)
+	snap := *s.view.Snapshot
+	snap.Standings = slices.Clone(snap.Standings)
+	snap.Standings[0].Account.OU, snap.Standings[0].Account.Tags = "prod/"+script, []rules.Tag{{Key: "owner", Value: script}}
+	snap.Standings[1].Account.Name = snap.Standings[0].Account.Name
+	for i := range maxLeft + 2 {
+		snap.Excluded = append(snap.Excluded, auditor.Exclusion{
+			Account: rules.Account{ID: fmt.Sprintf("e%031d", i), Name: script, OU: script}, Reason: auditor.ExcludedSuspended, Detail: script,
+		})
+	}
+	snap.Gaps = []rules.Unknown{{Reason: rules.ReasonDenied, Detail: "the organization could not be listed " + script, Remedy: "ask", RequestID: "r-1"}}
+	snap.Notes = []string{"an entry fits no account " + script}
+	s.view.Snapshot = &snap
+	w := s.ask("GET", "/?state=all")
+	if strings.Contains(w.Body.String(), "<script") {
+		t.Error("a name is markup")
+	}
+	text := page(t, w)
+	expect(t, text, "Accounts may be missing", "the organization could not be listed", "What to do: ask", "r-1", "an entry fits no account",
+		"102 accounts suspended by the organization", "and 2 more", "prod/", snap.Standings[0].Account.ID, snap.Standings[1].Account.ID)
+	if w := s.ask("GET", accountLink(snap.Standings[0].Subject)); !strings.Contains(page(t, w), "Organizational unit prod/") || strings.Contains(w.Body.String(), "<script") {
+		t.Error("the page of an account does not say where it is, or says too much")
+	}
+	expect(t, page(t, s.ask("GET", "/?q=e0000000000000000000000000000101")), "e0000000000000000000000000000101")
+	// A fleet of which all is well is not called so while accounts may be missing.
+	counts := map[rules.State]int{rules.StateCompliant: 1}
+	one := auditor.Snapshot{Run: s.view.Snapshot.Run, Gaps: snap.Gaps, Standings: make([]auditor.Standing, 1)}
+	if says, tone := verdict(&one, counts); tone != "unsure" || !strings.Contains(says, "may be missing") {
+		t.Errorf("%s: %q", tone, says)
+	}
+}
+
 func TestThePageOfAnAccount(t *testing.T) {
 	s := open(t)
 	expect(t, page(t, s.ask("GET", accountPath)), "account-drifted", "Evidence shows that it differs", "critical", "A door stands open.", "By hand: IAM console",

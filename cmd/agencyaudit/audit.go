@@ -29,7 +29,8 @@ An account that cannot be read is unknown, with the reason: it never counts as c
 never stops the others.
 
 Exit codes: 0 no account has drifted, 1 at least one has, 2 at least one could not be judged, or
-not every account could be listed (wins over 1), 3 the command line or the configuration is wrong, and nothing was read.`,
+not every account could be listed (wins over 1), 3 the command line or the configuration is wrong,
+and nothing was read.`,
 		Example: `  agencyaudit audit
   agencyaudit audit --account prod-eu --account prod-us
   agencyaudit audit -o json --out report.json
