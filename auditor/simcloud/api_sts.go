@@ -134,8 +134,8 @@ type assumeAgencyBody struct {
 // check says what is wrong with the body, or nothing. Which characters names may have is our inference: a slash would
 // end one in a urn.
 func (b *assumeAgencyBody) check() string {
-	within := func(s *string, least, most int) bool {
-		return s == nil || utf8.RuneCountInString(*s) >= least && utf8.RuneCountInString(*s) <= most
+	within := func(s *string, most int) bool {
+		return s == nil || utf8.RuneCountInString(*s) >= 2 && utf8.RuneCountInString(*s) <= most
 	}
 	plain := func(s string) bool {
 		return !strings.ContainsFunc(s, func(r rune) bool { return r > 126 || r <= ' ' || strings.ContainsRune(`/:"\`, r) })
@@ -145,19 +145,19 @@ func (b *assumeAgencyBody) check() string {
 		seconds = *b.Duration
 	}
 	switch {
-	case !within(&b.SessionName, 2, 128) || !plain(b.SessionName):
+	case !within(&b.SessionName, 128) || !plain(b.SessionName):
 		return "agency_session_name must have 2 to 128 characters, none of them a blank, a slash, a colon or a quote"
 	case seconds < shortestSession || seconds > longestSession:
 		return fmt.Sprintf("duration_seconds is %d, must be %d to %d", seconds, shortestSession, longestSession)
-	case !within(b.ExternalID, 2, 1224):
+	case !within(b.ExternalID, 1224):
 		return "external_id must have 2 to 1224 characters"
-	case !within(b.Policy, 2, 2048):
+	case !within(b.Policy, 2048):
 		return "policy must have 2 to 2048 characters"
 	case b.PolicyIDs != nil && len(*b.PolicyIDs) > 10:
 		return "policy_ids must be 10 at most"
 	case b.SerialNumber != nil || b.TokenCode != nil:
 		return "serial_number and token_code name no device of the caller"
-	case !within(b.SourceIdentity, 2, 64):
+	case !within(b.SourceIdentity, 64):
 		return "source_identity must have 2 to 64 characters"
 	case len(b.Tags) > 20:
 		return "tags must be 20 at most"

@@ -204,8 +204,8 @@ func (x *call) newSession(from *account, urn string, target *account, g *agency,
 	return k
 }
 
-// sessionRights reads the session policy, whose actions are in the language of the version. A statement that is limited by conditions or resources cannot be judged here:
-// it grants nothing, and denies as if it had no limits.
+// sessionRights reads the session policy, whose actions are in the language of the version. A statement that is limited by
+// conditions or resources cannot be judged here: it grants nothing, and denies as if it had no limits.
 func (x *call) sessionRights(p *sessionPolicy, version string) (operationSet, *answer) {
 	if p == nil {
 		return ^operationSet(0), nil

@@ -29,9 +29,15 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory reports what a cloud of 10,000 accounts keeps.
+// BenchmarkMemory reports what a cloud keeps, its organization of accounts included.
 func BenchmarkMemory(b *testing.B) {
-	org := simcloud.Generate(1, 10_000)
+	for _, n := range []int{2_000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { memory(b, simcloud.Generate(1, n)) })
+	}
+}
+
+func memory(b *testing.B, org *simcloud.Organization) {
+	b.Helper()
 	heap := func() float64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -154,6 +160,7 @@ func BenchmarkServeOne(b *testing.B) {
 		"agencies":    agencies + "?domain_id=" + alphaID + "&name=" + coc,
 		"assignments": assignments + "?scope=domain&page=1&per_page=50&domain_id=" + alphaID + "&subject.agency_id=" + cocID,
 		"roles":       "/v3/roles?page=1&per_page=300",
+		"accounts":    orgs + "/accounts?limit=2000",
 	} {
 		b.Run(name, func(b *testing.B) {
 			r := get(adminKey, target).build()

@@ -1120,6 +1120,13 @@ func listsOfPages() []pageable {
 		{"ListAgenciesV5", "/v5/agencies?", "agencies", "agency_id", marker},
 		{"ListAttachedAgencyPoliciesV5", "/v5/agencies/" + cocID + "/attached-policies?", "attached_policies", "policy_id",
 			marker},
+		{"ListOrganizationalUnits", orgs + "/organizational-units?", "organizational_units", "id", marker},
+		{"ListAccounts", orgs + "/accounts?", "accounts", "id", marker},
+		{"ListAccounts", orgs + "/accounts?parent_id=ou-2&", "accounts", "id", marker},
+		{"ListEntities", orgs + "/entities?", "entities", "id", marker},
+		{"ListEntities", orgs + "/entities?parent_id=ou-2&", "entities", "id", marker},
+		{"ListTagsForResource", orgs + "/resources/" + alphaID + "/tags?", "tags", "key", marker},
+		{"ListDelegatedAdministrators", orgs + "/delegated-administrators?", "delegated_administrators", "account_id", marker},
 	}
 }
 
@@ -1134,6 +1141,11 @@ func longer(o *simcloud.Organization) {
 		a.Projects = append(a.Projects, simcloud.Project{Name: region + "_" + name})
 		a.EnterpriseProjects = append(a.EnterpriseProjects, simcloud.Project{Name: name})
 		a.Agencies[0].Attached = append(a.Agencies[0].Attached, name+"-v5")
+		a.Member.Tags[name] = "x"
+		o.Structure.Units = append(o.Structure.Units, simcloud.Unit{Name: name})
+		o.Structure.Delegates = append(o.Structure.Delegates, simcloud.Delegate{Account: name})
+		o.Accounts = append(o.Accounts, simcloud.Account{Name: name, Member: &simcloud.Member{OU: "Closing"}})
+		a = &o.Accounts[0]
 		a.Agencies[0].Grants = append(a.Agencies[0].Grants, simcloud.Grant{Policy: name, Custom: true, Scope: "all_resources"})
 	}
 }
@@ -1209,6 +1221,12 @@ func TestPagesLoopAndOverlap(t *testing.T) {
 		}
 		if len(ids) < 5 || len(slices.Compact(slices.Sorted(slices.Values(ids)))) != len(ids) {
 			t.Fatalf("%s: %q", l.operation, ids)
+		}
+
+		ended := l.all(t, fail("ends_early"), 1000)
+		if total := min(good[0].total, 2); len(ended) != 1 || !slices.Equal(ended[0].ids, good[0].ids) ||
+			ended[0].total != total || ended[0].marker != "" || ended[0].link != "" {
+			t.Errorf("%s, ends_early: %+v, first page %+v", l.operation, ended, good[0])
 		}
 
 		looped := l.all(t, fail("page_loop"), len(ids)+3)

@@ -112,7 +112,7 @@ func TestMetadataTokens(t *testing.T) {
 		if a, b, d := key(), key(tokenName, "guess"), key(tokenName, token.body); a != 401 || b != 401 || d != 200 {
 			t.Errorf("without a token %d, with a wrong one %d, with a good one %d", a, b, d)
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if n := key(tokenName, token.body); n != 401 {
 			t.Errorf("with a token that is over: %d", n)
 		}
@@ -148,9 +148,9 @@ func TestKeysOfServersEnd(t *testing.T) {
 		}
 		k, token := serverKey(t, c)
 		read(k, token).send(t, c).accepted(t, 200)
-		time.Sleep(6*time.Hour - time.Second)
+		<-time.After(6*time.Hour - time.Second)
 		read(k, token).send(t, c).accepted(t, 200)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		read(k, token).send(t, c).refused(t, "token expires")
 		k, token = serverKey(t, c)
 		for _, d := range []simcloud.Drift{

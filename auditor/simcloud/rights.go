@@ -5,11 +5,10 @@ import (
 	"strings"
 )
 
-// rights returns the operations that the key allows, and the agencies that it may assume where that is
-// limited. A user has what its policies and actions allow. A temporary key has what its agency holds at this moment for
+// rights returns the operations that the key allows, and the agencies that it may assume where that is limited. A user has what its policies and actions allow. A temporary key has what its agency holds at this moment for
 // the whole account: all that is simulated here are global services, to which grants in single projects and enterprise
 // projects give no right.
-func (k *accessKey) rights(x *call) (operationSet, []assumption) {
+func (k *accessKey) rights() (operationSet, []assumption) {
 	if k.user != nil {
 		return k.user.allows, k.user.assumes
 	}
@@ -38,7 +37,7 @@ func (k *accessKey) rights(x *call) (operationSet, []assumption) {
 // allowed says whether the key allows what is asked for. A right to assume some agencies passes here; which ones is
 // for the operation to find out.
 func (x *call) allowed() bool {
-	allows, assumes := x.key.rights(x)
+	allows, assumes := x.key.rights()
 	return x.anywhere(allows) ||
 		slices.ContainsFunc(assumes, func(y assumption) bool { return y.ways.has(x.op.index) })
 }
@@ -83,7 +82,7 @@ func (x *call) ownQuery(required bool) *answer {
 
 // mayAssume says whether the key may assume this one agency of the account.
 func (x *call) mayAssume(target *account, g *agency) bool {
-	allows, assumes := x.key.rights(x)
+	allows, assumes := x.key.rights()
 	if x.anywhere(allows) {
 		return true
 	}

@@ -46,14 +46,14 @@ func (s *structure) own(tags map[string]string) map[string]string {
 	if len(tags) == 0 {
 		return nil
 	}
-	key := ""
+	var key []byte
 	for _, k := range sortedKeys(tags) {
-		key += k + "\x00" + tags[k] + "\x00"
+		key = append(append(append(append(key, k...), 0), tags[k]...), 0)
 	}
-	if s.tags[key] == nil {
-		s.tags[key] = maps.Clone(tags)
+	if s.tags[string(key)] == nil {
+		s.tags[string(key)] = maps.Clone(tags)
 	}
-	return s.tags[key]
+	return s.tags[string(key)]
 }
 
 // node is the root or an organizational unit.
