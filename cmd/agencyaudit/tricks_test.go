@@ -203,9 +203,9 @@ var imitated = func() trick {
 	})
 	d.organization = func(org *simcloud.Organization) {
 		for i := range org.Accounts {
-			org.Accounts[i].Policies = []simcloud.Policy{{
+			org.Accounts[i].Policies = append(org.Accounts[i].Policies, simcloud.Policy{
 				DisplayName: "COCServiceAgencyDefaultPolicy", Type: "XA", Version: "1.1", Allow: []string{"ecs:servers:delete"},
-			}}
+			})
 		}
 	}
 	return d

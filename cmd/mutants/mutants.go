@@ -266,8 +266,8 @@ var mutants = []mutant{
 	{
 		name: "unswept-keeps-state", what: "an account that a run left out stayed what it was",
 		file: "auditor/snapshot.go",
-		old:  `if sweep == nil || sweep.Report.Baseline != st.Baseline {`,
-		new:  "if sweep == nil && st.Last != nil {\n\t\t\tsweep = st.Last\n\t\t}\n\t\tif sweep == nil || sweep.Report.Baseline != st.Baseline {",
+		old:  `st.take(unswept(st.Subject, run), baselines[st.Baseline].Required)`,
+		new:  "if st.Last == nil {\n\t\t\tst.take(unswept(st.Subject, run), baselines[st.Baseline].Required)\n\t\t}",
 	},
 	{
 		name: "green-while-unknown", what: "the metrics kept good news of an account that cannot be read",
