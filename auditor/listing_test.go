@@ -136,7 +136,7 @@ func TestWhichAccountsAreMissed(t *testing.T) {
 	for i := range run.Sweeps[17:] {
 		run.Sweeps[17+i].Report.State, run.Sweeps[17+i].Report.Unknown = rules.StateUnknown, &rules.Unknown{Reason: rules.ReasonVanished}
 	}
-	if why := auditor.Suspicions(before, run); len(why) == 0 || !strings.Contains(why[0], "3 of 20 accounts") {
+	if why := auditor.Suspicions(before, run); len(why) == 0 || !strings.Contains(why[0], "the inventory shrank: 3 of 20 accounts") {
 		t.Errorf("%q", why)
 	}
 }

@@ -295,6 +295,19 @@ func TestAnAccountOfSeveralSources(t *testing.T) {
 	}
 }
 
+// What one source gives up, and another one still has, is not gone.
+func TestAnAccountThatOneSourceGivesUp(t *testing.T) {
+	o := fleet(3)
+	l := listing(t, o, func(a *AccountsConfig) { a.File = "accounts.yaml" })
+	both := []AccountConfig{{Name: "own", ID: "d8"}, {Name: "filed", ID: o.members[0].ID}}
+	l.filed = &accountsFile{accounts: both}
+	l.want(4, 0, 0, 0, 0)
+	l.filed = &accountsFile{accounts: both[:1]}
+	for range 5 {
+		l.want(4, 0, 0, 0, 0)
+	}
+}
+
 // A rename, or a move to another unit, is the same account.
 func TestARenamedAccountIsTheSame(t *testing.T) {
 	o := fleet(2)
