@@ -237,3 +237,39 @@ func TestTrustAgenciesAreUnknownToV3(t *testing.T) {
 		}
 	}
 }
+
+// A trust policy may name a user, the root of an account, or anyone, and nobody else is let in.
+func TestPrincipalsOfTrustPolicies(t *testing.T) {
+	for principal, want := range map[string]int{
+		"iam::" + managementID + ":user:auditor": 200, "iam::" + managementID + ":user:limited": 403,
+		"iam::" + managementID + ":root": 200, "iam::" + betaID + ":root": 403, "*": 200, "management": 200, "beta": 403,
+		"service.CCE": 403,
+	} {
+		c := newCloud(t, trustAgency, func(o *simcloud.Organization) {
+			o.Accounts[0].Agencies[4].TrustPolicy = &simcloud.TrustPolicy{Principals: []string{principal}}
+		})
+		if r := assumeBySTS(auditorKey, trustedURN, "").send(t, c); r.status != want {
+			t.Errorf("%s: %d %s, want %d", principal, r.status, r.body, want)
+		}
+	}
+}
+
+// A session policy narrows the right to assume single agencies too.
+func TestSessionPoliciesNarrowAssuming(t *testing.T) {
+	c := newCloud(t, func(o *simcloud.Organization) {
+		o.Accounts[0].Policies = append(o.Accounts[0].Policies, simcloud.Policy{DisplayName: "Hop", Version: "5.0",
+			Allow: []string{"sts:agencies:assume"}, Resources: []string{"iam::*:agency:ToAlpha"}})
+		o.Accounts[0].Agencies[1].Attached = []string{"Hop"}
+		o.Accounts[1].Agencies = append(o.Accounts[1].Agencies,
+			simcloud.Agency{Name: "ToAlpha", Trust: simcloud.Trust{Name: "alpha"}})
+	})
+	for action, want := range map[string]int{"sts:agencies:assume": 200, "iam:agencies:list": 403} {
+		policy, _ := json.Marshal(`{"Version":"5.0","Statement":[{"Effect":"Allow","Action":["` + action + `"]}]}`)
+		key, token := temporaryKey(t, assumeBySTS(auditorKey, readerURN, `,"policy":`+string(policy)).send(t, c))
+		q := assumeBySTS(key, "iam::"+betaID+":agency:ToAlpha", "")
+		q.token = token
+		if r := q.send(t, c); r.status != want {
+			t.Errorf("%s: %d %s, want %d", action, r.status, r.body, want)
+		}
+	}
+}
