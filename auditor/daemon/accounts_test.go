@@ -39,7 +39,7 @@ func (g *guarded) set(change func(o *organization)) {
 // organized is a loop whose accounts the organization lists: these of the bundled one.
 func organized(t *testing.T, g *guarded, names ...string) *loop {
 	t.Helper()
-	l := startLoopWith(t, func(l *loop, o *Options) {
+	l := startLoopWith(t, func(_ *loop, o *Options) {
 		o.organization = g
 		a := &o.Config.Accounts
 		a.Organization.Enabled, a.Organization.Labels.Tags = true, []string{"owner"}

@@ -59,7 +59,8 @@ func (d *Daemon) newEngine(cfg *Config, filed *accountsFile) (*engine, error) {
 		list = o.organization
 	}
 	return &engine{
-		config: cfg, cloud: cloud, lister: list, memory: &memory{owner: cfg.Credentials.AccountID}, filed: filed, fileFault: cfg.fileFault, log: o.Logger, version: o.Version, now: o.Now,
+		config: cfg, cloud: cloud, lister: list, memory: &memory{owner: cfg.Credentials.AccountID}, filed: filed,
+		fileFault: cfg.fileFault, log: o.Logger, version: o.Version, now: o.Now,
 		panicked: d.metrics.Panicked,
 	}, nil
 }
