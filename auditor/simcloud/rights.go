@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// rights returns the operations that the key allows, and the agencies that it may assume where that is limited. A user has what its policies and actions allow. A temporary key has what its agency holds at this moment for
-// the whole account: all that is simulated here are global services, to which grants in single projects and enterprise
-// projects give no right.
+// rights returns the operations that the key allows, and the agencies that it may assume where that is limited. A user has
+// what its policies and actions allow. A temporary key has what its agency holds at this moment for the whole account: all
+// that is simulated here are global services, to which grants in single projects and enterprise projects give no right.
 func (k *accessKey) rights() (operationSet, []assumption) {
 	if k.user != nil {
 		return k.user.allows, k.user.assumes
