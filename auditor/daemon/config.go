@@ -209,6 +209,9 @@ type EndpointsConfig struct {
 	// IAM is the address of IAM: https://host or https://host:port, nothing behind it; http:// for a loopback address only.
 	// On a site of the vendor it must lie within the site's own domain. Needed for site custom.
 	IAM string `yaml:"iam"`
+	// STS and Organizations are the addresses of these services, in the same form. Needed for site custom if they are used.
+	STS           string `yaml:"sts"`
+	Organizations string `yaml:"organizations"`
 }
 
 // LimitsConfig bounds what a run may take.

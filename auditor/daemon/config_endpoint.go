@@ -12,10 +12,12 @@ import (
 	"strings"
 )
 
-// site is one of the vendor's sites (facts 1, 5.4).
+// site is one of the vendor's sites (facts 1, 5.4, 6.2, 7).
 type site struct {
 	// domain is where its services are: https://iam.<region>.<domain>.
 	domain string
+	// organizations is the one address of Organizations; empty when none is known.
+	organizations string
 	// serves says whether the site has the region, as far as a name can tell.
 	serves func(region string) bool
 }
@@ -24,8 +26,8 @@ func sites() map[string]site {
 	european := func(region string) bool { return strings.HasPrefix(region, "eu-west-1") }
 	other := func(region string) bool { return !european(region) }
 	return map[string]site{
-		"intl": {domain: "myhuaweicloud.com", serves: other},
-		"cn":   {domain: "myhuaweicloud.com", serves: other},
+		"intl": {domain: "myhuaweicloud.com", organizations: "https://organizations.myhuaweicloud.com", serves: other},
+		"cn":   {domain: "myhuaweicloud.com", organizations: "https://organizations.myhuaweicloud.com", serves: other},
 		"eu":   {domain: "myhuaweicloud.eu", serves: european},
 	}
 }
@@ -37,7 +39,7 @@ var (
 	hostPattern   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
 )
 
-// checkCloud works out the address of IAM.
+// checkCloud works out the addresses of the services.
 func (c *configCheck) checkCloud() {
 	cloud := &c.cfg.Cloud
 	known := slices.Sorted(maps.Keys(sites()))
@@ -54,25 +56,55 @@ func (c *configCheck) checkCloud() {
 		c.doc.Add("cloud.region", fmt.Sprintf("the site %s has no region %s", cloud.Site, cloud.Region),
 			"name the site that the region belongs to, or another region")
 	}
-	switch {
-	case c.doc.Has("cloud.endpoints.iam"):
-		host, err := checkEndpoint(cloud.Endpoints.IAM)
-		if err != nil {
-			c.doc.Add("cloud.endpoints.iam", err.Error(), "write https://host or https://host:port")
-		} else if ok && !strings.HasSuffix(host, "."+s.domain) {
-			c.doc.Add("cloud.endpoints.iam", fmt.Sprintf("%s is not a host of the site %s, and would be sent signed requests", host, cloud.Site),
-				"leave it out, or write site: custom if you mean it")
+	e := &c.cfg.reader.Endpoints
+	missing := false
+	for _, service := range []struct {
+		key, name, written string
+		into               *string
+		// follows is the address on a site of the vendor; empty when it is not known. used says that it is needed.
+		follows string
+		used    bool
+	}{
+		{"iam", "IAM", cloud.Endpoints.IAM, &e.IAM, "https://iam." + cloud.Region + "." + s.domain, true},
+		{"sts", "STS", cloud.Endpoints.STS, &e.STS, "https://sts." + cloud.Region + "." + s.domain, c.usesSTS()},
+		{"organizations", "Organizations", cloud.Endpoints.Organizations, &e.Organizations, s.organizations, c.usesOrganizations()},
+	} {
+		at := "cloud.endpoints." + service.key
+		switch {
+		case c.doc.Has(at):
+			host, err := checkEndpoint(service.written)
+			if err != nil {
+				c.doc.Add(at, err.Error(), "write https://host or https://host:port")
+			} else if ok && !strings.HasSuffix(host, "."+s.domain) {
+				c.doc.Add(at, fmt.Sprintf("%s is not a host of the site %s, and would be sent signed requests", host, cloud.Site),
+					"leave it out, or write site: custom if you mean it")
+			}
+			*service.into = service.written
+		case cloud.Site == custom && service.used:
+			c.doc.Add(at, "is missing",
+				"write the address of "+service.name+", since nothing else says where the site custom is")
+		case cloud.Site == custom:
+		case service.follows == "":
+			if service.used {
+				c.doc.Add(at, "is missing", "write the address of "+service.name+" on the site "+cloud.Site+", which is not known")
+			}
+		case !written && service.key != "organizations":
+			if service.used && !missing {
+				missing = true
+				c.doc.Add("cloud.region", "is missing", "write the id of a region of the site, such as ap-southeast-3")
+			}
+		default:
+			*service.into = service.follows
 		}
-		c.cfg.reader.Endpoint = cloud.Endpoints.IAM
-	case cloud.Site == custom:
-		c.doc.Add("cloud.endpoints.iam", "is missing", "write the address of IAM, since nothing else says where the site custom is")
-	case !written:
-		c.doc.Add("cloud.region", "is missing", "write the id of a region of the site, such as ap-southeast-3")
-	default:
-		c.cfg.reader.Endpoint = "https://iam." + cloud.Region + "." + s.domain
 	}
 	c.cfg.reader.Region = cloud.Region
 }
+
+// usesSTS says whether some account is entered by STS.
+func (c *configCheck) usesSTS() bool { return false }
+
+// usesOrganizations says whether accounts are looked for in the organization.
+func (c *configCheck) usesOrganizations() bool { return false }
 
 // checkEndpoint refuses an address to which signed requests must not be sent, or that the SDK would send elsewhere. It
 // returns the host in lower case.

@@ -154,7 +154,7 @@ func TestMinimalConfig(t *testing.T) {
 		t.Errorf("inventory %+v", got)
 	}
 	r := cfg.Reader()
-	if r.Endpoint != "https://iam.ap-southeast-3.myhuaweicloud.com" || r.RequestTimeout != 20*time.Second || r.MaxBody != 4194304 ||
+	if r.Endpoints.IAM != "https://iam.ap-southeast-3.myhuaweicloud.com" || r.RequestTimeout != 20*time.Second || r.MaxBody != 4194304 ||
 		r.Connections < 64*5 || r.Rate != (huawei.Rate{PerAccount: 8, Total: 200}) || r.AccountRequests != 1000 || r.AccountBytes != 64<<20 || !r.Main.Keys.IsZero() || len(r.CAPEM) > 0 {
 		t.Errorf("reader %+v", r)
 	}
@@ -204,7 +204,7 @@ severities: {grant/wider: warning, grant/excess: critical}
 	if len(r.Accounts) != 3 || prod.Agency+second.Agency != "" || dev.Agency != "AgencyAuditReader" || !dev.Keys.IsZero() {
 		t.Errorf("accounts %+v", r.Accounts)
 	}
-	if r.Main.AccountID != "d0000000000000000000000000000009" || r.Endpoint != "https://iam.internal:8443" ||
+	if r.Main.AccountID != "d0000000000000000000000000000009" || r.Endpoints.IAM != "https://iam.internal:8443" ||
 		r.RequestTimeout != time.Second || r.MaxBody != 65536 || r.Rate != (huawei.Rate{PerAccount: 0.5}) || r.AccountRequests != 20 || r.AccountBytes != 65536 || !bytes.HasPrefix(r.CAPEM, []byte("-----BEGIN CERTIFICATE")) {
 		t.Errorf("reader %+v", r)
 	}
@@ -285,7 +285,7 @@ func TestEndpointFollowsFromSite(t *testing.T) {
 		"{site: custom, endpoints: {iam: 'http://127.0.0.1:9879'}}":    "http://127.0.0.1:9879",
 	} {
 		cfg, err := parse(t, strings.Replace(minimal, "{region: ap-southeast-3}", cloud, 1))
-		if err != nil || cfg.Reader().Endpoint != want {
+		if err != nil || cfg.Reader().Endpoints.IAM != want {
 			t.Errorf("%s: %v", cloud, err)
 			continue
 		}

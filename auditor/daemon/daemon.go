@@ -79,10 +79,10 @@ func New(o Options) (*Daemon, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	service, operations := huawei.Operations()
+	operations := huawei.Operations()
 	known := make([]metrics.Operation, len(operations))
-	for i, name := range operations {
-		known[i] = metrics.Operation{Service: service, Name: name, Success: huawei.Success(name)}
+	for i, o := range operations {
+		known[i] = metrics.Operation(o)
 	}
 	m, err := metrics.New(metrics.Options{
 		Version: o.Version, Revision: o.Revision, Operations: known, Now: o.Now, Logger: o.Logger,

@@ -17,7 +17,7 @@ import (
 
 // TestWhatIsUnderWayTogetherCountsOnce: requests that fail at once are one failure of their identity, not many in a row.
 func TestWhatIsUnderWayTogetherCountsOnce(t *testing.T) {
-	c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+	c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestWhatIsUnderWayTogetherCountsOnce(t *testing.T) {
 
 // TestAFaultMayBeAddedToAfterItOpenedABreaker, while others are told of it. The race detector watches.
 func TestAFaultMayBeAddedToAfterItOpenedABreaker(t *testing.T) {
-	c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+	c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestAFaultMayBeAddedToAfterItOpenedABreaker(t *testing.T) {
 // TestTheNextTryIsPutOff further each time, up to a point.
 func TestTheNextTryIsPutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestTheNextTryIsPutOff(t *testing.T) {
 
 // TestAFaultAfterARefusal that cost no pause puts the next try off as any first one.
 func TestAFaultAfterARefusal(t *testing.T) {
-	c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+	c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestAFaultAfterARefusal(t *testing.T) {
 // TestALaneWithoutALimitHasNoneAgain when a minute has passed since it was slowed.
 func TestALaneWithoutALimitHasNoneAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestALaneWithoutALimitHasNoneAgain(t *testing.T) {
 // come.
 func TestALeaveThatIsNotUsedIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +186,7 @@ func TestALeaveThatIsNotUsedIsGivenBack(t *testing.T) {
 // those of the run that found it wait no longer.
 func TestPatienceBeginsWithTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +212,7 @@ func TestPatienceBeginsWithTheRun(t *testing.T) {
 // sound account all the same.
 func TestATrialForTheCloudCountsForNoAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+		c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -327,7 +327,7 @@ func TestWhoMayTry(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+				c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

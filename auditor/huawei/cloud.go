@@ -44,6 +44,8 @@ type Cloud struct {
 	// runs counts the runs that began, by which Verify is told.
 	runs atomic.Int64
 	open openBreakers
+	// taggings are those of the organization's accounts.
+	taggings taggings
 }
 
 var _ auditor.Observer = (*Cloud)(nil)
@@ -433,7 +435,7 @@ func listed(ids []string) string {
 func (c *Cloud) newWire(ctx context.Context, keys Keys, log *slog.Logger) (w *wire, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &wire{
-		ctx: ctx, stop: cancel, cloud: c, keys: keys, log: log, by: mainKeys, lane: c.main.lane, purse: new(purse),
+		ctx: ctx, stop: cancel, cloud: c, keys: keys, log: log, by: mainKeys, lane: c.main.lane, purse: c.newPurse(),
 	}, func() { cancel(context.Canceled) }
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -62,12 +63,20 @@ type Rate struct {
 	Total float64
 }
 
+// Endpoints are addresses of services: https://host[:port], or http:// for a loopback address.
+type Endpoints struct {
+	// IAM serves v3 and v5 alike.
+	IAM string
+	// STS makes temporary keys, and Organizations lists the accounts of an organization.
+	STS, Organizations string
+}
+
 // Config says where the cloud is and how to enter its accounts. A zero limit is its default.
 type Config struct {
-	// Endpoint is the address of IAM, which serves v3 and v5 alike: https://host[:port], or http:// for a loopback
-	// address. Empty, it follows from Region.
-	Endpoint string
-	// Region is the id of the region whose IAM is asked. Every region serves the same data (facts 1).
+	// Endpoints are the addresses of the services. When all are empty they follow from Region; otherwise each service
+	// that is used must have one.
+	Endpoints Endpoints
+	// Region is the id of the region whose IAM and STS are asked. Every region serves the same data (facts 1).
 	Region string
 	// CAPEM are the only certificate authorities that are believed, in PEM; empty, those of the system.
 	CAPEM []byte
@@ -229,11 +238,32 @@ func (k Keys) check() error {
 
 // site is where requests go.
 type site struct {
-	// endpoint is scheme://host[:port], and host the latter part of it.
-	endpoint, host string
-	loopback       bool
+	places [serviceCount]place
 	// roots are nil for those of the system.
 	roots *x509.CertPool
+}
+
+// place is where the requests of one service go; empty when that is not known.
+type place struct {
+	// endpoint is scheme://host[:port], and host the latter part of it. address is the host with a port in any case.
+	endpoint, host, address string
+	loopback                bool
+}
+
+// at is where the requests of an operation go.
+func (s *site) at(o op) *place { return &s.places[operations[o].service] }
+
+// endpointsOf are the addresses that follow from a region. That of Organizations is empty where none is known.
+func endpointsOf(region string) Endpoints {
+	// The one region that is served from another domain (facts 5.4). The SDK's own table of regions is not used: it
+	// can be redirected by environment variables and by a file in the home folder.
+	if region == "eu-west-101" {
+		return Endpoints{IAM: "https://iam." + region + ".myhuaweicloud.eu", STS: "https://sts." + region + ".myhuaweicloud.eu"}
+	}
+	return Endpoints{
+		IAM: "https://iam." + region + ".myhuaweicloud.com", STS: "https://sts." + region + ".myhuaweicloud.com",
+		Organizations: "https://organizations.myhuaweicloud.com",
+	}
 }
 
 func (c Config) site() (*site, error) {
@@ -244,57 +274,72 @@ func (c Config) site() (*site, error) {
 			return nil, errors.New("certificate authorities: no certificate in PEM form found")
 		}
 	}
-	endpoint := c.Endpoint
-	if endpoint == "" {
+	e := c.Endpoints
+	if e == (Endpoints{}) {
 		switch {
 		case c.Region == "":
 			return nil, errors.New("neither an endpoint nor a region is set")
 		case !regionPattern.MatchString(c.Region):
 			return nil, fmt.Errorf("region %q: lower-case letters, digits and - only", c.Region)
 		}
-		// The one region that is served from another domain (facts 5.4). The SDK's own table of regions is not used: it
-		// can be redirected by environment variables and by a file in the home folder.
-		suffix := "myhuaweicloud.com"
-		if c.Region == "eu-west-101" {
-			suffix = "myhuaweicloud.eu"
-		}
-		endpoint = "https://iam." + c.Region + "." + suffix
+		e = endpointsOf(c.Region)
 	}
+	if e.IAM == "" {
+		return nil, errors.New("endpoint of IAM: it is missing")
+	}
+	var faults []error
+	for i, endpoint := range [serviceCount]string{serviceIAM: e.IAM, serviceSTS: e.STS, serviceOrganizations: e.Organizations} {
+		if endpoint == "" {
+			continue
+		}
+		var err error
+		if s.places[i], err = placeOf(endpoint); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", service(i).title(), err))
+		}
+	}
+	return s, errors.Join(faults...)
+}
+
+// placeOf reads an endpoint.
+func placeOf(endpoint string) (p place, err error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return nil, errors.New("endpoint: it is not an address of the form https://host")
+		return p, errors.New("endpoint: it is not an address of the form https://host")
 	}
 	switch {
 	case u.User != nil:
-		return nil, errors.New("endpoint: a user or password in it would be sent with every request; remove it")
+		return p, errors.New("endpoint: a user or password in it would be sent with every request; remove it")
 	case u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
-		return nil, fmt.Errorf("endpoint %q: it must begin with https://", endpoint)
+		return p, fmt.Errorf("endpoint %q: it must begin with https://", endpoint)
 	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(endpoint, "#"):
-		return nil, fmt.Errorf("endpoint %q: nothing may follow the host; the SDK would drop it", endpoint)
+		return p, fmt.Errorf("endpoint %q: nothing may follow the host; the SDK would drop it", endpoint)
 	}
 	host := u.Hostname()
 	ip, ipErr := netip.ParseAddr(host)
 	switch {
 	case ipErr == nil:
 		if err := checkAddress(ip); err != nil {
-			return nil, fmt.Errorf("endpoint %q: %w", endpoint, err)
+			return p, fmt.Errorf("endpoint %q: %w", endpoint, err)
 		}
-		s.loopback = ip.Unmap().IsLoopback()
+		p.loopback = ip.Unmap().IsLoopback()
 	case !hostPattern.MatchString(host) || strings.Contains(host, ".."):
-		return nil, fmt.Errorf("endpoint %q: %q is no host name", endpoint, host)
+		return p, fmt.Errorf("endpoint %q: %q is no host name", endpoint, host)
 	default:
-		s.loopback = strings.EqualFold(host, "localhost")
+		p.loopback = strings.EqualFold(host, "localhost")
 	}
-	if p := u.Port(); p != "" || strings.HasSuffix(u.Host, ":") {
-		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Errorf("endpoint %q: %q is no port", endpoint, p)
+	port := u.Port()
+	if port != "" || strings.HasSuffix(u.Host, ":") {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return p, fmt.Errorf("endpoint %q: %q is no port", endpoint, port)
 		}
+	} else if port = "443"; u.Scheme == "http" {
+		port = "80"
 	}
-	if u.Scheme == "http" && !s.loopback {
-		return nil, fmt.Errorf("endpoint %q: plain http is for loopback addresses only", endpoint)
+	if u.Scheme == "http" && !p.loopback {
+		return p, fmt.Errorf("endpoint %q: plain http is for loopback addresses only", endpoint)
 	}
-	s.endpoint, s.host = u.Scheme+"://"+u.Host, u.Host
-	return s, nil
+	p.endpoint, p.host, p.address = u.Scheme+"://"+u.Host, u.Host, net.JoinHostPort(host, port)
+	return p, nil
 }
 
 // checkAddress refuses the addresses at which no IAM can be: those of one link, where cloud metadata services answer

@@ -317,7 +317,7 @@ func (f *fake) log() []string {
 
 // config lets every account be read with keys of its own.
 func (f *fake) config() huawei.Config {
-	cfg := huawei.Config{Endpoint: f.URL, UserAgent: "agencyaudit/test", Accounts: map[string]huawei.Access{}}
+	cfg := huawei.Config{Endpoints: huawei.Endpoints{IAM: f.URL}, UserAgent: "agencyaudit/test", Accounts: map[string]huawei.Access{}}
 	for id := range f.accounts {
 		cfg.Accounts[id] = huawei.Access{Keys: huawei.Keys{
 			AccessKey: huawei.NewSecret("AK-" + id), SecretKey: huawei.NewSecret("canary-secret-of-" + id),

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -45,6 +46,11 @@ type fault struct {
 }
 
 func (f *fault) Error() string { return string(f.reason) + ": " + f.detail }
+
+// refusesKey says whether the cloud refused the key itself.
+func (f *fault) refusesKey() bool {
+	return f.status == http.StatusUnauthorized && f.reason == rules.ReasonUnauthenticated
+}
 
 // lie makes the fault of an answer whose content cannot be true or whole.
 func lie(reason rules.Reason, format string, args ...any) *fault {
@@ -131,8 +137,12 @@ func readError(body []byte) (e errorBody) {
 	return e
 }
 
+// notLeading are the codes by which Organizations says, with 401, that the key is good and its account is neither the
+// management account nor a delegated administrator (facts 7).
+var notLeading = []string{"Organizations.1001", "Organizations.1002"}
+
 // refused makes the fault of an answer with a status that is not the documented one of success.
-func refused(resp *http.Response, body []byte, keys Keys) *fault {
+func refused(o op, resp *http.Response, body []byte, keys Keys) *fault {
 	f := &fault{status: resp.StatusCode, requestID: requestID(resp)}
 	e := readError(body)
 	f.code, f.keystone = shorten(keys.scrub(e.code)), e.keystone
@@ -146,6 +156,8 @@ func refused(resp *http.Response, body []byte, keys Keys) *fault {
 		f.detail += fmt.Sprintf(" with %d bytes that are no error of this API", len(body))
 	}
 	switch s := f.status; {
+	case s == http.StatusUnauthorized && operations[o].service == serviceOrganizations && slices.Contains(notLeading, f.code):
+		f.reason = rules.ReasonDenied
 	case s == http.StatusUnauthorized:
 		f.reason = rules.ReasonUnauthenticated
 	case s == http.StatusForbidden:

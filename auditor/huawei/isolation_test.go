@@ -150,7 +150,7 @@ func TestUnreachable(t *testing.T) {
 	if !strings.Contains(u.Detail, "connection refused") || !strings.Contains(u.Remedy, strings.TrimPrefix(f.URL, "http://")) {
 		t.Errorf("%+v", u)
 	}
-	cfg.Endpoint = "https://no-such-host.invalid"
+	cfg.Endpoints.IAM = "https://no-such-host.invalid"
 	cfg.RequestTimeout = 5 * time.Second
 	c, _ = open(t, cfg)
 	if _, _, err := c.Observe(t.Context(), account(0), baseline(), rules.Last{}); err == nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
+	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
 )
 
 // recorder answers each request with the next of its answers, and keeps what was asked.
@@ -60,6 +61,7 @@ func TestTheLightClientIsTheSDK(t *testing.T) {
 	}
 	role := `{"id":"p1","name":"n","display_name":"d","type":"AX","catalog":"C","domain_id":null,` +
 		`"policy":{"Version":"1.1","Statement":[{"Effect":"Allow","Action":["a:b:c"]},{"Effect":"Deny","Action":["*"]}]}}`
+	const end = `"page_info":{"next_marker":"m","current_count":1}}`
 	cases := [opCount]struct {
 		do     func(api) (any, string, error)
 		status int
@@ -132,8 +134,43 @@ func TestTheLightClientIsTheSDK(t *testing.T) {
 			status: 201, bad: `{"credential":{"access":1}}`,
 			good: `{"credential":{"access":"a","secret":"s","securitytoken":"t","expires_at":"2026-01-01T00:00:00.000000Z"}}`,
 		},
+		opOrganization: {
+			do:   func(a api) (any, string, error) { return three(a.organization(&modelorg.ShowOrganizationRequest{})) },
+			good: `{"organization":{"id":"o-1","urn":"u","management_account_id":"m","management_account_name":"n","created_at":"2024-09-02T06:11:27Z"}}`,
+			bad:  `{"organization":{"id":"o-1","management_account_id":"m","created_at":7}}`,
+		},
+		opRoots: {
+			do: func(a api) (any, string, error) {
+				return three(a.roots(&modelorg.ListRootsRequest{Limit: &per, Marker: &marker}))
+			},
+			good: `{"roots":[{"id":"r-1","urn":"u","name":"root","policy_types":[],"created_at":"2024-09-02T06:11:27Z"}],` + end,
+			bad:  `{"roots":[{"id":"r-1","created_at":[]}],` + end,
+		},
+		opUnits: {
+			do: func(a api) (any, string, error) {
+				return three(a.units(&modelorg.ListOrganizationalUnitsRequest{ParentId: &id, Limit: &per, Marker: &marker}))
+			},
+			good: `{"organizational_units":[{"id":"ou-1","urn":"u","name":"é","created_at":"2024-09-02T06:11:27Z"}],` + end,
+			bad:  `{"organizational_units":[{"id":"ou-1","name":"n","urn":7}],` + end,
+		},
+		opMembers: {
+			do: func(a api) (any, string, error) {
+				return three(a.members(&modelorg.ListAccountsRequest{ParentId: &id, Limit: &per, Marker: &marker}))
+			},
+			good: `{"accounts":[{"id":"a","urn":"u","join_method":"invited","status":"active","joined_at":"2024-09-02T06:11:27Z","name":"n",` +
+				`"mobile_phone":null,"email":null}],` + end,
+			bad: `{"accounts":[{"id":"a","status":"active","joined_at":"yesterday","name":"n"}],` + end,
+		},
+		opTags: {
+			do: func(a api) (any, string, error) {
+				return three(a.tags(&modelorg.ListTagsForResourceRequest{ResourceId: "a2", Limit: &per, Marker: &marker}))
+			},
+			good: `{"tags":[{"key":"env","value":""}],` + end, bad: `{"tags":[{"key":"env","value":7}],` + end,
+		},
 	}
-	c, err := New(Config{Endpoint: "https://iam.example.com", Accounts: map[string]Access{}}, nil)
+	c, err := New(Config{Endpoints: Endpoints{
+		IAM: "https://iam.example.com", STS: "https://sts.example.com", Organizations: "https://organizations.example.com",
+	}, Accounts: map[string]Access{}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

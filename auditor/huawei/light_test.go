@@ -12,23 +12,21 @@ import (
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/utils"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
+	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
 )
 
 // light is an api that makes the SDK's requests without the SDK, and decodes what passes the wire with the SDK's own
 // decoder. It signs nothing: the header only says whose key it is. TestTheLightClientIsTheSDK holds it to the SDK.
 type light struct {
-	w *wire
-	// endpoint is the scheme and host of the site.
-	scheme, host string
-	header       http.Header
+	w      *wire
+	header http.Header
 	// before is called with each request; nil is not.
 	before func(*http.Request)
 }
 
 // dialLight makes a light api for the wire.
 func dialLight(w *wire, accountID string) (api, error) {
-	scheme, host, _ := strings.Cut(w.cloud.site.endpoint, "://")
-	return &light{w: w, scheme: scheme, host: host, header: http.Header{
+	return &light{w: w, header: http.Header{
 		"Authorization": {"SDK-HMAC-SHA256 Access=" + w.keys.AccessKey.reveal() + ", light"},
 		"X-Domain-Id":   {accountID},
 	}}, nil
@@ -58,9 +56,11 @@ func (q *query) add(key, value string) {
 
 // ask sends a request over the wire and decodes the answer.
 func ask[T any](l *light, method, path string, q query, body []byte) (*T, string, error) {
+	o, _ := identify(method, path)
+	scheme, host, _ := strings.Cut(l.w.cloud.site.at(o).endpoint, "://")
 	req := &http.Request{
-		Method: method, URL: &url.URL{Scheme: l.scheme, Host: l.host, Path: path, RawQuery: string(q.b)},
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: l.header, Host: l.host,
+		Method: method, URL: &url.URL{Scheme: scheme, Host: host, Path: path, RawQuery: string(q.b)},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: l.header, Host: host,
 	}
 	if body != nil {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
@@ -156,4 +156,38 @@ func (l *light) assume(r *model.CreateTemporaryAccessKeyByAgencyRequest) (
 		return nil, "", err
 	}
 	return ask[model.CreateTemporaryAccessKeyByAgencyResponse](l, "POST", "/v3.0/OS-CREDENTIAL/securitytokens", query{}, body)
+}
+
+func (l *light) organization(*modelorg.ShowOrganizationRequest) (*modelorg.ShowOrganizationResponse, string, error) {
+	return ask[modelorg.ShowOrganizationResponse](l, "GET", "/v1/organizations", query{}, nil)
+}
+
+func (l *light) roots(r *modelorg.ListRootsRequest) (*modelorg.ListRootsResponse, string, error) {
+	var q query
+	q.number("limit", r.Limit)
+	q.text("marker", r.Marker)
+	return ask[modelorg.ListRootsResponse](l, "GET", "/v1/organizations/roots", q, nil)
+}
+
+func (l *light) units(r *modelorg.ListOrganizationalUnitsRequest) (*modelorg.ListOrganizationalUnitsResponse, string, error) {
+	var q query
+	q.number("limit", r.Limit)
+	q.text("marker", r.Marker)
+	q.text("parent_id", r.ParentId)
+	return ask[modelorg.ListOrganizationalUnitsResponse](l, "GET", "/v1/organizations/organizational-units", q, nil)
+}
+
+func (l *light) members(r *modelorg.ListAccountsRequest) (*modelorg.ListAccountsResponse, string, error) {
+	var q query
+	q.number("limit", r.Limit)
+	q.text("marker", r.Marker)
+	q.text("parent_id", r.ParentId)
+	return ask[modelorg.ListAccountsResponse](l, "GET", "/v1/organizations/accounts", q, nil)
+}
+
+func (l *light) tags(r *modelorg.ListTagsForResourceRequest) (*modelorg.ListTagsForResourceResponse, string, error) {
+	var q query
+	q.number("limit", r.Limit)
+	q.text("marker", r.Marker)
+	return ask[modelorg.ListTagsForResourceResponse](l, "GET", "/v1/organizations/resources/"+r.ResourceId+"/tags", q, nil)
 }

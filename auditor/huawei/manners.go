@@ -58,9 +58,18 @@ func defaultPauses(requestTimeout time.Duration) pauses {
 	}
 }
 
-// purse is what one sweep of an account may still cost.
+// purse is what one sweep of an account, or one reading of the organization, may still cost.
 type purse struct {
 	requests, bytes, retries atomic.Int64
+	// mostRequests, mostBytes and mostRetries are what it may cost in all.
+	mostRequests, mostBytes, mostRetries int64
+}
+
+// newPurse is for one account.
+func (c *Cloud) newPurse() *purse {
+	return &purse{
+		mostRequests: int64(c.cfg.AccountRequests), mostBytes: c.cfg.AccountBytes, mostRetries: retriesOfASweep,
+	}
 }
 
 // retriesOfASweep is how often one sweep may send something again, so that one account cannot use up what all may.
@@ -147,10 +156,10 @@ func (w *wire) politely(o op, req *http.Request) (*http.Response, *fault) {
 			return nil, f
 		}
 		if f.status != http.StatusTooManyRequests {
-			if w.purse.retries.Add(1) > retriesOfASweep || !c.allowance.spend() {
+			if w.purse.retries.Add(1) > w.purse.mostRetries || !c.allowance.spend() {
 				return nil, f
 			}
-			c.cfg.Meter.Retried(service)
+			c.cfg.Meter.Retried(operations[o].service.String())
 		}
 		if !await(w.ctx, nil, pause) {
 			return nil, f
@@ -312,13 +321,13 @@ func (w *wire) late(err error) *fault {
 
 // spend charges one request to the purse, or says that it is empty.
 func (w *wire) spend() *fault {
-	cfg, p := &w.cloud.cfg, w.purse
-	if b := p.bytes.Load(); b > cfg.AccountBytes {
+	p := w.purse
+	if b := p.bytes.Load(); b > p.mostBytes {
 		return w.unsent(lie(rules.ReasonBudget, "not sent: the answers of this sweep have %d bytes already, and %d are allowed",
-			b, cfg.AccountBytes))
+			b, p.mostBytes))
 	}
-	if p.requests.Add(1) > int64(cfg.AccountRequests) {
-		return w.unsent(lie(rules.ReasonBudget, "not sent: this sweep has taken the %d requests that it may", cfg.AccountRequests))
+	if p.requests.Add(1) > p.mostRequests {
+		return w.unsent(lie(rules.ReasonBudget, "not sent: this sweep has taken the %d requests that it may", p.mostRequests))
 	}
 	return nil
 }
@@ -328,10 +337,10 @@ func (w *wire) verdicts(o op, f *fault, took time.Duration) (cloud, identity ver
 	switch {
 	case f == nil:
 		return served, served
-	case f.status == http.StatusUnauthorized && w.by == assumedKeys:
+	case f.refusesKey() && w.by == assumedKeys:
 		w.lane.bury(w.keys) // another key may be made
 		return served, undecided
-	case f.status == http.StatusUnauthorized && o != opAssume: // which may be about the account that was to be entered
+	case f.refusesKey() && o != opAssume: // which may be about the account that was to be entered
 		return served, barred
 	case f.status == http.StatusTooManyRequests, passing(f) && w.ctx.Err() == nil, f.reason == rules.ReasonTLS:
 		return failed, failed

@@ -23,9 +23,6 @@ type Meter interface {
 	Skew(ahead time.Duration)
 }
 
-// service is what Meter hears of every operation of this package.
-const service = "iam"
-
 // The reasons for which an answer, or a list of several, is rejected.
 const (
 	rejectedStatus      = "status"           // another status than that of success, and none that is a reason of its own
@@ -55,13 +52,22 @@ func Rejections() []string {
 	}
 }
 
-// Operations returns the SDK's names of all requests that the package can send, and the service that they go to.
-func Operations() (string, []string) {
-	names := make([]string, 0, opCount)
-	for i := range operations {
-		names = append(names, operations[i].name)
+// Operation is a request that the package can send, in the words that Meter hears.
+type Operation struct {
+	Service string
+	// Name is the SDK's.
+	Name string
+	// Success is the status that it is answered with when it succeeds.
+	Success int
+}
+
+// Operations returns all requests that the package can send.
+func Operations() []Operation {
+	all := make([]Operation, opCount)
+	for o := range operations {
+		all[o] = Operation{Service: operations[o].service.String(), Name: operations[o].name, Success: operations[o].status}
 	}
-	return service, names
+	return all
 }
 
 // noMeter is told everything and keeps nothing.

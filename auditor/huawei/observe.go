@@ -40,7 +40,7 @@ func (c *Cloud) Observe(
 			Remedy: "configure another agency, made for reading",
 		}
 	}
-	purse := new(purse)
+	purse := c.newPurse()
 	for first := true; ; first = false {
 		if f := d.lane.breaker.refuses(); f != nil {
 			return ev, trail, c.notRead(d, f)

@@ -20,13 +20,40 @@ const (
 	opProjects
 	opDomains
 	opAssume
+	opOrganization
+	opRoots
+	opUnits
+	opMembers
+	opTags
 	opCount
 )
+
+// service is one of the cloud's services, each of which has its own host.
+type service int
+
+const (
+	serviceIAM service = iota
+	serviceSTS
+	serviceOrganizations
+	serviceCount
+)
+
+// String is what Meter hears of it.
+func (s service) String() string {
+	return [serviceCount]string{serviceIAM: "iam", serviceSTS: "sts", serviceOrganizations: "organizations"}[s]
+}
+
+// title is how people write it.
+func (s service) title() string {
+	return [serviceCount]string{serviceIAM: "IAM", serviceSTS: "STS", serviceOrganizations: "Organizations"}[s]
+}
 
 // operation is what is known of an op.
 type operation struct {
 	// name is what the SDK calls it.
 	name string
+	// service is whose host it is sent to.
+	service service
 	// method and path identify it; {} in path stands for one id.
 	method, path string
 	// status is the only one that counts as success.
@@ -66,6 +93,9 @@ const (
 	maxDomains  = 100  // one is expected
 )
 
+// organizationPerPage is how many rows a page of Organizations is asked for, which gives 2000 at most (facts 7).
+const organizationPerPage = 1000
+
 // text is a member that is a string.
 func text(name string) member { return member{name: name, kinds: `"`} }
 
@@ -103,7 +133,12 @@ var role = slices.Concat(
 	})},
 )
 
-// operations are all of them. Paths: facts 1.1, 2.1, 2.3, 2.5, 3.1, 3.2, 4, 6.1 and 8.
+// pageInfo is how the newer services end a page.
+var pageInfo = member{
+	name: "page_info", kinds: "{", inner: append(maybe(`"n`, "next_marker"), member{name: "current_count", kinds: "0"}),
+}
+
+// operations are all of them. Paths: facts 1.1, 2.1, 2.3, 2.5, 3.1, 3.2, 4, 6.1, 7 and 8.
 var operations = [opCount]operation{
 	opAgencies: {
 		name: "ListAgencies", method: "GET", path: "/v3.0/OS-AGENCY/agencies", status: 200, part: 2,
@@ -133,7 +168,7 @@ var operations = [opCount]operation{
 			{name: "attached_policies", kinds: "[", rows: attachedPerPage, id: "policy_id", inner: slices.Concat(
 				[]member{text("policy_id")}, maybe(`"n`, "policy_name", "urn"),
 			)},
-			{name: "page_info", kinds: "{", inner: append(maybe(`"n`, "next_marker"), member{name: "current_count", kinds: "0"})},
+			pageInfo,
 		},
 		action: "iam:agencies:listAttachedPoliciesV5",
 	},
@@ -178,16 +213,45 @@ var operations = [opCount]operation{
 		}}},
 		action: "iam:agencies:assume", secret: true, shared: true,
 	},
-}
-
-// Success is the status that an operation of Operations is answered with when it succeeds; 0 for any other.
-func Success(name string) int {
-	for i := range operations {
-		if operations[i].name == name {
-			return operations[i].status
-		}
-	}
-	return 0
+	opOrganization: {
+		name: "ShowOrganization", service: serviceOrganizations, method: "GET", path: "/v1/organizations", status: 200, part: 64,
+		envelope: []member{{name: "organization", kinds: "{", row: true, inner: []member{text("id"), text("management_account_id")}}},
+		action:   "organizations:organizations:get", shared: true,
+	},
+	opRoots: {
+		name: "ListRoots", service: serviceOrganizations, method: "GET", path: "/v1/organizations/roots", status: 200, part: 64,
+		envelope: []member{
+			{name: "roots", kinds: "[", rows: organizationPerPage, id: "id", inner: []member{text("id")}}, pageInfo,
+		},
+		action: "organizations:roots:list", shared: true,
+	},
+	opUnits: {
+		name: "ListOrganizationalUnits", service: serviceOrganizations, method: "GET", path: "/v1/organizations/organizational-units",
+		status: 200, part: 4,
+		envelope: []member{
+			{name: "organizational_units", kinds: "[", rows: organizationPerPage, id: "id", inner: []member{text("id"), text("name")}},
+			pageInfo,
+		},
+		action: "organizations:ous:list", shared: true,
+	},
+	opMembers: {
+		name: "ListAccounts", service: serviceOrganizations, method: "GET", path: "/v1/organizations/accounts", status: 200, part: 1,
+		envelope: []member{
+			{name: "accounts", kinds: "[", rows: organizationPerPage, id: "id", inner: []member{
+				text("id"), text("name"), text("status"), text("joined_at"),
+			}},
+			pageInfo,
+		},
+		action: "organizations:accounts:list", shared: true,
+	},
+	opTags: {
+		name: "ListTagsForResource", service: serviceOrganizations, method: "GET", path: "/v1/organizations/resources/{}/tags",
+		status: 200, part: 16,
+		envelope: []member{
+			{name: "tags", kinds: "[", rows: organizationPerPage, id: "key", inner: []member{text("key"), text("value")}}, pageInfo,
+		},
+		action: "organizations:tags:list", shared: true,
+	},
 }
 
 // identify returns the operation that a request is, if it is one of the list.

@@ -25,6 +25,7 @@ import (
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/utils"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
+	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
 
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -94,6 +95,26 @@ func (m memory) assume(*model.CreateTemporaryAccessKeyByAgencyRequest) (*model.C
 	return decode[model.CreateTemporaryAccessKeyByAgencyResponse](m, opAssume)
 }
 
+func (m memory) organization(*modelorg.ShowOrganizationRequest) (*modelorg.ShowOrganizationResponse, string, error) {
+	return decode[modelorg.ShowOrganizationResponse](m, opOrganization)
+}
+
+func (m memory) roots(*modelorg.ListRootsRequest) (*modelorg.ListRootsResponse, string, error) {
+	return decode[modelorg.ListRootsResponse](m, opRoots)
+}
+
+func (m memory) units(*modelorg.ListOrganizationalUnitsRequest) (*modelorg.ListOrganizationalUnitsResponse, string, error) {
+	return decode[modelorg.ListOrganizationalUnitsResponse](m, opUnits)
+}
+
+func (m memory) members(*modelorg.ListAccountsRequest) (*modelorg.ListAccountsResponse, string, error) {
+	return decode[modelorg.ListAccountsResponse](m, opMembers)
+}
+
+func (m memory) tags(*modelorg.ListTagsForResourceRequest) (*modelorg.ListTagsForResourceResponse, string, error) {
+	return decode[modelorg.ListTagsForResourceResponse](m, opTags)
+}
+
 // The account, the agency and the policy that the recorded answers are about.
 const (
 	recordedAccount = "d0000000000000000000000000000001"
@@ -130,7 +151,7 @@ func newHarness(t testing.TB) *harness {
 	t.Helper()
 	keys := Keys{AccessKey: NewSecret("AK"), SecretKey: NewSecret("canary-main-secret")}
 	c, err := New(Config{
-		Endpoint: "https://iam.example.com", Main: Identity{Keys: keys, AccountID: "a0"}, Now: func() time.Time { return recordedNow },
+		Endpoints: Endpoints{IAM: "https://iam.example.com"}, Main: Identity{Keys: keys, AccountID: "a0"}, Now: func() time.Time { return recordedNow },
 		Accounts: map[string]Access{recordedAccount: {Agency: "Reader"}}, MaxPages: 3,
 	}, nil)
 	if err != nil {
@@ -842,7 +863,7 @@ func TestMemoryDecodesAsTheSDKDoes(t *testing.T) {
 		p := &parsers[i]
 		mutant := newMutator(p.recorded)
 		for seed := range uint64(500) {
-			h.body, h.wire.purse = mutant.write(nil, seed), new(purse)
+			h.body, h.wire.purse = mutant.write(nil, seed), h.cloud.newPurse()
 			status = operations[p.o].status
 			if h.status = 0; p.name == "errors" {
 				status, h.status = 404, 404

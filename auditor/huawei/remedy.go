@@ -25,6 +25,11 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 			"with IAM ReadOnlyAccess; an administrator of account %s gives the main identity Agent Operator, or a policy "+
 			"that allows %s on that agency", c.main.AccountID, c.main.AccountID, operations[o].action)
 	}
+	if operations[o].service == serviceOrganizations && f.reason == rules.ReasonDenied {
+		return fmt.Sprintf("the organization is shown to its management account and to delegated administrators alone: make "+
+			"account %s one, or use a main identity of the management account, and allow it the actions %s", c.main.AccountID,
+			organizationActions())
+	}
 	if f.rejection == rejectedTooLarge {
 		return "look into the account: no answer is expected to be that large; raise the limit on the size of answers if it is right"
 	}
@@ -49,16 +54,16 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 		return "lower cloud.rate, or run less often; other programs that use the same account count too"
 	case rules.ReasonUnreachable:
 		return fmt.Sprintf("check the endpoint's name and the way from this machine to %s; if that is right, the cloud itself "+
-			"has a fault", c.site.host)
+			"has a fault", c.site.at(o).host)
 	case rules.ReasonTimeout:
 		return remedyTimeout
 	case rules.ReasonTLS:
 		return fmt.Sprintf("check whose certificate %s shows; behind a proxy that opens TLS, configure its certificate "+
-			"authority", c.site.host)
+			"authority", c.site.at(o).host)
 	case rules.ReasonBudget:
 		return "look into the account: no account is expected to have that many; raise the limit if it is right"
 	default:
-		return fmt.Sprintf("check that %s is IAM and that nothing on the way answers in its place; if it lasts, ask the "+
-			"cloud's support, with the request id where there is one", c.site.host)
+		return fmt.Sprintf("check that %s is %s and that nothing on the way answers in its place; if it lasts, ask the "+
+			"cloud's support, with the request id where there is one", c.site.at(o).host, operations[o].service.title())
 	}
 }

@@ -3,6 +3,7 @@ package huawei
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/global"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/config"
@@ -11,6 +12,8 @@ import (
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	iam5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5"
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
+	organizations "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1"
+	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
 )
 
 // api are the requests of this package, each answered with the cloud's id of the answer, which is empty when none came.
@@ -30,12 +33,19 @@ type api interface {
 	projects(*model.KeystoneListProjectsRequest) (*model.KeystoneListProjectsResponse, string, error)
 	domains(*model.KeystoneListAuthDomainsRequest) (*model.KeystoneListAuthDomainsResponse, string, error)
 	assume(*model.CreateTemporaryAccessKeyByAgencyRequest) (*model.CreateTemporaryAccessKeyByAgencyResponse, string, error)
+	organization(*modelorg.ShowOrganizationRequest) (*modelorg.ShowOrganizationResponse, string, error)
+	roots(*modelorg.ListRootsRequest) (*modelorg.ListRootsResponse, string, error)
+	units(*modelorg.ListOrganizationalUnitsRequest) (*modelorg.ListOrganizationalUnitsResponse, string, error)
+	members(*modelorg.ListAccountsRequest) (*modelorg.ListAccountsResponse, string, error)
+	tags(*modelorg.ListTagsForResourceRequest) (*modelorg.ListTagsForResourceResponse, string, error)
 }
 
 // sdk is the api of the official SDK over one wire.
 type sdk struct {
 	v3 *iam.IamClient
 	v5 *iam5.IamClient
+	// org makes the client of Organizations, once; few wires need it.
+	org func() (*organizations.OrganizationsClient, error)
 }
 
 // dialSDK makes the SDK's clients for the wire. accountID is the account that the keys belong to.
@@ -52,13 +62,28 @@ func dialSDK(w *wire, accountID string) (api, error) {
 	// Only the round tripper is set: beside an HttpTransport it would be ignored (facts 5.5). The SDK's own timeout is
 	// off, since the wire's context ends every request.
 	settings := config.DefaultHttpConfig().WithHttpRoundTripper(w).WithUserAgent(w.cloud.cfg.UserAgent).WithTimeout(0)
-	client, err := iam.IamClientBuilder().WithEndpoint(w.cloud.site.endpoint).WithCredential(credentials).
+	client, err := iam.IamClientBuilder().WithEndpoint(w.cloud.site.places[serviceIAM].endpoint).WithCredential(credentials).
 		WithHttpConfig(settings).SafeBuild()
 	if err != nil {
 		return nil, fmt.Errorf("make the SDK's client of account %s: %w", accountID, err)
 	}
-	return sdk{v3: iam.NewIamClient(client), v5: iam5.NewIamClient(client)}, nil
+	org := sync.OnceValues(func() (*organizations.OrganizationsClient, error) {
+		endpoint := w.cloud.site.places[serviceOrganizations].endpoint
+		if endpoint == "" {
+			return nil, errNoEndpoint
+		}
+		client, err := organizations.OrganizationsClientBuilder().WithEndpoint(endpoint).WithCredential(credentials).
+			WithHttpConfig(settings).SafeBuild()
+		if err != nil {
+			return nil, fmt.Errorf("make the SDK's client of account %s: %w", accountID, err)
+		}
+		return organizations.NewOrganizationsClient(client), nil
+	})
+	return sdk{v3: iam.NewIamClient(client), v5: iam5.NewIamClient(client), org: org}, nil
 }
+
+// errNoEndpoint says that the SDK must not be given an empty endpoint.
+var errNoEndpoint = errors.New("its endpoint is not configured")
 
 // call is one request made ready by the SDK.
 type call[R any] interface {
@@ -126,4 +151,44 @@ func (s sdk) assume(r *model.CreateTemporaryAccessKeyByAgencyRequest) (
 	*model.CreateTemporaryAccessKeyByAgencyResponse, string, error,
 ) {
 	return invoke(s.v3.CreateTemporaryAccessKeyByAgencyInvoker(r))
+}
+
+func (s sdk) organization(r *modelorg.ShowOrganizationRequest) (*modelorg.ShowOrganizationResponse, string, error) {
+	c, err := s.org()
+	if err != nil {
+		return nil, "", err
+	}
+	return invoke(c.ShowOrganizationInvoker(r))
+}
+
+func (s sdk) roots(r *modelorg.ListRootsRequest) (*modelorg.ListRootsResponse, string, error) {
+	c, err := s.org()
+	if err != nil {
+		return nil, "", err
+	}
+	return invoke(c.ListRootsInvoker(r))
+}
+
+func (s sdk) units(r *modelorg.ListOrganizationalUnitsRequest) (*modelorg.ListOrganizationalUnitsResponse, string, error) {
+	c, err := s.org()
+	if err != nil {
+		return nil, "", err
+	}
+	return invoke(c.ListOrganizationalUnitsInvoker(r))
+}
+
+func (s sdk) members(r *modelorg.ListAccountsRequest) (*modelorg.ListAccountsResponse, string, error) {
+	c, err := s.org()
+	if err != nil {
+		return nil, "", err
+	}
+	return invoke(c.ListAccountsInvoker(r))
+}
+
+func (s sdk) tags(r *modelorg.ListTagsForResourceRequest) (*modelorg.ListTagsForResourceResponse, string, error) {
+	c, err := s.org()
+	if err != nil {
+		return nil, "", err
+	}
+	return invoke(c.ListTagsForResourceInvoker(r))
 }

@@ -38,7 +38,7 @@ func simKeys(u simcloud.User) huawei.Keys {
 func simConfig(org *simcloud.Organization, server *simcloud.Server) huawei.Config {
 	first := org.Accounts[0]
 	cfg := huawei.Config{
-		Endpoint: server.URL, CAPEM: server.CAPEM, Accounts: map[string]huawei.Access{first.ID: {Keys: simKeys(first.Users[0])}},
+		Endpoints: huawei.Endpoints{IAM: server.URL}, CAPEM: server.CAPEM, Accounts: map[string]huawei.Access{first.ID: {Keys: simKeys(first.Users[0])}},
 		Main: huawei.Identity{AccountID: first.ID, Keys: simKeys(first.Users[0])},
 	}
 	for _, a := range org.Accounts[1:] {

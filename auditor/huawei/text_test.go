@@ -143,12 +143,12 @@ func TestPathsOfTheClosedList(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	control := func(endpoint, address string) error {
-		s, err := Config{Endpoint: endpoint}.site()
+		s, err := Config{Endpoints: Endpoints{IAM: endpoint}}.site()
 		if err != nil {
 			t.Fatal(err)
 		}
 		// The transport's dialer fails before it connects, or with a refusal: nothing listens on port 1.
-		conn, err := newTransport(s, 1, dialTo(s)).DialContext(t.Context(), "tcp", address)
+		conn, err := newTransport(s, 1, s.places[serviceIAM].dialer().DialContext).DialContext(t.Context(), "tcp", address)
 		if conn != nil {
 			_ = conn.Close()
 		}

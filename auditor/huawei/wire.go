@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -29,9 +30,20 @@ const (
 // dialFunc makes one connection.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialTo makes connections to the site, and to no address at which it cannot be.
+// dialTo makes connections to the services of the site, and to no address at which they cannot be.
 func dialTo(s *site) dialFunc {
-	dialer := &net.Dialer{
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		i := slices.IndexFunc(s.places[:], func(p place) bool { return p.address != "" && strings.EqualFold(p.address, address) })
+		if i < 0 {
+			return nil, &addressError{fmt.Errorf("%q is no host of the cloud", address)}
+		}
+		return s.places[i].dialer().DialContext(ctx, network, address)
+	}
+}
+
+// dialer connects to the place.
+func (p *place) dialer() *net.Dialer {
+	return &net.Dialer{
 		KeepAlive: 30 * time.Second,
 		// Control sees the address after the name was resolved, so that no name can lead to a metadata service.
 		Control: func(_, address string, _ syscall.RawConn) error {
@@ -40,15 +52,14 @@ func dialTo(s *site) dialFunc {
 				return &addressError{fmt.Errorf("address %q: %w", address, err)}
 			}
 			if err := checkAddress(ap.Addr()); err != nil {
-				return &addressError{fmt.Errorf("%s leads to a forbidden address: %w", s.host, err)}
+				return &addressError{fmt.Errorf("%s leads to a forbidden address: %w", p.host, err)}
 			}
-			if ap.Addr().Unmap().IsLoopback() && !s.loopback {
-				return &addressError{fmt.Errorf("%s leads to this machine itself (%s)", s.host, ap.Addr())}
+			if ap.Addr().Unmap().IsLoopback() && !p.loopback {
+				return &addressError{fmt.Errorf("%s leads to this machine itself (%s)", p.host, ap.Addr())}
 			}
 			return nil
 		},
 	}
-	return dialer.DialContext
 }
 
 // newTransport keeps the connections that all sweeps share. It knows no proxy, no HTTP/2 and no compression, and it
@@ -113,7 +124,7 @@ func (w *wire) dial(accountID string) (api, error) {
 // RoundTrip sends one request. Its errors are faults.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	o, ok := identify(req.Method, req.URL.Path)
-	if !ok || req.URL.Host != w.cloud.site.host {
+	if !ok || req.URL.Scheme+"://"+req.URL.Host != w.cloud.site.at(o).endpoint {
 		return nil, lie(rules.ReasonRejected, "not sent: %s %s is no request of this program", req.Method, shorten(req.URL.Path)).as("")
 	}
 	if w.ctx.Err() != nil {
@@ -155,7 +166,7 @@ func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 		w.cleanID(resp.Header)
 		w.cloud.skew(resp)
 	}
-	w.cloud.cfg.Meter.Request(service, operations[o].name, code, time.Since(started))
+	w.cloud.cfg.Meter.Request(operations[o].service.String(), operations[o].name, code, time.Since(started))
 	debug := w.log.Enabled(ctx, slog.LevelDebug)
 	if err != nil {
 		f := disconnected(w.ctx, err, w.keys)
@@ -240,7 +251,7 @@ func (w *wire) judge(o op, resp *http.Response, body []byte) *fault {
 		if rejection != "" {
 			body = nil
 		}
-		return refused(resp, body, w.keys)
+		return refused(o, resp, body, w.keys)
 	}
 	reject := func(rejection, what string) *fault {
 		return &fault{

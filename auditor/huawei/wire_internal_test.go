@@ -28,7 +28,7 @@ func (n none) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // TestWritesDoNotLeave has the SDK try to change something through a wire.
 func TestWritesDoNotLeave(t *testing.T) {
-	c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+	c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestWritesDoNotLeave(t *testing.T) {
 
 // TestHalfAKeyIsNotDialled: the SDK would ask the metadata service for the rest.
 func TestHalfAKeyIsNotDialled(t *testing.T) {
-	c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+	c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestHalfAKeyIsNotDialled(t *testing.T) {
 
 // TestWhatARefusedKeyCutsShortIsRefusedToo: otherwise an observation whose keys ended would be called slow, and not begun anew.
 func TestWhatARefusedKeyCutsShortIsRefusedToo(t *testing.T) {
-	c, err := New(Config{Endpoint: "https://iam.example.com"}, nil)
+	c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestEveryPhaseHasADeadline(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, err := New(Config{Endpoint: tc.endpoint}, nil)
+				c, err := New(Config{Endpoints: Endpoints{IAM: tc.endpoint}}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -96,7 +96,7 @@ func TestTLS(t *testing.T) {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	cfg := f.config()
-	cfg.Endpoint = server.URL
+	cfg.Endpoints.IAM = server.URL
 	c, _ := open(t, cfg)
 	u := unknown(t, c, 0, rules.ReasonTLS) // an authority that nobody knows
 	if !strings.Contains(u.Remedy, "certificate") {
@@ -105,10 +105,10 @@ func TestTLS(t *testing.T) {
 	cfg.CAPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	c, _ = open(t, cfg)
 	mustObserve(t, c, 0)
-	cfg.Endpoint = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	cfg.Endpoints.IAM = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	c, _ = open(t, cfg)
 	wantUnknown(t, c, 0, rules.ReasonTLS) // a name that is not on the certificate
-	cfg.Endpoint = "https://" + f.Listener.Addr().String()
+	cfg.Endpoints.IAM = "https://" + f.Listener.Addr().String()
 	c, _ = open(t, cfg)
 	wantUnknown(t, c, 0, rules.ReasonTLS) // a server that speaks no TLS
 }
@@ -130,7 +130,7 @@ func TestConfig(t *testing.T) {
 	key := huawei.Keys{AccessKey: huawei.NewSecret("a"), SecretKey: huawei.NewSecret("s")}
 	half := huawei.Keys{AccessKey: huawei.NewSecret("a")}
 	good := huawei.Config{
-		Endpoint: "https://iam.example.com", Main: huawei.Identity{Keys: key, AccountID: mainID},
+		Endpoints: huawei.Endpoints{IAM: "https://iam.example.com"}, Main: huawei.Identity{Keys: key, AccountID: mainID},
 		Accounts: map[string]huawei.Access{accountID(1): {Keys: key}, accountID(2): {Agency: "Reader"}},
 	}
 	if _, err := huawei.New(good, nil); err != nil {
@@ -141,14 +141,14 @@ func TestConfig(t *testing.T) {
 		"https://IAM.example.com",
 	} {
 		cfg := good
-		cfg.Endpoint = endpoint
+		cfg.Endpoints.IAM = endpoint
 		if _, err := huawei.New(cfg, nil); err != nil {
 			t.Errorf("%s: %v", endpoint, err)
 		}
 	}
 	for _, region := range []string{"cn-north-4", "eu-west-101"} {
 		cfg := good
-		cfg.Endpoint, cfg.Region = "", region
+		cfg.Endpoints, cfg.Region = huawei.Endpoints{}, region
 		if _, err := huawei.New(cfg, nil); err != nil {
 			t.Errorf("%s: %v", region, err)
 		}
@@ -164,7 +164,7 @@ func TestConfig(t *testing.T) {
 		"https://iam.example.com evil", "javascript:alert(1)", "https://%69am.example.com",
 	} {
 		cfg := good
-		cfg.Endpoint = endpoint
+		cfg.Endpoints.IAM = endpoint
 		if _, err := huawei.New(cfg, nil); err == nil {
 			t.Errorf("endpoint %q was accepted", endpoint)
 		} else if strings.Contains(err.Error(), "canary") {
@@ -172,7 +172,7 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(c *huawei.Config){
-		"region":           func(c *huawei.Config) { c.Endpoint, c.Region = "", "evil.com/x" },
+		"region":           func(c *huawei.Config) { c.Endpoints, c.Region = huawei.Endpoints{}, "evil.com/x" },
 		"user agent":       func(c *huawei.Config) { c.UserAgent = "x\r\nX-Evil: 1" },
 		"negative":         func(c *huawei.Config) { c.MaxBody = -1 },
 		"authorities":      func(c *huawei.Config) { c.CAPEM = []byte("none") },

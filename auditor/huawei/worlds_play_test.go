@@ -67,7 +67,7 @@ func worldKeys(name string) huawei.Keys {
 func newGame(w *world, t *tally) (*game, error) {
 	g := &game{w: w, sky: newSky(w, t), tally: t, read: map[string]time.Time{}, refused: map[string]time.Time{}}
 	cfg := huawei.Config{
-		Endpoint: "https://iam.example.com", UserAgent: "agencyaudit/worlds", Main: huawei.Identity{Keys: worldKeys("home"), AccountID: homeID},
+		Endpoints: huawei.Endpoints{IAM: "https://iam.example.com"}, UserAgent: "agencyaudit/worlds", Main: huawei.Identity{Keys: worldKeys("home"), AccountID: homeID},
 		Accounts: make(map[string]huawei.Access, len(w.members)), SessionDuration: w.session, CatalogueAge: w.catalogueAge,
 		MaxBody: worldMaxBody, MaxPages: worldPages, Meter: worldMeter{t: t}, Now: time.Now,
 		Rate: w.rate, AccountRequests: w.budget,

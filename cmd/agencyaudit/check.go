@@ -72,7 +72,7 @@ func summarize(w io.Writer, file string, cfg *daemon.Config, o report.Options) e
 	if cfg.Listen.Exposed() {
 		say("  WARNING    ", "%s", daemon.ExposedWarning)
 	}
-	say("  cloud      ", "%s (site %s)", cfg.Reader().Endpoint, cfg.Cloud.Site)
+	say("  cloud      ", "%s (site %s)", cfg.Reader().Endpoints.IAM, cfg.Cloud.Site)
 	_, err := b.WriteTo(w)
 	return err
 }

@@ -59,7 +59,7 @@ var mutants = []mutant{
 	{
 		name: "budget-not-charged", what: "one account could ask for ever",
 		file: "auditor/huawei/manners.go",
-		old:  `if p.requests.Add(1) > int64(cfg.AccountRequests) {`, new: `if p.requests.Add(1) < 0 {`,
+		old:  `if p.requests.Add(1) > p.mostRequests {`, new: `if p.requests.Add(1) < 0 {`,
 		hangs: true,
 	},
 	// Lists: whether they are whole.
