@@ -274,6 +274,36 @@ func TestCredentialsFromFiles(t *testing.T) {
 	}
 }
 
+// TestEndpointsOfOtherServices follow from the site too, and a custom one has none but those that are written.
+func TestEndpointsOfOtherServices(t *testing.T) {
+	for cloud, want := range map[string]huawei.Endpoints{
+		"{region: cn-north-4}": {
+			IAM: "https://iam.cn-north-4.myhuaweicloud.com", STS: "https://sts.cn-north-4.myhuaweicloud.com",
+			Organizations: "https://organizations.myhuaweicloud.com",
+		},
+		"{site: eu, region: eu-west-101}": {
+			IAM: "https://iam.eu-west-101.myhuaweicloud.eu", STS: "https://sts.eu-west-101.myhuaweicloud.eu",
+		},
+		"{endpoints: {iam: 'https://iam.myhuaweicloud.com'}}": {
+			IAM: "https://iam.myhuaweicloud.com", Organizations: "https://organizations.myhuaweicloud.com",
+		},
+		"{region: cn-north-4, endpoints: {sts: 'https://sts.myhuaweicloud.com', organizations: 'https://o.myhuaweicloud.com'}}": {
+			IAM: "https://iam.cn-north-4.myhuaweicloud.com", STS: "https://sts.myhuaweicloud.com", Organizations: "https://o.myhuaweicloud.com",
+		},
+		"{site: custom, region: cn-north-4, endpoints: {iam: 'http://127.0.0.1:1'}}": {IAM: "http://127.0.0.1:1"},
+		"{site: custom, endpoints: {iam: 'http://127.0.0.1:1', sts: 'http://127.0.0.1:2', organizations: 'http://127.0.0.1:3'}}": {
+			IAM: "http://127.0.0.1:1", STS: "http://127.0.0.1:2", Organizations: "http://127.0.0.1:3",
+		},
+	} {
+		cfg, err := parse(t, strings.Replace(minimal, "{region: ap-southeast-3}", cloud, 1))
+		if err != nil || cfg.Reader().Endpoints != want {
+			t.Errorf("%s: %v", cloud, err)
+			continue
+		}
+		accept(t, cfg)
+	}
+}
+
 func TestEndpointFollowsFromSite(t *testing.T) {
 	for cloud, want := range map[string]string{
 		"{region: cn-north-4}":                                         "https://iam.cn-north-4.myhuaweicloud.com",

@@ -125,6 +125,11 @@ var routes = []struct {
 	{"projects", "GET", regexp.MustCompile(`^/v3/projects$`)},
 	{"domains", "GET", regexp.MustCompile(`^/v3/auth/domains$`)},
 	{"assume", "POST", regexp.MustCompile(`^/v3\.0/OS-CREDENTIAL/securitytokens$`)},
+	{"organization", "GET", regexp.MustCompile(`^/v1/organizations$`)},
+	{"roots", "GET", regexp.MustCompile(`^/v1/organizations/roots$`)},
+	{"units", "GET", regexp.MustCompile(`^/v1/organizations/organizational-units$`)},
+	{"members", "GET", regexp.MustCompile(`^/v1/organizations/accounts$`)},
+	{"tags", "GET", regexp.MustCompile(`^/v1/organizations/resources/(\w+)/tags$`)},
 }
 
 var accessKey = regexp.MustCompile(`^SDK-HMAC-SHA256 Access=(AK|TK)-(\w+?)(?:-(\d+))?, `)
@@ -208,6 +213,12 @@ func (f *fake) answer(w http.ResponseWriter, r *http.Request, name, account stri
 			"expires_at":    time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"),
 		}})
 		return
+	case "organization":
+		f.json(w, 200, map[string]any{"organization": map[string]any{"id": "o-1", "management_account_id": mainID}})
+		return
+	case "roots", "units", "members", "tags":
+		f.json(w, 200, f.organized(name, q.Get("parent_id")))
+		return
 	case "domains":
 		f.json(w, 200, map[string]any{"domains": []any{map[string]any{"id": account, "name": "n", "enabled": true, "description": ""}}})
 		return
@@ -275,6 +286,26 @@ func (f *fake) answer(w http.ResponseWriter, r *http.Request, name, account stri
 	}
 }
 
+// organized is a list of the organization: all accounts and the main identity's are in one unit below the root.
+func (f *fake) organized(name, parent string) map[string]any {
+	var rows []any
+	key := map[string]string{"units": "organizational_units", "members": "accounts"}[name]
+	switch {
+	case name == "roots":
+		rows, key = []any{map[string]any{"id": "r-1"}}, name
+	case name == "units" && parent == "r-1":
+		rows = []any{map[string]any{"id": "ou-1", "name": "One"}}
+	case name == "members" && parent != "r-1":
+		for _, id := range slices.Sorted(maps.Keys(f.accounts)) {
+			rows = append(rows, map[string]any{"id": id, "name": "n-" + id, "status": "active", "joined_at": "2024-09-02T06:11:27Z"})
+		}
+		rows = append(rows, map[string]any{"id": mainID, "name": "main", "status": "active", "joined_at": "2024-09-02T06:11:27Z"})
+	case name == "tags":
+		rows, key = []any{map[string]any{"key": "env", "value": "prod"}}, name
+	}
+	return map[string]any{key: orEmpty(rows), "page_info": map[string]any{"next_marker": nil, "current_count": len(rows)}}
+}
+
 func toAny(rows []map[string]any) (all []any) {
 	for _, r := range rows {
 		all = append(all, r)
@@ -332,6 +363,7 @@ func (f *fake) assuming() huawei.Config {
 	cfg.Main = huawei.Identity{AccountID: mainID, Keys: huawei.Keys{
 		AccessKey: huawei.NewSecret("AK-" + mainID), SecretKey: huawei.NewSecret("canary-main-secret"),
 	}}
+	cfg.Endpoints = huawei.Endpoints{IAM: f.URL, STS: f.URL, Organizations: f.URL}
 	for id := range maps.Keys(cfg.Accounts) {
 		cfg.Accounts[id] = huawei.Access{Agency: "Reader"}
 	}

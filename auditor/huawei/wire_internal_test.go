@@ -89,6 +89,66 @@ func TestWritesDoNotLeave(t *testing.T) {
 	}
 }
 
+// TestEveryOperationHasItsHost: a request does not leave for the host of another service, nor on another scheme.
+func TestEveryOperationHasItsHost(t *testing.T) {
+	for o := range operations {
+		c, err := New(Config{Endpoints: Endpoints{
+			IAM: "https://iam.example.com", STS: "https://sts.example.com", Organizations: "https://organizations.example.com",
+		}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := 0
+		c.transport = roundTrips(func(*http.Request) (*http.Response, error) {
+			sent++
+			return nil, errors.New("sent")
+		})
+		for _, base := range []string{
+			"https://iam.example.com", "https://sts.example.com", "https://organizations.example.com", "http://iam.example.com",
+			"http://sts.example.com", "http://organizations.example.com", "https://iam.example.com:444", "https://evil.example.com",
+		} {
+			w, done := c.newWire(t.Context(), Keys{AccessKey: NewSecret("a"), SecretKey: NewSecret("s")}, c.log)
+			c.pauses.retries, sent = 0, 0
+			address := base + strings.ReplaceAll(operations[o].path, "{}", "x")
+			r, err := http.NewRequestWithContext(t.Context(), operations[o].method, address, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.RoundTrip(r); err == nil { //nolint:bodyclose // there is no answer
+				t.Error("an answer")
+			}
+			done()
+			if right := base == "https://"+operations[o].service.String()+".example.com"; right != (sent == 1) {
+				t.Errorf("%s: sent %d times to %s", operations[o].name, sent, base)
+			}
+		}
+	}
+}
+
+type roundTrips func(*http.Request) (*http.Response, error)
+
+func (f roundTrips) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestOnlyHostsOfTheCloudAreDialled, and each may lead to this machine only if it says so itself.
+func TestOnlyHostsOfTheCloudAreDialled(t *testing.T) {
+	s, err := Config{Endpoints: Endpoints{IAM: "https://iam.example.com", STS: "http://127.0.0.1:1"}}.site()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := dialTo(s)
+	for address, forbidden := range map[string]bool{
+		"127.0.0.1:1": false, "127.0.0.1:2": true, "evil.example.com:443": true, "iam.example.com:80": true, "": true, ":443": true,
+	} {
+		conn, err := dial(t.Context(), "tcp", address)
+		if conn != nil {
+			_ = conn.Close()
+		}
+		if _, ok := errors.AsType[*addressError](err); ok != forbidden {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
 // TestHalfAKeyIsNotDialled: the SDK would ask the metadata service for the rest.
 func TestHalfAKeyIsNotDialled(t *testing.T) {
 	c, err := New(Config{Endpoints: Endpoints{IAM: "https://iam.example.com"}}, nil)

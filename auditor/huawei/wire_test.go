@@ -82,6 +82,9 @@ func TestNothingButReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustObserve(t, c, 0)
+	if _, err := c.Organization(t.Context(), huawei.OrganizationQuery{Tags: true}); err != nil {
+		t.Fatal(err)
+	}
 	for name, sent := range c.Requests() {
 		if sent == 0 && name != "ListAllProjectsPermissionsForAgency" {
 			t.Errorf("%s was not part of it", name)
