@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
+	modelsts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1/model"
 
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -33,9 +36,47 @@ type pass struct {
 	used bool
 }
 
-func newDoor(a Access) *door {
+func (c *Cloud) newDoor(a Access) *door {
 	d := &door{access: a, turn: make(chan struct{}, 1)}
 	d.turn <- struct{}{}
+	d.lane = c.newLane(c.cfg.Rate.PerAccount, accountBounds, &c.pauses.account, "this account")
+	d.lane.places = make(chan struct{}, outstanding)
+	return d
+}
+
+// doors are the ways into accounts, by account id.
+type doors struct {
+	mu   sync.RWMutex
+	byID map[string]*door
+}
+
+// count returns how many there are.
+func (ds *doors) count() int {
+	ds.mu.RLock()
+	defer ds.mu.RUnlock()
+	return len(ds.byID)
+}
+
+// door returns the way into an account: the configured one or else, for the main identity's own account, its keys and for every
+// other one the way into members. It is nil when there is none.
+func (c *Cloud) door(accountID string) *door {
+	ds := &c.doors
+	ds.mu.RLock()
+	d := ds.byID[accountID]
+	ds.mu.RUnlock()
+	access := c.cfg.Members
+	if accountID == c.main.AccountID {
+		access = Access{Keys: c.main.keys}
+	}
+	if d != nil || access.isZero() || !isID(accountID) {
+		return d
+	}
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	if d = ds.byID[accountID]; d == nil {
+		d = c.newDoor(access)
+		ds.byID[accountID] = d
+	}
 	return d
 }
 
@@ -66,7 +107,7 @@ func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door) (pass
 		p.used = true
 		return p, nil
 	}
-	p, u := c.assume(ctx, account, d.access.Agency)
+	p, u := c.assume(ctx, account, d)
 	if u != nil {
 		return pass{}, u
 	}
@@ -99,17 +140,100 @@ func (c *Cloud) worn(p pass) bool {
 	return !p.expires.IsZero() && (p.used || !c.now().Before(p.expires.Add(-expiryMargin)))
 }
 
-// assume makes temporary keys for the account (facts 6.1).
-func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string) (p pass, u *rules.Unknown) {
+// assumption is how one service lets an agency be assumed.
+type assumption struct {
+	op op
+	// way is what Meter hears.
+	way string
+	// ask sends the request. flaw says what is wrong with the answer; it is empty when nothing is.
+	ask func(c *Cloud, requests api, account rules.Account, a Access) (p pass, flaw, requestID string, err error)
+}
+
+// assumptionBy is that of a service.
+func assumptionBy(v Via) assumption {
+	if v == ViaSTS {
+		return assumption{op: opAssumeSTS, way: "sts", ask: (*Cloud).askSTS}
+	}
+	return assumption{op: opAssume, way: "iam", ask: (*Cloud).askIAM}
+}
+
+// askIAM assumes an agency (facts 6.1). The answer does not say whose keys these are. What they read does: each row bears the
+// account, and an absence is believed of the account's own keys alone.
+func (c *Cloud) askIAM(requests api, account rules.Account, a Access) (p pass, flaw, requestID string, err error) {
+	seconds := int32(c.cfg.SessionDuration / time.Second)
+	resp, requestID, err := requests.assume(&model.CreateTemporaryAccessKeyByAgencyRequest{
+		Body: &model.CreateTemporaryAccessKeyByAgencyRequestBody{Auth: &model.AgencyAuth{Identity: &model.AgencyAuthIdentity{
+			Methods: []model.AgencyAuthIdentityMethods{model.GetAgencyAuthIdentityMethodsEnum().ASSUME_ROLE},
+			AssumeRole: &model.IdentityAssumerole{
+				AgencyName: a.Agency, DomainId: &account.ID, DurationSeconds: &seconds,
+				SessionUser: &model.AssumeroleSessionuser{Name: &c.cfg.SessionName},
+			},
+		}}},
+	})
+	if err != nil {
+		return p, "", requestID, err
+	}
+	cr := resp.Credential
+	p.keys = Keys{
+		AccessKey: NewSecret(cr.Access), SecretKey: NewSecret(cr.Secret), SecurityToken: NewSecret(cr.Securitytoken),
+	}
+	if p.expires, err = parseTime(cr.ExpiresAt); err != nil {
+		flaw = "a temporary key whose end cannot be read"
+	}
+	return p, flaw, requestID, nil
+}
+
+// longestSTS is how long keys of STS may last, and longestChained those that were made with a temporary key (facts 6.2).
+const longestSTS, longestChained = 12 * time.Hour, time.Hour
+
+// askSTS assumes an agency or a trust agency (facts 6.2). The answer says whose session it is.
+func (c *Cloud) askSTS(requests api, account rules.Account, a Access) (p pass, flaw, requestID string, err error) {
+	lasting := min(c.cfg.SessionDuration, longestSTS)
+	if !c.main.keys.SecurityToken.IsZero() {
+		lasting = min(lasting, longestChained)
+	}
+	seconds := int32(lasting / time.Second)
+	body := &modelsts.AssumeAgencyReqBody{
+		AgencyUrn: "iam::" + account.ID + ":agency:" + a.Agency, AgencySessionName: c.cfg.SessionName, DurationSeconds: &seconds,
+	}
+	if a.ExternalID != "" {
+		body.ExternalId = &a.ExternalID
+	}
+	asked := c.now()
+	resp, requestID, err := requests.assumeSTS(&modelsts.AssumeAgencyRequest{Body: body})
+	if err != nil {
+		return p, "", requestID, err
+	}
+	cr := resp.Credentials
+	p.keys = Keys{
+		AccessKey: NewSecret(cr.AccessKeyId), SecretKey: NewSecret(cr.SecretAccessKey), SecurityToken: NewSecret(cr.SecurityToken),
+	}
+	// The SDK's decoder takes no notice of a zone that is written as an offset, so that the end may seem later than it is.
+	if p.expires = time.Time(*cr.Expiration).UTC(); p.expires.After(asked.Add(lasting)) {
+		p.expires = asked.Add(lasting)
+	}
+	session := resp.AssumedAgency
+	if want := "sts::" + account.ID + "::assumed-agency:" + a.Agency + "/" + c.cfg.SessionName; session.Urn != want {
+		return p, fmt.Sprintf("a temporary key of %q, which was not asked for", shorten(session.Urn)), requestID, nil
+	}
+	if id, name, _ := strings.Cut(session.Id, ":"); !isID(id) || name != c.cfg.SessionName {
+		flaw = fmt.Sprintf("a temporary key of the session %q, which was not asked for", shorten(session.Id))
+	}
+	return p, flaw, requestID, nil
+}
+
+// assume makes temporary keys for the account.
+func (c *Cloud) assume(ctx context.Context, account rules.Account, d *door) (p pass, u *rules.Unknown) {
+	by := assumptionBy(d.access.Via)
 	w, done := c.newWire(ctx, c.main.keys, c.log.With("account_id", account.ID))
 	defer done()
 	w.account = account.ID
 	refusal := c.confirm(ctx)
 	if refusal == nil {
 		// The turn is waited for beforehand, so that few requests are on their way when the key turns out to be refused.
-		if err := w.queue(opAssume); err != nil {
+		if err := w.queue(by.op); err != nil {
 			f := w.late(err)
-			refusal = &rules.Unknown{Reason: f.reason, Detail: f.detail, Remedy: c.remedy(opAssume, f, mainKeys)}
+			refusal = &rules.Unknown{Reason: f.reason, Detail: f.detail, Remedy: c.remedy(by.op, f, mainKeys)}
 		}
 	}
 	var settle func(u *rules.Unknown, proves bool)
@@ -125,7 +249,7 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 	status := 0
 	defer func() {
 		settle(u, u == nil || proves(status))
-		c.cfg.Meter.Refreshed("iam", u == nil)
+		c.cfg.Meter.Refreshed(by.way, u == nil)
 	}()
 	fail := func(f *fault) *rules.Unknown {
 		status = f.status
@@ -133,27 +257,18 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 			// An agency that does not exist is answered with 403 or with 404: nothing documented says which (facts 6.1).
 			f.reason, f.rejection = rules.ReasonDenied, ""
 		}
-		return c.unknown(opAssume, fmt.Sprintf("assuming the agency %q", agency), f, mainKeys)
+		return c.unknown(by.op, fmt.Sprintf("assuming the agency %q", d.access.Agency), f, mainKeys)
 	}
 	requests, err := w.dial(c.main.AccountID)
 	if err != nil {
 		return pass{}, fail(lie(rules.ReasonUnauthenticated, "%v", err).as(""))
 	}
-	seconds := int32(c.cfg.SessionDuration / time.Second)
-	resp, requestID, err := requests.assume(&model.CreateTemporaryAccessKeyByAgencyRequest{
-		Body: &model.CreateTemporaryAccessKeyByAgencyRequestBody{Auth: &model.AgencyAuth{Identity: &model.AgencyAuthIdentity{
-			Methods: []model.AgencyAuthIdentityMethods{model.GetAgencyAuthIdentityMethodsEnum().ASSUME_ROLE},
-			AssumeRole: &model.IdentityAssumerole{
-				AgencyName: agency, DomainId: &account.ID, DurationSeconds: &seconds,
-				SessionUser: &model.AssumeroleSessionuser{Name: &c.cfg.SessionName},
-			},
-		}}},
-	})
+	p, flaw, requestID, err := by.ask(c, requests, account, d.access)
 	if err != nil {
-		f := asFault(opAssume, err)
+		f := asFault(by.op, err)
 		if f.status == 401 {
 			// Be it about this account alone: the main identity's key is not used for it again in this run.
-			c.doors[account.ID].lane.breaker.bar(f, true)
+			d.lane.breaker.bar(f, true)
 		}
 		return pass{}, fail(f)
 	}
@@ -162,20 +277,16 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, agency string
 		f.requestID = cleanID(requestID)
 		return pass{}, fail(f)
 	}
-	cr := resp.Credential
-	p = pass{keys: Keys{
-		AccessKey: NewSecret(cr.Access), SecretKey: NewSecret(cr.Secret), SecurityToken: NewSecret(cr.Securitytoken),
-	}}
 	if p.keys.check() != nil || p.keys.SecurityToken.IsZero() {
 		return reject("half a temporary key")
 	}
-	if p.expires, err = parseTime(cr.ExpiresAt); err != nil {
-		return reject("a temporary key whose end cannot be read")
+	if flaw != "" {
+		return reject(p.keys.scrub(flaw))
 	}
 	if !p.expires.After(c.now()) {
 		return reject(fmt.Sprintf("a temporary key that ended at %s", p.expires.Format(time.RFC3339)))
 	}
-	c.log.Debug("account entered", "account", account.Name, "account_id", account.ID, "agency", agency, "expires_at", p.expires)
+	c.log.Debug("account entered", "account", account.Name, "account_id", account.ID, "agency", d.access.Agency, "expires_at", p.expires)
 	return p, nil
 }
 

@@ -25,12 +25,10 @@ type Cloud struct {
 	log       *slog.Logger
 	transport http.RoundTripper
 	// dial makes the api over a wire: the SDK's, but in tests.
-	dial  func(w *wire, accountID string) (api, error)
-	idle  func()
-	main  *identity
-	doors map[string]*door
-	// signers are the lanes of those that sign with the same permanent key.
-	signers   map[Keys][]*lane
+	dial      func(w *wire, accountID string) (api, error)
+	idle      func()
+	main      *identity
+	doors     doors
 	catalogue *catalogue
 	// requests counts what was sent, by operation.
 	requests [opCount]atomic.Int64
@@ -62,19 +60,14 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	transport := newTransport(s, cfg.Connections, dialTo(s))
 	c := &Cloud{
 		cfg: cfg, site: s, log: log, transport: transport, dial: dialSDK, idle: transport.CloseIdleConnections,
-		main: newIdentity(cfg.Main), doors: make(map[string]*door, len(cfg.Accounts)), catalogue: newCatalogue(log),
+		main: newIdentity(cfg.Main), catalogue: newCatalogue(log),
 		pauses: defaultPauses(cfg.RequestTimeout), total: newLimiter(limitOf(cfg.Rate.Total)), allowance: newAllowance(),
 	}
 	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
 	c.main.lane = c.newLane(0, mainBounds, &c.pauses.main, "the main identity")
-	c.signers = map[Keys][]*lane{c.main.keys: {c.main.lane}}
+	c.doors.byID = make(map[string]*door, len(cfg.Accounts))
 	for id, access := range cfg.Accounts {
-		c.doors[id] = newDoor(access)
-		c.doors[id].lane = c.newLane(cfg.Rate.PerAccount, accountBounds, &c.pauses.account, "this account")
-		c.doors[id].lane.places = make(chan struct{}, outstanding)
-		if access.Agency == "" {
-			c.signers[access.Keys] = append(c.signers[access.Keys], c.doors[id].lane)
-		}
+		c.doors.byID[id] = c.newDoor(access)
 	}
 	return c, nil
 }

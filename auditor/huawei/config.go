@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The values that a zero field of Config stands for.
@@ -53,7 +54,25 @@ type Access struct {
 	Keys Keys
 	// Agency is the name of the agency to assume. It is the program's own way in, never the agency that is audited.
 	Agency string
+	// Via is the service that lets the agency be assumed.
+	Via Via
+	// ExternalID is what the agency's trust policy asks for; ViaSTS only.
+	ExternalID string
 }
+
+// isZero says that there is no way in.
+func (a Access) isZero() bool {
+	return a.Keys.IsZero() && a.Agency == "" && a.Via == ViaIAM && a.ExternalID == ""
+}
+
+// Via is a service that makes temporary keys for an agency.
+type Via int
+
+// IAM assumes agencies, STS trust agencies as well.
+const (
+	ViaIAM Via = iota
+	ViaSTS
+)
 
 // Rate is how many requests a second are sent, over and above a burst of one second's worth. Zero is no limit.
 type Rate struct {
@@ -85,9 +104,10 @@ type Config struct {
 
 	// Main is the identity that assumes agencies. It may be empty when no account is entered by an agency.
 	Main Identity
-	// Accounts says how to read each account, by account id.
+	// Accounts says how to read each account, by account id. The main identity's own account is, unless it is among them, read
+	// with the main identity's keys.
 	Accounts map[string]Access
-	// Members is the way into every account that is not in Accounts; zero is none.
+	// Members is the way into every other account: an agency. Zero is none.
 	Members Access
 	// SessionName is what the members' audit logs call the program; SessionDuration is how long assumed keys are valid.
 	SessionName     string
@@ -175,20 +195,18 @@ func (c Config) withDefaults() (Config, *site, error) {
 		if !isID(id) {
 			fault("account %q: that is no account id", id)
 		}
-		switch {
-		case a.Agency == "" && a.Keys.IsZero():
-			fault("account %s: neither keys nor an agency to assume", id)
-		case a.Agency != "" && !a.Keys.IsZero():
-			fault("account %s: both keys and an agency to assume", id)
-		case a.Agency == "":
-			if err := a.Keys.check(); err != nil {
-				fault("account %s: %w", id, err)
-			}
-		case len(a.Agency) > 64:
-			fault("account %s: the name of the agency to assume is longer than 64 bytes", id)
-		default:
-			assumes = true
+		if err := a.check(s); err != nil {
+			fault("account %s: %w", id, err)
 		}
+		assumes = assumes || a.Agency != ""
+	}
+	if !c.Members.isZero() {
+		if err := c.Members.check(s); err != nil {
+			fault("members: %w", err)
+		} else if c.Members.Agency == "" {
+			fault("members: keys open one account alone")
+		}
+		assumes = assumes || c.Members.Agency != ""
 	}
 	switch {
 	case c.Main.Keys.IsZero() && c.Main.AccountID == "":
@@ -204,6 +222,33 @@ func (c Config) withDefaults() (Config, *site, error) {
 		}
 	}
 	return c, s, errors.Join(faults...)
+}
+
+// check says what is wrong with the access. s is nil when something is wrong with the site.
+func (a Access) check(s *site) error {
+	switch {
+	case a.Agency == "" && a.Keys.IsZero():
+		return errors.New("neither keys nor an agency to assume")
+	case a.Agency != "" && !a.Keys.IsZero():
+		return errors.New("both keys and an agency to assume")
+	case a.Agency == "" && (a.Via != ViaIAM || a.ExternalID != ""):
+		return errors.New("keys, and a service or an external id")
+	case a.Agency == "":
+		return a.Keys.check()
+	case len(a.Agency) > 64:
+		return errors.New("the name of the agency to assume is longer than 64 bytes")
+	case a.Via != ViaIAM && a.Via != ViaSTS:
+		return errors.New("an unknown service to assume the agency")
+	case a.ExternalID != "" && a.Via != ViaSTS:
+		return errors.New("an external id, which IAM has no place for")
+	case a.ExternalID != "" && (len(a.ExternalID) < 2 || utf8.RuneCountInString(a.ExternalID) > 1224 || !utf8.ValidString(a.ExternalID)):
+		return errors.New("the external id must have 2 to 1224 characters")
+	case a.Via == ViaSTS && strings.ContainsAny(a.Agency, ":/"):
+		return errors.New("the name of the agency cannot be part of a urn")
+	case a.Via == ViaSTS && s != nil && s.places[serviceSTS].endpoint == "":
+		return errors.New("the address of STS is not known")
+	}
+	return nil
 }
 
 // isID says whether a text is an id: what may stand in a path, which the SDK does not escape (facts 5.3).

@@ -125,6 +125,7 @@ var routes = []struct {
 	{"projects", "GET", regexp.MustCompile(`^/v3/projects$`)},
 	{"domains", "GET", regexp.MustCompile(`^/v3/auth/domains$`)},
 	{"assume", "POST", regexp.MustCompile(`^/v3\.0/OS-CREDENTIAL/securitytokens$`)},
+	{"assumeSTS", "POST", regexp.MustCompile(`^/v5/agencies/assume$`)},
 	{"organization", "GET", regexp.MustCompile(`^/v1/organizations$`)},
 	{"roots", "GET", regexp.MustCompile(`^/v1/organizations/roots$`)},
 	{"units", "GET", regexp.MustCompile(`^/v1/organizations/organizational-units$`)},
@@ -212,6 +213,29 @@ func (f *fake) answer(w http.ResponseWriter, r *http.Request, name, account stri
 			"securitytoken": "canary-security-token-" + target,
 			"expires_at":    time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"),
 		}})
+		return
+	case "assumeSTS":
+		var body struct {
+			URN     string `json:"agency_urn"`
+			Session string `json:"agency_session_name"`
+		}
+		raw, _ := io.ReadAll(r.Body)
+		_ = json.Unmarshal(raw, &body)
+		f.mu.Lock()
+		f.tokens++
+		n := f.tokens
+		f.mu.Unlock()
+		parts := strings.Split(body.URN, ":")
+		f.json(w, 200, map[string]any{
+			"assumed_agency": map[string]any{
+				"urn": "sts::" + parts[2] + "::assumed-agency:" + parts[4] + "/" + body.Session, "id": id32(n) + ":" + body.Session,
+			},
+			"credentials": map[string]any{
+				"access_key_id": fmt.Sprintf("TK-%s-%d", parts[2], n), "secret_access_key": "canary-temporary-secret",
+				"security_token": "canary-security-token-" + parts[2],
+				"expiration":     time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000Z"),
+			},
+		})
 		return
 	case "organization":
 		f.json(w, 200, map[string]any{"organization": map[string]any{"id": "o-1", "management_account_id": mainID}})

@@ -13,6 +13,7 @@ import (
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
 	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
+	modelsts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1/model"
 )
 
 // recorder answers each request with the next of its answers, and keeps what was asked.
@@ -133,6 +134,17 @@ func TestTheLightClientIsTheSDK(t *testing.T) {
 			do:     func(a api) (any, string, error) { return three(a.assume(assume)) },
 			status: 201, bad: `{"credential":{"access":1}}`,
 			good: `{"credential":{"access":"a","secret":"s","securitytoken":"t","expires_at":"2026-01-01T00:00:00.000000Z"}}`,
+		},
+		opAssumeSTS: {
+			do: func(a api) (any, string, error) {
+				return three(a.assumeSTS(&modelsts.AssumeAgencyRequest{Body: &modelsts.AssumeAgencyReqBody{
+					AgencyUrn: "iam::a1:agency:n", AgencySessionName: "session", DurationSeconds: &seconds, ExternalId: &marker,
+				}}))
+			},
+			good: `{"assumed_agency":{"urn":"u","id":"i"},"credentials":{"access_key_id":"a","secret_access_key":"s","security_token":"t",` +
+				`"expiration":"2026-01-01T00:00:00.000Z"}}`,
+			bad: `{"assumed_agency":{"urn":"u","id":"i"},"credentials":{"access_key_id":"a","secret_access_key":"s","security_token":"t",` +
+				`"expiration":"soon"}}`,
 		},
 		opOrganization: {
 			do:   func(a api) (any, string, error) { return three(a.organization(&modelorg.ShowOrganizationRequest{})) },

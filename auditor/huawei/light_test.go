@@ -13,6 +13,7 @@ import (
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
 	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
+	modelsts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1/model"
 )
 
 // light is an api that makes the SDK's requests without the SDK, and decodes what passes the wire with the SDK's own
@@ -156,6 +157,18 @@ func (l *light) assume(r *model.CreateTemporaryAccessKeyByAgencyRequest) (
 		return nil, "", err
 	}
 	return ask[model.CreateTemporaryAccessKeyByAgencyResponse](l, "POST", "/v3.0/OS-CREDENTIAL/securitytokens", query{}, body)
+}
+
+func (l *light) assumeSTS(r *modelsts.AssumeAgencyRequest) (*modelsts.AssumeAgencyResponse, string, error) {
+	body, err := utils.Marshal(r.Body)
+	if err != nil {
+		return nil, "", err
+	}
+	header := l.header.Clone()
+	header.Del("X-Domain-Id")
+	bare := *l
+	bare.header = header
+	return ask[modelsts.AssumeAgencyResponse](&bare, "POST", "/v5/agencies/assume", query{}, body)
 }
 
 func (l *light) organization(*modelorg.ShowOrganizationRequest) (*modelorg.ShowOrganizationResponse, string, error) {

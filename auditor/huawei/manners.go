@@ -340,7 +340,7 @@ func (w *wire) verdicts(o op, f *fault, took time.Duration) (cloud, identity ver
 	case f.refusesKey() && w.by == assumedKeys:
 		w.lane.bury(w.keys) // another key may be made
 		return served, undecided
-	case f.refusesKey() && o != opAssume: // which may be about the account that was to be entered
+	case f.refusesKey() && !o.assumes(): // which may be about the account that was to be entered
 		return served, barred
 	case f.status == http.StatusTooManyRequests, passing(f) && w.ctx.Err() == nil, f.reason == rules.ReasonTLS:
 		return failed, failed

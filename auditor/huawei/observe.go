@@ -26,7 +26,7 @@ func (c *Cloud) Observe(
 	ctx context.Context, account rules.Account, b rules.Baseline, last rules.Last,
 ) (ev rules.Evidence, trail auditor.Trail, err error) {
 	defer c.rescue(&err)
-	d := c.doors[account.ID]
+	d := c.door(account.ID)
 	switch {
 	case d == nil:
 		return ev, trail, &rules.Unknown{
@@ -80,7 +80,8 @@ type sweep struct {
 	cloud   *Cloud
 	account rules.Account
 	by      holder
-	// via is the agency by which the account was entered; empty with the account's own keys.
+	// via is the agency by which the account was entered, if the list of agencies must show it; it does not show the trust agencies
+	// that STS may have let in by. It is empty with the account's own keys.
 	via  string
 	wire *wire
 	api  api
@@ -94,7 +95,10 @@ func (c *Cloud) sweep(
 	defer done()
 	defer func() { trail.Requests += int(w.sent.Load()) }()
 	w.account, w.by, w.lane, w.purse = account.ID, d.holder(), d.lane, purse
-	s := &sweep{cloud: c, account: account, wire: w, by: d.holder(), via: d.access.Agency}
+	s := &sweep{cloud: c, account: account, wire: w, by: d.holder()}
+	if d.access.Via == ViaIAM {
+		s.via = d.access.Agency
+	}
 	var err error
 	if s.api, err = w.dial(account.ID); err != nil {
 		return o, &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: err.Error()}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// op is one request of the closed list that a wire lets through. All of them read, but for opAssume, which makes a
-// temporary key and changes nothing.
+// op is one request of the closed list that a wire lets through. All of them read, but for opAssume and opAssumeSTS, which make
+// a temporary key and change nothing.
 type op int
 
 const (
@@ -20,6 +20,7 @@ const (
 	opProjects
 	opDomains
 	opAssume
+	opAssumeSTS
 	opOrganization
 	opRoots
 	opUnits
@@ -213,6 +214,16 @@ var operations = [opCount]operation{
 		}}},
 		action: "iam:agencies:assume", secret: true, shared: true,
 	},
+	opAssumeSTS: {
+		name: "AssumeAgency", service: serviceSTS, method: "POST", path: "/v5/agencies/assume", status: 200, part: 64,
+		envelope: []member{
+			{name: "assumed_agency", kinds: "{", row: true, inner: []member{text("urn"), text("id")}},
+			{name: "credentials", kinds: "{", row: true, inner: []member{
+				text("access_key_id"), text("secret_access_key"), text("security_token"), text("expiration"),
+			}},
+		},
+		action: "sts:agencies:assume", secret: true, shared: true,
+	},
 	opOrganization: {
 		name: "ShowOrganization", service: serviceOrganizations, method: "GET", path: "/v1/organizations", status: 200, part: 64,
 		envelope: []member{{name: "organization", kinds: "{", row: true, inner: []member{text("id"), text("management_account_id")}}},
@@ -253,6 +264,9 @@ var operations = [opCount]operation{
 		action: "organizations:tags:list", shared: true,
 	},
 }
+
+// assumes says whether it makes a temporary key.
+func (o op) assumes() bool { return o == opAssume || o == opAssumeSTS }
 
 // identify returns the operation that a request is, if it is one of the list.
 func identify(method, path string) (op, bool) {

@@ -26,6 +26,7 @@ import (
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
 	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
+	modelsts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1/model"
 
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -93,6 +94,10 @@ func (m memory) domains(*model.KeystoneListAuthDomainsRequest) (*model.KeystoneL
 
 func (m memory) assume(*model.CreateTemporaryAccessKeyByAgencyRequest) (*model.CreateTemporaryAccessKeyByAgencyResponse, string, error) {
 	return decode[model.CreateTemporaryAccessKeyByAgencyResponse](m, opAssume)
+}
+
+func (m memory) assumeSTS(*modelsts.AssumeAgencyRequest) (*modelsts.AssumeAgencyResponse, string, error) {
+	return decode[modelsts.AssumeAgencyResponse](m, opAssumeSTS)
 }
 
 func (m memory) organization(*modelorg.ShowOrganizationRequest) (*modelorg.ShowOrganizationResponse, string, error) {
@@ -372,7 +377,7 @@ var parsers = []parser{
 			`{"credential":{"access":"HSTA","secret":"canary","securitytoken":"canary-token","expires_at":"2026-01-08T02:56:19.587000Z"}}`,
 		},
 		program: func(h *harness) ([]string, error) {
-			p, u := h.cloud.assume(h.wire.ctx, h.sweep.account, "Reader")
+			p, u := h.cloud.assume(h.wire.ctx, h.sweep.account, h.cloud.door(recordedAccount))
 			if u != nil {
 				h.cloud.main.begin() // so that it is not counted against the key
 				return nil, u

@@ -20,6 +20,11 @@ const remedyTimeout = "raise the time that an account or the run may take, or re
 
 // remedy says what the operator can do about a fault, and who can grant what is missing.
 func (c *Cloud) remedy(o op, f *fault, by holder) string {
+	if o == opAssumeSTS && f.reason == rules.ReasonDenied {
+		return fmt.Sprintf("an administrator of the account creates the agency or trust agency, lets it trust account %s, with the "+
+			"external id if it asks for one, and authorizes it with IAM ReadOnlyAccess; an administrator of account %s allows the main "+
+			"identity the action %s on it", c.main.AccountID, c.main.AccountID, operations[o].action)
+	}
 	if o == opAssume && f.reason == rules.ReasonDenied {
 		return fmt.Sprintf("an administrator of the account creates the agency, lets it trust account %s and authorizes it "+
 			"with IAM ReadOnlyAccess; an administrator of account %s gives the main identity Agent Operator, or a policy "+

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/basic"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/auth/global"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/config"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/core/invoker"
@@ -14,6 +15,8 @@ import (
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
 	organizations "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1"
 	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
+	sts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1"
+	modelsts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1/model"
 )
 
 // api are the requests of this package, each answered with the cloud's id of the answer, which is empty when none came.
@@ -33,6 +36,7 @@ type api interface {
 	projects(*model.KeystoneListProjectsRequest) (*model.KeystoneListProjectsResponse, string, error)
 	domains(*model.KeystoneListAuthDomainsRequest) (*model.KeystoneListAuthDomainsResponse, string, error)
 	assume(*model.CreateTemporaryAccessKeyByAgencyRequest) (*model.CreateTemporaryAccessKeyByAgencyResponse, string, error)
+	assumeSTS(*modelsts.AssumeAgencyRequest) (*modelsts.AssumeAgencyResponse, string, error)
 	organization(*modelorg.ShowOrganizationRequest) (*modelorg.ShowOrganizationResponse, string, error)
 	roots(*modelorg.ListRootsRequest) (*modelorg.ListRootsResponse, string, error)
 	units(*modelorg.ListOrganizationalUnitsRequest) (*modelorg.ListOrganizationalUnitsResponse, string, error)
@@ -46,6 +50,8 @@ type sdk struct {
 	v5 *iam5.IamClient
 	// org makes the client of Organizations, once; few wires need it.
 	org func() (*organizations.OrganizationsClient, error)
+	// sts does the same of STS.
+	sts func() (*sts.StsClient, error)
 }
 
 // dialSDK makes the SDK's clients for the wire. accountID is the account that the keys belong to.
@@ -79,7 +85,29 @@ func dialSDK(w *wire, accountID string) (api, error) {
 		}
 		return organizations.NewOrganizationsClient(client), nil
 	})
-	return sdk{v3: iam.NewIamClient(client), v5: iam5.NewIamClient(client), org: org}, nil
+	ofSTS := sync.OnceValues(func() (*sts.StsClient, error) { return dialSTS(w, settings) })
+	return sdk{v3: iam.NewIamClient(client), v5: iam5.NewIamClient(client), org: org, sts: ofSTS}, nil
+}
+
+// dialSTS makes the SDK's client of STS, which takes credentials of another kind (facts 5.1).
+func dialSTS(w *wire, settings *config.HttpConfig) (*sts.StsClient, error) {
+	endpoint := w.cloud.site.places[serviceSTS].endpoint
+	if endpoint == "" {
+		return nil, errNoEndpoint
+	}
+	builder := basic.NewCredentialsBuilder().WithAk(w.keys.AccessKey.reveal()).WithSk(w.keys.SecretKey.reveal())
+	if !w.keys.SecurityToken.IsZero() {
+		builder.WithSecurityToken(w.keys.SecurityToken.reveal())
+	}
+	credentials, err := builder.SafeBuild()
+	if err != nil {
+		return nil, fmt.Errorf("make the SDK's credentials for STS: %w", err)
+	}
+	client, err := sts.StsClientBuilder().WithEndpoint(endpoint).WithCredential(credentials).WithHttpConfig(settings).SafeBuild()
+	if err != nil {
+		return nil, fmt.Errorf("make the SDK's client of STS: %w", err)
+	}
+	return sts.NewStsClient(client), nil
 }
 
 // errNoEndpoint says that the SDK must not be given an empty endpoint.
@@ -151,6 +179,14 @@ func (s sdk) assume(r *model.CreateTemporaryAccessKeyByAgencyRequest) (
 	*model.CreateTemporaryAccessKeyByAgencyResponse, string, error,
 ) {
 	return invoke(s.v3.CreateTemporaryAccessKeyByAgencyInvoker(r))
+}
+
+func (s sdk) assumeSTS(r *modelsts.AssumeAgencyRequest) (*modelsts.AssumeAgencyResponse, string, error) {
+	c, err := s.sts()
+	if err != nil {
+		return nil, "", err
+	}
+	return invoke(c.AssumeAgencyInvoker(r))
 }
 
 func (s sdk) organization(r *modelorg.ShowOrganizationRequest) (*modelorg.ShowOrganizationResponse, string, error) {

@@ -66,10 +66,12 @@ func TestPanicIsUnknown(t *testing.T) {
 func TestNothingButReads(t *testing.T) {
 	f, cfg := needsEverything(t)
 	f.accounts[accountID(0)].grants["project"] = []fakeGrant{{id32(roleGuest), "p1"}}
+	f.accounts[accountID(1)] = newFake(t, 2).accounts[accountID(1)]
+	cfg.Members = huawei.Access{Agency: "Reader", Via: huawei.ViaSTS}
 	c, _ := open(t, cfg)
 	c.WrapTransport(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			if r.Method != http.MethodGet && r.URL.Path != "/v3.0/OS-CREDENTIAL/securitytokens" {
+			if r.Method != http.MethodGet && r.URL.Path != "/v3.0/OS-CREDENTIAL/securitytokens" && r.URL.Path != "/v5/agencies/assume" {
 				t.Errorf("%s %s", r.Method, r.URL.Path)
 			}
 			if _, ok := r.Context().Deadline(); !ok {
@@ -82,6 +84,7 @@ func TestNothingButReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustObserve(t, c, 0)
+	mustObserve(t, c, 1)
 	if _, err := c.Organization(t.Context(), huawei.OrganizationQuery{Tags: true}); err != nil {
 		t.Fatal(err)
 	}
