@@ -26,7 +26,7 @@ type Config struct {
 	Baselines []string `yaml:"baselines"`
 	// Accounts are the accounts to audit.
 	Accounts AccountsConfig `yaml:"accounts"`
-	// Credentials are the program's own key, by which it assumes agencies. Needed when an account is entered via iam.
+	// Credentials are the program's own key, by which it assumes agencies. Needed when an account is entered via iam or sts.
 	Credentials CredentialsConfig `yaml:"credentials"`
 	// Cloud says which cloud is asked.
 	Cloud CloudConfig `yaml:"cloud"`
@@ -48,6 +48,8 @@ type Config struct {
 	digest    string
 	baselines []rules.Baseline
 	reader    huawei.Config
+	// keysAt says where the keys of accounts stand.
+	keysAt map[huawei.Secret]keyPlace
 	// filed is the file of accounts as it was read, nil if there is none or something is wrong with it, which fileFault says.
 	filed     *accountsFile
 	fileFault error
@@ -151,8 +153,8 @@ type AccountConfig struct {
 
 // AccessConfig is a way into one account: by a key of its own, or by an agency in it.
 type AccessConfig struct {
-	// Via is keys, for an access key of a user of the account, or iam, for an agency of the account that trusts the account
-	// of Credentials and is assumed for an hour at a time.
+	// Via is keys, for an access key of a user of the account; or iam, for an agency of the account that trusts the account
+	// of Credentials and is assumed for an hour at a time; or sts, for such an agency or a trust agency, by STS.
 	Via string `yaml:"via"`
 	// AKEnv and SKEnv name the environment variables with the access key id and the secret access key. Via keys only.
 	AKEnv string `yaml:"ak_env"`
@@ -161,9 +163,11 @@ type AccessConfig struct {
 	// read them; if that is root, a group may.
 	AKFile string `yaml:"ak_file"`
 	SKFile string `yaml:"sk_file"`
-	// Agency is the name of the agency to assume. Via iam only. It is an agency made for the auditor, never one that a
+	// Agency is the name of the agency to assume. Via iam and sts only. It is an agency made for the auditor, never one that a
 	// baseline is about.
 	Agency string `yaml:"agency"`
+	// ExternalID is what the trust policy of a trust agency asks for. Via sts only.
+	ExternalID string `yaml:"external_id"`
 }
 
 // CredentialsConfig is the program's own key. Where it comes from is always said: no place is searched for one.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 
@@ -25,8 +26,8 @@ func (c *configCheck) checkAccounts() {
 	const remedy = "list accounts below static:, name a file: of them, or write organization: with enabled: true"
 	accounts := &c.cfg.Accounts
 	c.cfg.reader.Accounts = make(map[string]huawei.Access, len(accounts.Static))
-	keys := map[string]string{}
-	c.entries("accounts.static", accounts.Static, c.cfg.reader.Accounts, keys)
+	c.cfg.keysAt = map[huawei.Secret]keyPlace{}
+	c.entries("accounts.static", accounts.Static, c.cfg.reader.Accounts, c.cfg.keysAt)
 	c.checkOrganization()
 	switch {
 	case c.doc.Has("accounts.file"):
@@ -47,7 +48,9 @@ func (c *configCheck) checkAccounts() {
 }
 
 // entries checks a list of accounts and puts the ways into them into access. keys remembers which account's key stands where.
-func (c *configCheck) entries(list string, accounts []AccountConfig, access map[string]huawei.Access, keys map[string]string) {
+func (c *configCheck) entries(
+	list string, accounts []AccountConfig, access map[string]huawei.Access, keys map[huawei.Secret]keyPlace,
+) {
 	names, ids := map[string]string{}, map[string]string{}
 	for i, a := range accounts {
 		if a.ID != "" {
@@ -73,8 +76,8 @@ func (c *configCheck) entries(list string, accounts []AccountConfig, access map[
 				c.doc.Add(at+".id", "is the id of two accounts, first of "+first, "keep one of the two entries")
 			}
 		}
-		if c.doc.Require(at+".access", "write via: keys with a key of the account, or via: iam with an agency to assume") {
-			access[a.ID] = c.access(at+".access", a.Access, keys)
+		if c.doc.Require(at+".access", "write via: keys with a key of the account, or via: iam or sts with an agency to assume") {
+			access[a.ID] = c.access(at+".access", a.ID, a.Access, keys)
 		}
 	}
 }
@@ -124,7 +127,7 @@ func (c *configCheck) checkOrganization() {
 			c.doc.Add(at+".access.via", "keys open one account alone", "write the way by an agency that every account has")
 			return
 		}
-		c.cfg.reader.Members = c.access(at+".access", o.Access, map[string]string{})
+		c.cfg.reader.Members = c.access(at+".access", "", o.Access, nil)
 	}
 }
 
@@ -172,7 +175,7 @@ func (c *Config) readAccounts(open opener) (*accountsFile, error) {
 	if len(form.Accounts) == 0 && doc.Require("accounts", "list the accounts to audit, each with name, id and access") {
 		doc.Add("accounts", "is an empty list", "list the accounts to audit, or take accounts.file out of the configuration")
 	}
-	check.entries("accounts", form.Accounts, f.access, map[string]string{})
+	check.entries("accounts", form.Accounts, f.access, maps.Clone(c.keysAt))
 	if err := check.err(err); err != nil {
 		return nil, err
 	}

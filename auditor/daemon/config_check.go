@@ -27,6 +27,7 @@ const (
 const (
 	viaKeys = "keys"
 	viaIAM  = "iam"
+	viaSTS  = "sts"
 
 	sourceEnvironment = "environment"
 	sourceFile        = "file"
@@ -72,8 +73,8 @@ func (c *configCheck) err(decoding error) error {
 func (c *configCheck) check() {
 	c.checkBaselines()
 	c.checkSeverities()
-	c.checkAccounts()
 	c.checkCredentials()
+	c.checkAccounts()
 	c.checkCloud()
 	c.checkLimits()
 	c.checkSchedule()
@@ -167,17 +168,23 @@ func didYouMean(written string, known []string) string {
 	return ""
 }
 
-// access resolves the way into one account. keys remembers which account's key stands where.
-func (c *configCheck) access(at string, a AccessConfig, keys map[string]string) huawei.Access {
-	if !c.doc.Require(at+".via", "write keys for a key of the account, or iam for an agency to assume") {
+// keyPlace is where an account's key stands, and which account it is of.
+type keyPlace struct{ at, id string }
+
+// access resolves the way into the account with an id, which is empty for the members of the organization. keys remembers which
+// account's key stands where.
+func (c *configCheck) access(at, id string, a AccessConfig, keys map[huawei.Secret]keyPlace) huawei.Access {
+	if !c.doc.Require(at+".via", "write keys for a key of the account, or iam or sts for an agency to assume") {
 		return huawei.Access{}
 	}
 	switch a.Via {
 	case viaKeys:
-		c.useless(at, "via: keys", "agency")
-		return huawei.Access{Keys: c.keys(at, a, keys)}
-	case viaIAM:
-		c.useless(at, "via: iam", "ak_env", "sk_env", "ak_file", "sk_file")
+		c.useless(at, "via: keys", "agency", "external_id")
+		k := c.keys(at, a)
+		c.once(at, id, k.AccessKey, keys)
+		return huawei.Access{Keys: k}
+	case viaIAM, viaSTS:
+		c.useless(at, "via: "+a.Via, "ak_env", "sk_env", "ak_file", "sk_file")
 		const remedy = "write the name of the account's agency that trusts the account of credentials, such as AgencyAuditReader"
 		if len(a.Agency) > maxName {
 			c.doc.Add(at+".agency", fmt.Sprintf("has more than %d bytes", maxName), "write the name as the console shows it")
@@ -186,18 +193,54 @@ func (c *configCheck) access(at string, a AccessConfig, keys map[string]string) 
 			c.doc.Add(at+".agency", fmt.Sprintf("%s is an agency to be judged, which trusts its own service alone", a.Agency),
 				"name an agency that was made for the auditor")
 		}
-		return huawei.Access{Agency: a.Agency}
+		if a.Via == viaIAM {
+			c.useless(at, "via: iam", "external_id")
+			return huawei.Access{Agency: a.Agency}
+		}
+		c.sts(at, a)
+		return huawei.Access{Agency: a.Agency, Via: huawei.ViaSTS, ExternalID: a.ExternalID}
 	}
-	c.doc.Add(at+".via", fmt.Sprintf("%q is no way into an account", a.Via), "write keys or iam")
+	c.doc.Add(at+".via", fmt.Sprintf("%q is no way into an account", a.Via), "write keys, iam or sts")
 	return huawei.Access{}
 }
 
+// sts checks what is particular to STS.
+func (c *configCheck) sts(at string, a AccessConfig) {
+	if strings.ContainsAny(a.Agency, ":/") {
+		c.doc.Add(at+".agency", "holds a colon or a slash, which mean something else to STS", "write the name as the console shows it")
+	}
+	const remedy = "write what the agency's trust policy asks for, 2 to 1224 characters, or leave it out"
+	if c.doc.Has(at+".external_id") && c.doc.Line(at+".external_id", a.ExternalID, 1224, remedy) && len(a.ExternalID) < 2 {
+		c.doc.Add(at+".external_id", "is too short", remedy)
+	}
+	if cloud := &c.cfg.Cloud; cloud.Endpoints.STS == "" && (cloud.Site == custom || cloud.Region == "") {
+		c.doc.Add(at+".via", "sts has no known address", "write cloud.endpoints.sts, or site and region of the vendor's cloud")
+	}
+}
+
+// once refuses a key that is another account's, be it under another name.
+func (c *configCheck) once(at, id string, key huawei.Secret, seen map[huawei.Secret]keyPlace) {
+	if key.IsZero() {
+		return
+	}
+	first, twice := seen[key]
+	switch main := &c.cfg.reader.Main; {
+	case twice && first.id != id:
+		c.doc.Add(at, "uses the same key as "+first.at+", and a key opens its own account alone",
+			"name a key of this account, or use via: iam with an agency that trusts the account of credentials")
+	case key == main.Keys.AccessKey && id != main.AccountID:
+		c.doc.Add(at, "uses the key of credentials, and a key opens its own account alone",
+			"name a key of this account, or use via: iam with an agency that trusts the account of credentials")
+	case !twice:
+		seen[key] = keyPlace{fmt.Sprintf("%s (%s:%d)", at, c.file, c.doc.Fault(at, "", "").Line), id}
+	}
+}
+
 // keys resolves the key of one account.
-func (c *configCheck) keys(at string, a AccessConfig, seen map[string]string) huawei.Keys {
+func (c *configCheck) keys(at string, a AccessConfig) huawei.Keys {
 	env := c.doc.Has(at+".ak_env") || c.doc.Has(at+".sk_env")
 	file := c.doc.Has(at+".ak_file") || c.doc.Has(at+".sk_file")
 	var k huawei.Keys
-	var source string
 	switch {
 	case env && file:
 		c.doc.Add(at, "names both environment variables and files", "keep ak_env and sk_env, or ak_file and sk_file")
@@ -205,20 +248,12 @@ func (c *configCheck) keys(at string, a AccessConfig, seen map[string]string) hu
 	case env:
 		k.AccessKey = c.half(at+".ak_env", a.AKEnv, "the environment variable with the access key id", c.secretEnv)
 		k.SecretKey = c.half(at+".sk_env", a.SKEnv, "the environment variable with the secret access key", c.secretEnv)
-		source = a.AKEnv
 	case file:
 		k.AccessKey = c.half(at+".ak_file", a.AKFile, fileWithAK, c.secretFile)
 		k.SecretKey = c.half(at+".sk_file", a.SKFile, fileWithSK, c.secretFile)
-		source = a.AKFile
 	default:
 		c.doc.Add(at, "names no key", "write ak_env and sk_env for environment variables, or ak_file and sk_file for files")
 		return k
-	}
-	if first, twice := seen[source]; twice && source != "" {
-		c.doc.Add(at, "uses the same key as "+first+", and a key opens its own account alone",
-			"name a key of this account, or use via: iam with an agency that trusts the account of credentials")
-	} else {
-		seen[source] = at
 	}
 	return k
 }
@@ -253,8 +288,8 @@ func (c *configCheck) checkCredentials() {
 	const at = "credentials"
 	if !c.doc.Has(at) {
 		for i, a := range c.cfg.Accounts.Static {
-			if a.Access.Via == viaIAM {
-				c.doc.Add(at, fmt.Sprintf("is missing, and %s is entered via iam", strictyaml.Index("accounts.static", i)),
+			if a.Access.Via == viaIAM || a.Access.Via == viaSTS {
+				c.doc.Add(at, fmt.Sprintf("is missing, and %s is entered via %s", strictyaml.Index("accounts.static", i), a.Access.Via),
 					"write source and account_id of the key that assumes agencies")
 				return
 			}

@@ -61,13 +61,14 @@ func (c *configCheck) checkCloud() {
 	for _, service := range []struct {
 		key, name, written string
 		into               *string
-		// follows is the address on a site of the vendor; empty when it is not known. used says that it is needed.
+		// follows is the address on a site of the vendor; empty when it is not known. used says that it is needed. Who needs STS
+		// says so where it stands.
 		follows string
 		used    bool
 	}{
 		{"iam", "IAM", cloud.Endpoints.IAM, &e.IAM, "https://iam." + cloud.Region + "." + s.domain, true},
-		{"sts", "STS", cloud.Endpoints.STS, &e.STS, "https://sts." + cloud.Region + "." + s.domain, c.usesSTS()},
-		{"organizations", "Organizations", cloud.Endpoints.Organizations, &e.Organizations, s.organizations, c.usesOrganizations()},
+		{"sts", "STS", cloud.Endpoints.STS, &e.STS, "https://sts." + cloud.Region + "." + s.domain, false},
+		{"organizations", "Organizations", cloud.Endpoints.Organizations, &e.Organizations, s.organizations, c.cfg.Accounts.Organization.Enabled},
 	} {
 		at := "cloud.endpoints." + service.key
 		switch {
@@ -99,12 +100,6 @@ func (c *configCheck) checkCloud() {
 	}
 	c.cfg.reader.Region = cloud.Region
 }
-
-// usesSTS says whether some account is entered by STS.
-func (c *configCheck) usesSTS() bool { return false }
-
-// usesOrganizations says whether accounts are looked for in the organization.
-func (c *configCheck) usesOrganizations() bool { return false }
 
 // checkEndpoint refuses an address to which signed requests must not be sent, or that the SDK would send elsewhere. It
 // returns the host in lower case.

@@ -42,6 +42,7 @@ var environment = map[string]string{
 	"EMPTY": "", "SPACED": canary + " ", "BROKEN": canary + "\n" + canary, "UMLAUT": canary + "ä",
 	"LONG":               strings.Repeat(canary, 1<<12),
 	"HUAWEICLOUD_SDK_AK": "AKMAIN" + canary, "HUAWEICLOUD_SDK_SK": "SKMAIN" + canary,
+	"MAIN_AGAIN": "AKMAIN" + canary, "PROD_AGAIN": "AKPROD" + canary,
 }
 
 func lookup(env map[string]string) func(string) (string, bool) {
@@ -59,6 +60,11 @@ func files(t testing.TB) fstest.MapFS {
 		return &fstest.MapFile{Data: []byte(text), Mode: mode}
 	}
 	return fstest.MapFS{
+		"etc/shared.yaml": file("accounts:\n"+
+			"  - {name: again, id: d0000000000000000000000000000001, access: {via: keys, ak_env: PROD_AK, sk_env: PROD_SK}}\n"+
+			"  - {name: other, id: d0000000000000000000000000000002, access: {via: keys, ak_env: PROD_AGAIN, sk_env: PROD_SK}}\n"+
+			"  - {name: main, id: d0000000000000000000000000000003, access: {via: keys, ak_env: MAIN_AGAIN, sk_env: PROD_SK}}\n", 0o644),
+		"etc/secrets/prod-ak":  file("AKPROD"+canary+"\n", 0o600),
 		"etc/secrets/ak":       file("AKFILE"+canary+"\n", 0o600),
 		"etc/secrets/sk":       file("SKFILE"+canary+"\r\n", 0o400),
 		"etc/secrets/world":    file(canary, 0o604),
@@ -179,8 +185,11 @@ accounts:
     - {name: prod, id: d0000000000000000000000000000001, require_agency: true, access: {via: keys, ak_env: PROD_AK, sk_env: PROD_SK}}
     - {name: "Ünit 2", id: d0000000000000000000000000000002, access: {via: keys, ak_file: secrets/ak, sk_file: ./secrets/sk}}
     - {name: d0000000000000000000000000000003, id: d0000000000000000000000000000003, access: {via: iam, agency: AgencyAuditReader}}
+    - {name: own, id: d0000000000000000000000000000009, access: {via: keys, ak_env: HUAWEICLOUD_SDK_AK, sk_env: HUAWEICLOUD_SDK_SK}}
+    - {name: partner, id: d0000000000000000000000000000004, access: {via: sts, agency: AuditTrust, external_id: sesame}}
+  organization: {enabled: true, access: {via: sts, agency: AuditTrust, external_id: abracadabra}}
 credentials: {source: environment, account_id: d0000000000000000000000000000009}
-cloud: {site: custom, region: eu-west-101, endpoints: {iam: "https://iam.internal:8443"}, ca_file: ca.pem, rate: {per_account: 0.5, total: 0}}
+cloud: {site: custom, region: eu-west-101, endpoints: {iam: "https://iam.internal:8443", sts: "https://sts.internal", organizations: "https://orgs.internal"}, ca_file: ca.pem, rate: {per_account: 0.5, total: 0}}
 max_age: 2h
 limits: {concurrency: 3, run_timeout: 1h, account_timeout: 2m, request_timeout: 1s, body_bytes: 65536, account_requests: 20, account_bytes: 65536}
 severities: {grant/wider: warning, grant/excess: critical}
@@ -201,7 +210,15 @@ severities: {grant/wider: warning, grant/excess: critical}
 	same("prod", prod.Keys, huawei.Keys{AccessKey: secret("AKPROD" + canary), SecretKey: secret("SKPROD" + canary)})
 	same("second", second.Keys, huawei.Keys{AccessKey: secret("AKFILE" + canary), SecretKey: secret("SKFILE" + canary)})
 	same("main", r.Main.Keys, huawei.Keys{AccessKey: secret("AKMAIN" + canary), SecretKey: secret("SKMAIN" + canary)})
-	if len(r.Accounts) != 3 || prod.Agency+second.Agency != "" || dev.Agency != "AgencyAuditReader" || !dev.Keys.IsZero() {
+	same("own", r.Accounts["d0000000000000000000000000000009"].Keys, r.Main.Keys)
+	if got := r.Accounts["d0000000000000000000000000000004"]; got != (huawei.Access{Agency: "AuditTrust", Via: huawei.ViaSTS, ExternalID: "sesame"}) {
+		t.Errorf("partner %+v", got)
+	}
+	if r.Members != (huawei.Access{Agency: "AuditTrust", Via: huawei.ViaSTS, ExternalID: "abracadabra"}) ||
+		r.Endpoints.STS != "https://sts.internal" || r.Endpoints.Organizations != "https://orgs.internal" {
+		t.Errorf("members %+v at %+v", r.Members, r.Endpoints)
+	}
+	if len(r.Accounts) != 5 || prod.Agency+second.Agency != "" || dev.Agency != "AgencyAuditReader" || !dev.Keys.IsZero() {
 		t.Errorf("accounts %+v", r.Accounts)
 	}
 	if r.Main.AccountID != "d0000000000000000000000000000009" || r.Endpoints.IAM != "https://iam.internal:8443" ||
@@ -211,6 +228,7 @@ severities: {grant/wider: warning, grant/excess: critical}
 	want := []rules.Account{
 		{ID: "d0000000000000000000000000000001", Name: "prod", RequireAgency: true},
 		{ID: "d0000000000000000000000000000002", Name: "Ünit 2"}, {ID: "d0000000000000000000000000000003", Name: "d0000000000000000000000000000003"},
+		{ID: "d0000000000000000000000000000009", Name: "own"}, {ID: "d0000000000000000000000000000004", Name: "partner"},
 	}
 	if got := cfg.Inventory(); !reflect.DeepEqual(got, want) {
 		t.Errorf("inventory %+v", got)
@@ -229,6 +247,27 @@ severities: {grant/wider: warning, grant/excess: critical}
 		if text := fmt.Sprintf(form, cfg) + fmt.Sprintf(form, *cfg) + fmt.Sprintf(form, r); strings.Contains(text, canary) {
 			t.Errorf("%s shows a secret", form)
 		}
+	}
+}
+
+// TestKeysOfTheAccountsFile: a key opens one account, wherever it stands; the same account may be named in both places.
+func TestKeysOfTheAccountsFile(t *testing.T) {
+	cfg, err := parse(t, `
+accounts:
+  file: shared.yaml
+  static: [{name: prod, id: d0000000000000000000000000000001, access: {via: keys, ak_env: PROD_AK, sk_env: PROD_SK}}]
+credentials: {source: environment, account_id: d0000000000000000000000000000009}
+cloud: {region: ap-southeast-3}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const remedy = "name a key of this account, or use via: iam with an agency that trusts the account of credentials"
+	want := "etc/shared.yaml:3:59: accounts[1].access: uses the same key as accounts.static[0].access (etc/agencyaudit.yaml:4), and a key opens " +
+		"its own account alone; " + remedy + "\n" +
+		"etc/shared.yaml:4:58: accounts[2].access: uses the key of credentials, and a key opens its own account alone; " + remedy
+	if got := fmt.Sprint(cfg.AccountsFileFault()); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
