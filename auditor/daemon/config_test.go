@@ -263,9 +263,9 @@ cloud: {region: ap-southeast-3}
 		t.Fatal(err)
 	}
 	const remedy = "name a key of this account, or use via: iam with an agency that trusts the account of credentials"
-	want := "etc/shared.yaml:3:59: accounts[1].access: uses the same key as accounts.static[0].access (etc/agencyaudit.yaml:4), and a key opens " +
+	want := "etc/shared.yaml:3:57: accounts[1].access: uses the same key as accounts.static[0].access (etc/agencyaudit.yaml:4), and a key opens " +
 		"its own account alone; " + remedy + "\n" +
-		"etc/shared.yaml:4:58: accounts[2].access: uses the key of credentials, and a key opens its own account alone; " + remedy
+		"etc/shared.yaml:4:56: accounts[2].access: uses the key of credentials, and a key opens its own account alone; " + remedy
 	if got := fmt.Sprint(cfg.AccountsFileFault()); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +49,47 @@ func (c *Cloud) newDoor(a Access) *door {
 type doors struct {
 	mu   sync.RWMutex
 	byID map[string]*door
+	// lanes are those of the permanent keys, the main identity's included, by access key.
+	lanes map[Secret][]*lane
+}
+
+// add takes a door in, with which an account is entered. The caller holds the lock, unless nobody else knows the doors.
+func (ds *doors) add(accountID string, d *door) {
+	ds.byID[accountID] = d
+	ds.sign(d.access.Keys, d.lane)
+}
+
+// sign takes note of which keys the requests of a lane are signed with. The caller holds the lock, as for add.
+func (ds *doors) sign(k Keys, l *lane) {
+	if !k.IsZero() {
+		ds.lanes[k.AccessKey] = append(ds.lanes[k.AccessKey], l)
+	}
+}
+
+// signing returns the lanes whose requests are signed with a key, but for one of them.
+func (ds *doors) signing(k Keys, but *lane) []*lane {
+	ds.mu.RLock()
+	defer ds.mu.RUnlock()
+	all := ds.lanes[k.AccessKey]
+	if len(all) < 2 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(l *lane) bool { return l == but })
+}
+
+// share has all that sign with one key know what came of a request of l: that the key was refused, or that it is good again.
+// The cloud counts the refusals of a key, whoever uses it.
+func (c *Cloud) share(k Keys, l *lane, given leave, v verdict, f *fault) {
+	switch {
+	case v == barred:
+		for _, other := range c.doors.signing(k, l) {
+			other.breaker.bar(f, false)
+		}
+	case v == served && given.trial:
+		for _, other := range c.doors.signing(k, l) {
+			other.breaker.pardon()
+		}
+	}
 }
 
 // count returns how many there are.
@@ -57,25 +99,20 @@ func (ds *doors) count() int {
 	return len(ds.byID)
 }
 
-// door returns the way into an account: the configured one or else, for the main identity's own account, its keys and for every
-// other one the way into members. It is nil when there is none.
+// door returns the way into an account: its own, or the one into members. It is nil when there is none.
 func (c *Cloud) door(accountID string) *door {
 	ds := &c.doors
 	ds.mu.RLock()
 	d := ds.byID[accountID]
 	ds.mu.RUnlock()
-	access := c.cfg.Members
-	if accountID == c.main.AccountID {
-		access = Access{Keys: c.main.keys}
-	}
-	if d != nil || access.isZero() || !isID(accountID) {
+	if d != nil || c.cfg.Members.isZero() || !isID(accountID) {
 		return d
 	}
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
 	if d = ds.byID[accountID]; d == nil {
-		d = c.newDoor(access)
-		ds.byID[accountID] = d
+		d = c.newDoor(c.cfg.Members)
+		ds.add(accountID, d)
 	}
 	return d
 }

@@ -65,9 +65,13 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	}
 	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
 	c.main.lane = c.newLane(0, mainBounds, &c.pauses.main, "the main identity")
-	c.doors.byID = make(map[string]*door, len(cfg.Accounts))
+	c.doors.byID, c.doors.lanes = make(map[string]*door, len(cfg.Accounts)), map[Secret][]*lane{}
+	c.doors.sign(c.main.keys, c.main.lane)
 	for id, access := range cfg.Accounts {
-		c.doors.byID[id] = c.newDoor(access)
+		c.doors.add(id, c.newDoor(access))
+	}
+	if id := c.main.AccountID; id != "" && c.doors.byID[id] == nil {
+		c.doors.add(id, c.newDoor(Access{Keys: c.main.keys})) // from the start, so that it knows of refusals
 	}
 	return c, nil
 }

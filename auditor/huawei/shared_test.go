@@ -1,6 +1,7 @@
 package huawei_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -17,20 +18,24 @@ func sharing(t *testing.T) (*fake, huawei.Config) {
 	f.accounts[mainID].agencies[0]["domain_id"] = mainID
 	f.accounts[mainID].grants = map[string][]fakeGrant{}
 	cfg := f.assuming()
-	cfg.Accounts = map[string]huawei.Access{accountID(3): {Agency: "Reader"}, mainID: {Keys: cfg.Main.Keys}}
-	// Each account's key is read from a place of its own.
+	own := f.config()
+	cfg.Accounts = map[string]huawei.Access{accountID(3): {Agency: "Reader"}}
+	// The values are the same, and the Secrets are not: each account's key is read from a place of its own.
 	for _, n := range []int{1, 2} {
 		cfg.Accounts[accountID(n)] = huawei.Access{Keys: huawei.Keys{
-			AccessKey: huawei.NewSecret("AK-" + accountID(1)), SecretKey: huawei.NewSecret("canary-secret"),
+			AccessKey: huawei.NewSecret("AK-" + accountID(1)), SecretKey: own.Accounts[accountID(n)].Keys.SecretKey,
 		}}
 	}
 	return f, cfg
 }
 
+func refuse(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+	say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)(w, nil, nil)
+}
+
 // TestARefusalIsKnownToAllThatSignWithTheKey: the cloud counts the refusals of a key, whoever uses it.
 func TestARefusalIsKnownToAllThatSignWithTheKey(t *testing.T) {
 	main := rules.Account{ID: mainID, Name: "main"}
-	refuse := say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)
 	t.Run("of an account", func(t *testing.T) {
 		f, cfg := sharing(t)
 		c, _ := open(t, cfg)
@@ -56,6 +61,9 @@ func TestARefusalIsKnownToAllThatSignWithTheKey(t *testing.T) {
 		wantUnknown(t, c, 3, rules.ReasonUnauthenticated)
 		if sent := f.log(); len(sent) > 0 {
 			t.Errorf("sent with the refused key: %q", sent)
+		}
+		if _, err := c.Organization(t.Context(), huawei.OrganizationQuery{}); err == nil || len(f.log()) > 0 {
+			t.Errorf("the organization: %v", err)
 		}
 		// A later run finds that the key is good, and then it is for the account too.
 		f.lie("agencies "+mainID, nil)
