@@ -318,6 +318,46 @@ func TestOrganizationChangesWhileItIsRead(t *testing.T) {
 	}
 }
 
+// TestStatusesMustAgree: an account that one list calls suspended is not audited for what another list says.
+func TestStatusesMustAgree(t *testing.T) {
+	f := newFake(t, 2)
+	f.lie("members", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		if r.URL.Query().Get("parent_id") == "" {
+			swap(`"status":"active"`, `"status":"suspended"`)(w, r, truth)
+			return
+		}
+		truth(w, r)
+	})
+	c, _ := open(t, f.assuming())
+	_, err := c.Organization(t.Context(), huawei.OrganizationQuery{})
+	if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonDisagree || !strings.Contains(u.Detail, "suspended") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAUnitInACircle is noticed as such, also when no account is in it.
+func TestAUnitInACircle(t *testing.T) {
+	f := newFake(t, 2)
+	f.lie("units", say(200, `{"organizational_units":[{"id":"ou-1","name":"n"}],"page_info":{"current_count":1}}`))
+	f.lie("members", func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
+		switch q := r.URL.Query(); q.Get("parent_id") {
+		case "ou-1":
+			say(200, `{"accounts":[],"page_info":{"current_count":0}}`)(w, r, truth)
+		case "r-1":
+			q.Set("parent_id", "")
+			r.URL.RawQuery = q.Encode()
+			truth(w, r)
+		default:
+			truth(w, r)
+		}
+	})
+	c, _ := open(t, f.assuming())
+	_, err := c.Organization(t.Context(), huawei.OrganizationQuery{})
+	if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonDisagree || !strings.Contains(u.Detail, "two places") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestNoOrganization has programs that have nowhere or nobody to ask.
 func TestNoOrganization(t *testing.T) {
 	f := newFake(t, 1)
