@@ -49,8 +49,9 @@ func (c *Cloud) newDoor(a Access) *door {
 type doors struct {
 	mu   sync.RWMutex
 	byID map[string]*door
-	// lanes are those of the permanent keys, the main identity's included, by access key.
-	lanes map[Secret][]*lane
+	// lanes are those of the permanent keys, the main identity's included. Another secret makes it another key: that it is refused
+	// says nothing about the right one.
+	lanes map[Keys][]*lane
 }
 
 // add takes a door in, with which an account is entered. The caller holds the lock, unless nobody else knows the doors.
@@ -62,7 +63,7 @@ func (ds *doors) add(accountID string, d *door) {
 // sign takes note of which keys the requests of a lane are signed with. The caller holds the lock, as for add.
 func (ds *doors) sign(k Keys, l *lane) {
 	if !k.IsZero() {
-		ds.lanes[k.AccessKey] = append(ds.lanes[k.AccessKey], l)
+		ds.lanes[k] = append(ds.lanes[k], l)
 	}
 }
 
@@ -70,7 +71,7 @@ func (ds *doors) sign(k Keys, l *lane) {
 func (ds *doors) signing(k Keys, but *lane) []*lane {
 	ds.mu.RLock()
 	defer ds.mu.RUnlock()
-	all := ds.lanes[k.AccessKey]
+	all := ds.lanes[k]
 	if len(all) < 2 {
 		return nil
 	}

@@ -65,7 +65,7 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	}
 	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
 	c.main.lane = c.newLane(0, mainBounds, &c.pauses.main, "the main identity")
-	c.doors.byID, c.doors.lanes = make(map[string]*door, len(cfg.Accounts)), map[Secret][]*lane{}
+	c.doors.byID, c.doors.lanes = make(map[string]*door, len(cfg.Accounts)), map[Keys][]*lane{}
 	c.doors.sign(c.main.keys, c.main.lane)
 	for id, access := range cfg.Accounts {
 		c.doors.add(id, c.newDoor(access))

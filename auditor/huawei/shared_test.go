@@ -18,12 +18,11 @@ func sharing(t *testing.T) (*fake, huawei.Config) {
 	f.accounts[mainID].agencies[0]["domain_id"] = mainID
 	f.accounts[mainID].grants = map[string][]fakeGrant{}
 	cfg := f.assuming()
-	own := f.config()
 	cfg.Accounts = map[string]huawei.Access{accountID(3): {Agency: "Reader"}}
 	// The values are the same, and the Secrets are not: each account's key is read from a place of its own.
 	for _, n := range []int{1, 2} {
 		cfg.Accounts[accountID(n)] = huawei.Access{Keys: huawei.Keys{
-			AccessKey: huawei.NewSecret("AK-" + accountID(1)), SecretKey: own.Accounts[accountID(n)].Keys.SecretKey,
+			AccessKey: huawei.NewSecret("AK-" + accountID(1)), SecretKey: huawei.NewSecret("canary-secret"),
 		}}
 	}
 	return f, cfg
