@@ -50,7 +50,7 @@ func (c *Cloud) Probe(ctx context.Context, account rules.Account, agencies []str
 		}
 	}()
 	defer c.rescue(&err)
-	d := c.doors[account.ID]
+	d := c.door(account.ID)
 	switch {
 	case d == nil:
 		err = &rules.Unknown{
@@ -94,7 +94,7 @@ func (d *door) way() string {
 	if d.access.Agency == "" {
 		return "keys"
 	}
-	return "iam"
+	return assumptionBy(d.access.Via).way
 }
 
 // untried are all tries before they are made.

@@ -137,6 +137,7 @@ func TestProbeStopsWhereItMust(t *testing.T) {
 			cfg.Accounts = map[string]huawei.Access{org.Accounts[0].ID: {Keys: simKeys(org.Accounts[1].Users[0])}}
 		}, "ok,failed," + rest("untried"), rules.ReasonUnauthenticated},
 		"no access": {func(org *simcloud.Organization, cfg *huawei.Config) {
+			cfg.Main = huawei.Identity{} // which opens its own account
 			cfg.Accounts = map[string]huawei.Access{org.Accounts[1].ID: {Keys: simKeys(org.Accounts[1].Users[0])}}
 		}, "failed,untried," + rest("untried"), rules.ReasonDenied},
 		"the audited agency as the way in": {func(org *simcloud.Organization, cfg *huawei.Config) {
@@ -146,7 +147,9 @@ func TestProbeStopsWhereItMust(t *testing.T) {
 			cfg.Accounts = map[string]huawei.Access{org.Accounts[0].ID: {Agency: "Nowhere"}}
 		}, "failed,untried," + rest("untried"), rules.ReasonDenied},
 		"an account without identity policies": {func(org *simcloud.Organization, _ *huawei.Config) {
-			org.Accounts[0].Planes = simcloud.Planes{NoIdentity: true, NoEnterpriseProjects: true}
+			a := &org.Accounts[0]
+			a.Planes = simcloud.Planes{NoIdentity: true, NoEnterpriseProjects: true}
+			a.Agencies = slices.DeleteFunc(a.Agencies, func(g simcloud.Agency) bool { return len(g.Attached) > 0 })
 		}, "ok,ok,ok,ok,absent,ok,ok,ok,ok", ""},
 		"a cloud that answers nonsense": {func(org *simcloud.Organization, _ *huawei.Config) {
 			org.Settings.Failures = []simcloud.Failure{{Operation: "ListAgencies", Style: "html_200"}}
