@@ -173,7 +173,7 @@ type AccessConfig struct {
 // CredentialsConfig is the program's own key. Where it comes from is always said: no place is searched for one.
 type CredentialsConfig struct {
 	// Source is environment, for the variables HUAWEICLOUD_SDK_AK, HUAWEICLOUD_SDK_SK and, for a temporary key,
-	// HUAWEICLOUD_SDK_SECURITY_TOKEN; or file, for AKFile and SKFile.
+	// HUAWEICLOUD_SDK_SECURITY_TOKEN; or file, for AKFile and SKFile; or profile, for a section of ProfileFile.
 	Source string `yaml:"source"`
 	// AccountID is the id of the account that the key belongs to. It is checked at the start of every run: with a key of
 	// another account no agency is assumed.
@@ -181,6 +181,11 @@ type CredentialsConfig struct {
 	// AKFile and SKFile name the files with the access key id and the secret access key. Source file only.
 	AKFile string `yaml:"ak_file"`
 	SKFile string `yaml:"sk_file"`
+	// ProfileFile is an INI file such as the vendor's tools have, which is as private as AKFile. Source profile only.
+	ProfileFile string `yaml:"profile_file"`
+	// Profile is the section of it in which ak, sk and, for a temporary key, security_token are read. A domain_id there must be
+	// AccountID. Source profile only. Default: global.
+	Profile string `yaml:"profile"`
 }
 
 // CloudConfig says which cloud is asked, and where.
@@ -244,11 +249,11 @@ type LimitsConfig struct {
 func defaultConfig() *Config {
 	return &Config{
 		Baselines: []string{"coc"},
-		Accounts:  AccountsConfig{Organization: OrganizationConfig{KeepVanished: 3}},
-		Cloud:     CloudConfig{Site: "intl", Rate: RateConfig{PerAccount: 8, Total: 200}},
-		Schedule:  ScheduleConfig{Cron: "*/15 * * * *", Jitter: 30 * time.Second, Drain: 20 * time.Second},
-		MaxAge:    time.Hour,
-		Listen:    ListenConfig{Address: "127.0.0.1:9878"},
+		Accounts:  AccountsConfig{Organization: OrganizationConfig{KeepVanished: 3}}, Credentials: CredentialsConfig{Profile: "global"},
+		Cloud:    CloudConfig{Site: "intl", Rate: RateConfig{PerAccount: 8, Total: 200}},
+		Schedule: ScheduleConfig{Cron: "*/15 * * * *", Jitter: 30 * time.Second, Drain: 20 * time.Second},
+		MaxAge:   time.Hour,
+		Listen:   ListenConfig{Address: "127.0.0.1:9878"},
 		Limits: LimitsConfig{
 			Concurrency: 64, RunTimeout: 10 * time.Minute, AccountTimeout: time.Minute, RequestTimeout: 20 * time.Second,
 			BodyBytes: 4 << 20, AccountRequests: huawei.DefaultAccountRequests, AccountBytes: huawei.DefaultAccountBytes,

@@ -29,9 +29,6 @@ const (
 	viaIAM  = "iam"
 	viaSTS  = "sts"
 
-	sourceEnvironment = "environment"
-	sourceFile        = "file"
-
 	// maxName bounds the names of accounts and agencies in characters, as the cloud does (facts 1.1).
 	maxName = 64
 	// maxTimeout is beyond any sense and within any clock.
@@ -302,23 +299,7 @@ func (c *configCheck) checkCredentials() {
 		c.doc.Add(at+".account_id", "is not the id of an account", accountIDRemedy)
 	}
 	main.AccountID = creds.AccountID
-	if !c.doc.Require(at+".source", "write environment or file") {
-		return
-	}
-	switch creds.Source {
-	case sourceEnvironment:
-		c.useless(at, "source: environment", "ak_file", "sk_file")
-		main.Keys.AccessKey = c.secretEnv(at+".source", envAccessKey)
-		main.Keys.SecretKey = c.secretEnv(at+".source", envSecretKey)
-		if token, _ := c.lookupEnv(envSecurityToken); token != "" {
-			main.Keys.SecurityToken = c.secretEnv(at+".source", envSecurityToken)
-		}
-	case sourceFile:
-		main.Keys.AccessKey = c.half(at+".ak_file", creds.AKFile, fileWithAK, c.secretFile)
-		main.Keys.SecretKey = c.half(at+".sk_file", creds.SKFile, fileWithSK, c.secretFile)
-	default:
-		c.doc.Add(at+".source", fmt.Sprintf("%q is no source of a key", creds.Source), "write environment or file")
-	}
+	c.checkSource(at, creds, main)
 }
 
 func (c *configCheck) checkLimits() {

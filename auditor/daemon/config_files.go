@@ -54,8 +54,18 @@ func (c *configCheck) path(name string) string {
 
 // secretFile reads the secret in the file that is named at a place of the configuration.
 func (c *configCheck) secretFile(at, name string) huawei.Secret {
+	data, ok := c.privateFile(at, name, maxSecret+1, "nothing but the value")
+	if !ok {
+		return huawei.Secret{}
+	}
+	value := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	return c.secret(at, "the file "+shown(c.path(name)), value)
+}
+
+// privateFile reads a file with secrets that is named at a place of the configuration. holds says what shall be in it.
+func (c *configCheck) privateFile(at, name string, most int64, holds string) (data []byte, ok bool) {
 	path := c.path(name)
-	data, err := read(c.openSecret, path, maxSecret+1, func(info fs.FileInfo) error { return private(info, os.Geteuid()) })
+	data, err := read(c.openSecret, path, most, func(info fs.FileInfo) error { return private(info, os.Geteuid()) })
 	if err != nil {
 		remedy := "create the file, or name another one"
 		switch {
@@ -66,15 +76,14 @@ func (c *configCheck) secretFile(at, name string) huawei.Secret {
 		case errors.Is(err, errReadable):
 			remedy = "take the others' rights away with chmod 600"
 		case errors.Is(err, errNotRegular):
-			remedy = "name a plain file that holds nothing but the value"
+			remedy = "name a plain file that holds " + holds
 		case errors.Is(err, fs.ErrPermission):
 			remedy = "make the user that runs the program the owner of the file"
 		}
 		c.doc.Add(at, fmt.Sprintf("the file %s cannot be used: %s", shown(path), reason(err)), remedy)
-		return huawei.Secret{}
+		return nil, false
 	}
-	value := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	return c.secret(at, "the file "+shown(path), value)
+	return data, true
 }
 
 var (

@@ -64,21 +64,23 @@ func files(t testing.TB) fstest.MapFS {
 			"  - {name: again, id: d0000000000000000000000000000001, access: {via: keys, ak_env: PROD_AK, sk_env: PROD_SK}}\n"+
 			"  - {name: other, id: d0000000000000000000000000000002, access: {via: keys, ak_env: PROD_AGAIN, sk_env: PROD_SK}}\n"+
 			"  - {name: main, id: d0000000000000000000000000000003, access: {via: keys, ak_env: MAIN_AGAIN, sk_env: PROD_SK}}\n", 0o644),
-		"etc/secrets/prod-ak":  file("AKPROD"+canary+"\n", 0o600),
-		"etc/secrets/ak":       file("AKFILE"+canary+"\n", 0o600),
-		"etc/secrets/sk":       file("SKFILE"+canary+"\r\n", 0o400),
-		"etc/secrets/world":    file(canary, 0o604),
-		"etc/secrets/group":    file(canary, 0o640),
-		"etc/secrets/empty":    file("\n", 0o600),
-		"etc/secrets/two":      file(canary+"\n"+canary+"\n", 0o600),
-		"etc/secrets/long":     file(strings.Repeat("x", maxSecret+1), 0o600),
-		"etc/secrets/pipe":     file("", 0o600|fs.ModeNamedPipe),
-		"etc/own.yaml":         file(own.Replace(coc), 0o644),
-		"etc/same-name.yaml":   file(strings.Replace(own.Replace(coc), "OtherAgency", "ThirdAgency", 1), 0o644),
-		"etc/same-agency.yaml": file(strings.Replace(coc, "name: coc", "name: mine", 1), 0o644),
-		"etc/faulty.yaml":      file(strings.Replace(coc, "scope: global\n", "scope: gobal\n", 1)+"extra: 1\n", 0o644),
-		"etc/ca.pem":           file(certificate(t), 0o644),
-		"etc/broken.pem":       file("-----BEGIN CERTIFICATE-----\nxx\n", 0o644),
+		"etc/secrets/prod-ak":       file("AKPROD"+canary+"\n", 0o600),
+		"etc/secrets/ak":            file("AKFILE"+canary+"\n", 0o600),
+		"etc/secrets/sk":            file("SKFILE"+canary+"\r\n", 0o400),
+		"etc/secrets/world":         file(canary, 0o604),
+		"etc/secrets/group":         file(canary, 0o640),
+		"etc/secrets/empty":         file("\n", 0o600),
+		"etc/secrets/two":           file(canary+"\n"+canary+"\n", 0o600),
+		"etc/secrets/long":          file(strings.Repeat("x", maxSecret+1), 0o600),
+		"etc/secrets/pipe":          file("", 0o600|fs.ModeNamedPipe),
+		"etc/secrets/profiles":      file(profiles, 0o600),
+		"etc/secrets/profiles-long": file(strings.Repeat(";\n", maxProfileFile/2+1), 0o600),
+		"etc/own.yaml":              file(own.Replace(coc), 0o644),
+		"etc/same-name.yaml":        file(strings.Replace(own.Replace(coc), "OtherAgency", "ThirdAgency", 1), 0o644),
+		"etc/same-agency.yaml":      file(strings.Replace(coc, "name: coc", "name: mine", 1), 0o644),
+		"etc/faulty.yaml":           file(strings.Replace(coc, "scope: global\n", "scope: gobal\n", 1)+"extra: 1\n", 0o644),
+		"etc/ca.pem":                file(certificate(t), 0o644),
+		"etc/broken.pem":            file("-----BEGIN CERTIFICATE-----\nxx\n", 0o644),
 	}
 }
 
@@ -435,14 +437,26 @@ func TestExample(t *testing.T) {
 	accept(t, cfg)
 
 	commented := regexp.MustCompile(`(?m)^( *)# ((- |  )?[a-z_]+: .*)$`)
-	all := commented.ReplaceAllString(strings.Replace(string(data), "source: environment", "source: file", 1), "$1$2")
-	all = strings.NewReplacer("\n  file: ak_file and", "\n  # file: ak_file and", "\n  environment: HUAWEI", "\n  # environment: HUAWEI").Replace(all)
-	cfg, err = ParseConfig(file, []byte(all), openFile, lookup(environment))
-	if err != nil {
-		t.Fatalf("%v\n%s", err, all)
-	}
-	if len(cfg.Inventory()) != 4 || cfg.AccountsFileFault() != nil || len(cfg.Reader().CAPEM) == 0 || cfg.Reader().Main.Keys.IsZero() {
-		t.Errorf("not everything was put in: %+v", cfg)
+	all := commented.ReplaceAllString(string(data), "$1$2")
+	all = strings.NewReplacer("\n  file: ak_file and", "\n  # file: ak_file and", "\n  environment: HUAWEI", "\n  # environment: HUAWEI",
+		"\n  profile: the section", "\n  # profile: the section", "/etc/agencyaudit/", "").Replace(all)
+	write(t, filepath.Join(dir, "credentials"), "[global]\nak = a\nsk = s\n", 0o600)
+	for source, keys := range sourceKeys() {
+		text := strings.Replace(all, "source: environment", "source: "+source, 1)
+		for other, theirs := range sourceKeys() {
+			for _, key := range theirs {
+				if other != source && !slices.Contains(keys, key) {
+					text = regexp.MustCompile(`(?m)^  `+key+`: .*$`).ReplaceAllString(text, "")
+				}
+			}
+		}
+		cfg, err = ParseConfig(file, []byte(text), openFile, lookup(environment))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if len(cfg.Inventory()) != 4 || cfg.AccountsFileFault() != nil || len(cfg.Reader().CAPEM) == 0 || cfg.Reader().Main.Keys.IsZero() {
+			t.Errorf("source %s: not everything was put in: %+v", source, cfg)
+		}
 	}
 	doc, err := strictyaml.Decode(file, []byte(all), defaultConfig())
 	if err != nil {

@@ -38,6 +38,7 @@ const (
 	promCommon  = "github.com/prometheus/common"
 	promToolkit = "github.com/prometheus/exporter-toolkit"
 	fsnotify    = "github.com/fsnotify/fsnotify"
+	inifile     = "gopkg.in/ini.v1"
 	klauspost   = "github.com/klauspost/compress"
 	// What reads Terraform's files.
 	hcl = "github.com/hashicorp/hcl/v2"
@@ -96,7 +97,7 @@ var rooms = map[string]room{
 		uses: []string{
 			"auditor", "auditor/huawei", "auditor/metrics", "auditor/schedule", "auditor/web", "rules", "rules/baseline", "rules/strictyaml",
 		},
-		libs:     []string{fsnotify, xsync},
+		libs:     []string{fsnotify, inifile, xsync},
 		testUses: []string{"auditor/simcloud"}, testLibs: []string{goleak, rapid, promCommon, promModel},
 	},
 	"cmd/agencyaudit": {

@@ -1,0 +1,160 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gopkg.in/ini.v1"
+
+	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+)
+
+// The places that credentials.source names.
+const (
+	sourceEnvironment = "environment"
+	sourceFile        = "file"
+	sourceProfile     = "profile"
+)
+
+// sourceKeys are the keys of credentials that mean something with each source, beside source and account_id.
+func sourceKeys() map[string][]string {
+	return map[string][]string{
+		sourceEnvironment: nil, sourceFile: {"ak_file", "sk_file"}, sourceProfile: {"profile_file", "profile"},
+	}
+}
+
+const sourceRemedy = "write environment, file or profile"
+
+// checkSource resolves the place that the program's own key comes from.
+func (c *configCheck) checkSource(at string, creds CredentialsConfig, main *huawei.Identity) {
+	if !c.doc.Require(at+".source", sourceRemedy) {
+		return
+	}
+	means, ok := sourceKeys()[creds.Source]
+	if !ok {
+		c.doc.Add(at+".source", fmt.Sprintf("%q is no source of a key", creds.Source), sourceRemedy)
+		return
+	}
+	for _, key := range []string{"ak_file", "sk_file", "profile_file", "profile"} {
+		if !slices.Contains(means, key) {
+			c.useless(at, "source: "+creds.Source, key)
+		}
+	}
+	switch creds.Source {
+	case sourceEnvironment:
+		main.Keys.AccessKey = c.secretEnv(at+".source", envAccessKey)
+		main.Keys.SecretKey = c.secretEnv(at+".source", envSecretKey)
+		if token, _ := c.lookupEnv(envSecurityToken); token != "" {
+			main.Keys.SecurityToken = c.secretEnv(at+".source", envSecurityToken)
+		}
+	case sourceFile:
+		main.Keys.AccessKey = c.half(at+".ak_file", creds.AKFile, fileWithAK, c.secretFile)
+		main.Keys.SecretKey = c.half(at+".sk_file", creds.SKFile, fileWithSK, c.secretFile)
+	case sourceProfile:
+		main.Keys = c.profile(at, creds)
+	}
+}
+
+// maxProfileFile bounds a file with profiles in bytes.
+const maxProfileFile = 64 << 10
+
+// profile reads the key in a section of an INI file of the vendor's tools.
+//
+// What its readers understand differently is refused rather than guessed: a section or a key that is there twice, and values
+// that some take for a comment, a reference or a quotation. Sections beside the one that is named are not looked at.
+func (c *configCheck) profile(at string, creds CredentialsConfig) (k huawei.Keys) {
+	if !c.doc.Require(at+".profile_file", "name the file, such as /etc/agencyaudit/credentials") {
+		return k
+	}
+	if creds.ProfileFile == "" {
+		c.doc.Add(at+".profile_file", "is empty", "name the file, such as /etc/agencyaudit/credentials")
+		return k
+	}
+	const section = "name the section that holds ak and sk, such as global"
+	if c.doc.Has(at+".profile") && !c.doc.Line(at+".profile", creds.Profile, maxName, section) {
+		return k
+	}
+	data, ok := c.privateFile(at+".profile_file", creds.ProfileFile, maxProfileFile+1, "sections with ak and sk")
+	if !ok {
+		return k
+	}
+	where := "the file " + shown(c.path(creds.ProfileFile))
+	file, err := parseProfiles(data, true)
+	switch {
+	case len(data) > maxProfileFile:
+		c.doc.Add(at+".profile_file", fmt.Sprintf("%s has more than %d bytes", where, maxProfileFile), "name the file with the profiles")
+		return k
+	case err != nil: // which quotes the line, secret or not
+		c.doc.Add(at+".profile_file", where+" is no INI file", "write sections in brackets, such as [global], and lines such as ak = … below them")
+		return k
+	}
+	// With ini.DefaultSection as a name, what stands before the first section would be taken for it.
+	found, err := file.SectionsByName(creds.Profile)
+	place := at + ".profile"
+	if !c.doc.Has(place) {
+		place = at + ".profile_file"
+	}
+	where += " has"
+	switch {
+	case err != nil || creds.Profile == ini.DefaultSection:
+		c.doc.Add(place, fmt.Sprintf("%s no section %s", where, shown(creds.Profile)), section)
+		return k
+	case len(found) > 1:
+		c.doc.Add(place, fmt.Sprintf("%s the section %s %d times", where, shown(creds.Profile), len(found)), "keep one of them")
+		return k
+	}
+	again, err := parseProfiles(data, false)
+	if err != nil {
+		c.doc.Add(at+".profile_file", where+" is read in two ways", "report this as a bug of agencyaudit")
+		return k
+	}
+	return c.profileKeys(place, where+" in the section "+shown(creds.Profile), creds.AccountID, found[0], again.Section(creds.Profile))
+}
+
+// parseProfiles reads an INI file without anything that joins or cuts lines. Of a key that is there twice, first says which counts.
+func parseProfiles(data []byte, first bool) (*ini.File, error) {
+	return ini.LoadSources(ini.LoadOptions{
+		IgnoreContinuation: true, IgnoreInlineComment: true, PreserveSurroundedQuote: true, AllowNonUniqueSections: true,
+		AllowShadows: first, AllowDuplicateShadowValues: first,
+	}, data)
+}
+
+// profileKeys takes the key out of a section of profiles; last is the section as it is when the last of the same keys counts.
+func (c *configCheck) profileKeys(at, where, accountID string, section, last *ini.Section) (k huawei.Keys) {
+	values, told := map[string]string{}, map[string]bool{}
+	for _, key := range section.Keys() {
+		name, value := key.Name(), key.Value() // as it is written: String would follow references
+		what := where + " " + shown(name)
+		told[name] = true
+		switch {
+		case name == "project_id" || name == "iam_endpoint": // of no use here: the configuration says where IAM is
+		case name == "idp_id" || name == "id_token_file":
+			c.doc.Add(at, what+", by which the vendor's tools would become somebody else", "name a section with nothing but an access key")
+		case !slices.Contains([]string{"ak", "sk", "security_token", "domain_id"}, name):
+			c.doc.Add(at, where+" a key that is not known", "keep ak, sk, security_token and domain_id")
+		case len(key.ValueWithShadows()) > 1 || last.Key(name).Value() != value:
+			c.doc.Add(at, what+" more than once", "keep one of them")
+		case strings.ContainsAny(value, "#;%\"'`\\"):
+			c.doc.Add(at, what+" with a character that readers of such files understand differently",
+				"write the value as it is, without quotes, comments or references")
+		default:
+			values[name], told[name] = value, false
+		}
+	}
+	half := func(name string, needed bool) huawei.Secret {
+		value, is := values[name]
+		switch {
+		case is:
+			return c.secret(at, fmt.Sprintf("%s %q, which", where, name), value)
+		case needed && !told[name]:
+			c.doc.Add(at, fmt.Sprintf("%s no %q", where, name), "write both halves of the access key, ak and sk")
+		}
+		return huawei.Secret{}
+	}
+	k = huawei.Keys{AccessKey: half("ak", true), SecretKey: half("sk", true), SecurityToken: half("security_token", false)}
+	if id, is := values["domain_id"]; is && id != accountID {
+		c.doc.Add(at, where+" the domain_id of another account than credentials.account_id", "name the section of that account, or write its id")
+	}
+	return k
+}
