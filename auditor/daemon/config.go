@@ -173,7 +173,8 @@ type AccessConfig struct {
 // CredentialsConfig is the program's own key. Where it comes from is always said: no place is searched for one.
 type CredentialsConfig struct {
 	// Source is environment, for the variables HUAWEICLOUD_SDK_AK, HUAWEICLOUD_SDK_SK and, for a temporary key,
-	// HUAWEICLOUD_SDK_SECURITY_TOKEN; or file, for AKFile and SKFile; or profile, for a section of ProfileFile.
+	// HUAWEICLOUD_SDK_SECURITY_TOKEN; or file, for AKFile and SKFile; or profile, for a section of ProfileFile; or
+	// ecs, for the temporary keys that the metadata service of a server gives it.
 	Source string `yaml:"source"`
 	// AccountID is the id of the account that the key belongs to. It is checked at the start of every run: with a key of
 	// another account no agency is assumed.
@@ -221,6 +222,9 @@ type EndpointsConfig struct {
 	// STS and Organizations are the addresses of these services, in the same form. Needed for site custom if they are used.
 	STS           string `yaml:"sts"`
 	Organizations string `yaml:"organizations"`
+	// Metadata is where source ecs finds its keys, instead of http://169.254.169.254: http:// and a loopback address. Site custom
+	// only.
+	Metadata string `yaml:"metadata"`
 }
 
 // LimitsConfig bounds what a run may take.

@@ -99,6 +99,7 @@ func (c *configCheck) checkCloud() {
 		}
 	}
 	c.cfg.reader.Region = cloud.Region
+	c.checkMetadata()
 }
 
 // checkEndpoint refuses an address to which signed requests must not be sent, or that the SDK would send elsewhere. It

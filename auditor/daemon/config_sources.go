@@ -15,16 +15,18 @@ const (
 	sourceEnvironment = "environment"
 	sourceFile        = "file"
 	sourceProfile     = "profile"
+	sourceECS         = "ecs"
 )
 
 // sourceKeys are the keys of credentials that mean something with each source, beside source and account_id.
 func sourceKeys() map[string][]string {
 	return map[string][]string{
 		sourceEnvironment: nil, sourceFile: {"ak_file", "sk_file"}, sourceProfile: {"profile_file", "profile"},
+		sourceECS: nil,
 	}
 }
 
-const sourceRemedy = "write environment, file or profile"
+const sourceRemedy = "write environment, file, profile or ecs"
 
 // checkSource resolves the place that the program's own key comes from.
 func (c *configCheck) checkSource(at string, creds CredentialsConfig, main *huawei.Identity) {
@@ -53,6 +55,24 @@ func (c *configCheck) checkSource(at string, creds CredentialsConfig, main *huaw
 		main.Keys.SecretKey = c.half(at+".sk_file", creds.SKFile, fileWithSK, c.secretFile)
 	case sourceProfile:
 		main.Keys = c.profile(at, creds)
+	case sourceECS:
+		main.Source = &huawei.Source{Kind: huawei.SourceECS, Address: c.cfg.Cloud.Endpoints.Metadata}
+	}
+}
+
+// checkMetadata checks where the metadata service is.
+func (c *configCheck) checkMetadata() {
+	const at = "cloud.endpoints.metadata"
+	switch {
+	case !c.doc.Has(at):
+	case c.cfg.Cloud.Site != custom:
+		c.doc.Add(at, "is for site: custom alone; a server finds its metadata service by itself", "delete it")
+	case c.cfg.Credentials.Source != sourceECS:
+		c.doc.Add(at, "means nothing without credentials: {source: ecs}", "delete it")
+	default:
+		if err := (huawei.Source{Kind: huawei.SourceECS, Address: c.cfg.Cloud.Endpoints.Metadata}).Check(); err != nil || c.cfg.Cloud.Endpoints.Metadata == "" {
+			c.doc.Add(at, "is not where a metadata service can be", "write http:// with a loopback address and a port, such as http://127.0.0.1:9880, or delete it")
+		}
 	}
 }
 

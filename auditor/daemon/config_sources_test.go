@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
@@ -71,6 +72,26 @@ func TestCredentialsFromAProfile(t *testing.T) {
 		}
 		if !reflect.DeepEqual(cfg.Reader().Main, huawei.Identity{Keys: want, AccountID: "d0000000000000000000000000000009"}) {
 			t.Errorf("%q: other keys", text)
+		}
+		accept(t, cfg)
+	}
+}
+
+func TestCredentialsOfAServer(t *testing.T) {
+	const text = minimal + "credentials: {source: ecs, account_id: d0000000000000000000000000000009}\n"
+	for cloud, want := range map[string]string{
+		"{region: ap-southeast-3}": "",
+		"{site: custom, region: x-1, endpoints: {iam: 'https://iam.internal'}}":                                    "",
+		"{site: custom, region: x-1, endpoints: {iam: 'https://iam.internal', metadata: 'http://127.0.0.1:9880'}}": "http://127.0.0.1:9880",
+	} {
+		cfg, err := parse(t, strings.Replace(text, "{region: ap-southeast-3}", cloud, 1))
+		if err != nil {
+			t.Errorf("%s: %v", cloud, err)
+			continue
+		}
+		main := huawei.Identity{Source: &huawei.Source{Kind: huawei.SourceECS, Address: want}, AccountID: "d0000000000000000000000000000009"}
+		if !reflect.DeepEqual(cfg.Reader().Main, main) {
+			t.Errorf("%s: %+v", cloud, cfg.Reader().Main)
 		}
 		accept(t, cfg)
 	}

@@ -21,6 +21,8 @@ const expiryMargin = 5 * time.Minute
 // door is the way into one account, with the temporary keys that are still good.
 type door struct {
 	access Access
+	// borrows says that the account is the main identity's, and read with its keys, which change.
+	borrows bool
 	// lane is what is minded of the requests with the account's keys.
 	lane *lane
 	// turn holds a token while nobody assumes; whoever holds the token may touch pass.
@@ -128,7 +130,10 @@ func (d *door) holder() holder {
 
 // enter returns keys for the account: its own, the ones that were assumed before, or new ones.
 func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door) (pass, *rules.Unknown) {
-	if d.access.Agency == "" {
+	switch {
+	case d.borrows:
+		return c.borrow(ctx)
+	case d.access.Agency == "":
 		return pass{keys: d.access.Keys}, nil
 	}
 	select {
@@ -227,7 +232,7 @@ const longestSTS, longestChained = 12 * time.Hour, time.Hour
 // askSTS assumes an agency or a trust agency (facts 6.2). The answer says whose session it is.
 func (c *Cloud) askSTS(requests api, account rules.Account, a Access) (p pass, flaw, requestID string, err error) {
 	lasting := min(c.cfg.SessionDuration, longestSTS)
-	if !c.main.keys.SecurityToken.IsZero() {
+	if !c.main.current().keys.SecurityToken.IsZero() {
 		lasting = min(lasting, longestChained)
 	}
 	seconds := int32(lasting / time.Second)
@@ -263,7 +268,7 @@ func (c *Cloud) askSTS(requests api, account rules.Account, a Access) (p pass, f
 // assume makes temporary keys for the account.
 func (c *Cloud) assume(ctx context.Context, account rules.Account, d *door) (p pass, u *rules.Unknown) {
 	by := assumptionBy(d.access.Via)
-	w, done := c.newWire(ctx, c.main.keys, c.log.With("account_id", account.ID))
+	w, done := c.newWire(ctx, c.main.current().keys, c.log.With("account_id", account.ID))
 	defer done()
 	w.account = account.ID
 	refusal := c.confirm(ctx)
@@ -297,6 +302,7 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, d *door) (p p
 		}
 		return c.unknown(by.op, fmt.Sprintf("assuming the agency %q", d.access.Agency), f, mainKeys)
 	}
+	w.keys = c.main.current().keys // which may be others by now
 	requests, err := w.dial(c.main.AccountID)
 	if err != nil {
 		return pass{}, fail(lie(rules.ReasonUnauthenticated, "%v", err).as(""))

@@ -25,8 +25,10 @@ type Cloud struct {
 	log       *slog.Logger
 	transport http.RoundTripper
 	// dial makes the api over a wire: the SDK's, but in tests.
-	dial      func(w *wire, accountID string) (api, error)
-	idle      func()
+	dial func(w *wire, accountID string) (api, error)
+	idle func()
+	// source is the way to where the main identity's keys come from; nil when they do not change.
+	source    http.RoundTripper
 	main      *identity
 	doors     doors
 	catalogue *catalogue
@@ -57,21 +59,28 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	from, source, err := sourceOf(cfg, s)
+	if err != nil {
+		return nil, fmt.Errorf("reader of Huawei Cloud: %w", err)
+	}
 	transport := newTransport(s, cfg.Connections, dialTo(s))
 	c := &Cloud{
 		cfg: cfg, site: s, log: log, transport: transport, dial: dialSDK, idle: transport.CloseIdleConnections,
-		main: newIdentity(cfg.Main), catalogue: newCatalogue(log),
+		source: source, main: newIdentity(cfg.Main), catalogue: newCatalogue(log),
 		pauses: defaultPauses(cfg.RequestTimeout), total: newLimiter(limitOf(cfg.Rate.Total)), allowance: newAllowance(),
 	}
 	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
+	c.main.origin = from
 	c.main.lane = c.newLane(0, mainBounds, &c.pauses.main, "the main identity")
 	c.doors.byID, c.doors.lanes = make(map[string]*door, len(cfg.Accounts)), map[Keys][]*lane{}
-	c.doors.sign(c.main.keys, c.main.lane)
+	c.doors.sign(c.main.Keys, c.main.lane)
 	for id, access := range cfg.Accounts {
 		c.doors.add(id, c.newDoor(access))
 	}
 	if id := c.main.AccountID; id != "" && c.doors.byID[id] == nil {
-		c.doors.add(id, c.newDoor(Access{Keys: c.main.keys})) // from the start, so that it knows of refusals
+		d := c.newDoor(Access{Keys: c.main.Keys}) // from the start, so that it knows of refusals
+		d.borrows = from != nil
+		c.doors.add(id, d)
 	}
 	return c, nil
 }
@@ -111,17 +120,21 @@ func (c *Cloud) Verify(ctx context.Context) (err error) {
 	defer c.rescue(&err)
 	c.runs.Add(1)
 	c.tellBreakers()
-	if c.main.keys.IsZero() {
+	if !c.main.exists() {
 		return nil
 	}
 	// The run waits for this, be it only that the cloud has asked for a pause.
-	ctx, cancel := context.WithTimeoutCause(ctx, verifyRequests*c.cfg.RequestTimeout, errVerifyTime)
+	most := verifyRequests * c.cfg.RequestTimeout
+	if c.main.origin != nil {
+		most += sourceRequests * sourceTimeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, most, errVerifyTime)
 	defer cancel()
 	if err := c.main.lock(ctx); err != nil {
 		return c.cutShort(ctx, "checking the main identity")
 	}
 	defer c.main.unlock()
-	if u := c.verify(ctx); u != nil {
+	if u := c.verify(ctx, false); u != nil {
 		return u
 	}
 	c.main.begin()
@@ -149,14 +162,16 @@ func (c *Cloud) PolicyIDs(_ context.Context, names []string) (map[string][]strin
 // identity is the main identity and what is known of it.
 type identity struct {
 	Identity
-	keys Keys
 	lane *lane
 	// turn holds a token while nobody asks about the identity; whoever holds the token may touch the fields below.
 	turn chan struct{}
 	// asked says that refusal is an answer; refusal is nil while the identity is the configured one.
 	asked   bool
 	refusal *rules.Unknown
-	mu      sync.Mutex
+	supply
+	mu sync.Mutex
+	// verified are the keys that everything is done with.
+	verified pass
 	// proven says that an assumption was answered by which the key is good, since the run began and since the last 401.
 	proven bool
 	// doubted says that an assumption was answered with 401 since it was last asked whose the key is.
@@ -186,7 +201,7 @@ const maxYoung = 4
 const trialPatience = 200 * time.Millisecond
 
 func newIdentity(id Identity) *identity {
-	m := &identity{Identity: id, keys: id.Keys, turn: make(chan struct{}, 1), news: make(chan struct{})}
+	m := &identity{Identity: id, verified: pass{keys: id.Keys}, turn: make(chan struct{}, 1), news: make(chan struct{})}
 	m.turn <- struct{}{}
 	return m
 }
@@ -209,10 +224,11 @@ func (c *Cloud) confirm(ctx context.Context) *rules.Unknown {
 		return c.cutShort(ctx, "waiting for the main identity to be checked")
 	}
 	defer c.main.unlock()
-	if c.main.asked && (c.main.refusal != nil || !c.main.inDoubt()) {
+	sure := c.main.asked && !c.main.inDoubt()
+	if c.main.asked && c.main.refusal != nil || sure && !c.main.isDue(c.now()) {
 		return c.main.refusal
 	}
-	u := c.verify(ctx)
+	u := c.verify(ctx, sure)
 	if u != nil && ctx.Err() != nil {
 		c.main.asked = false // it was this sweep that ended, which says nothing about the identity
 	}
@@ -366,16 +382,26 @@ func (m *identity) inDoubt() bool {
 	return m.doubted
 }
 
-// verify asks whose key it is and remembers the answer. The caller holds the turn.
-func (c *Cloud) verify(ctx context.Context) *rules.Unknown {
+// verify sees to it that there is a key, asks whose it is and remembers the answer; sure says that it was answered before, and asked
+// again of another key alone. The caller holds the turn.
+func (c *Cloud) verify(ctx context.Context, sure bool) *rules.Unknown {
 	c.main.asked = false // and so it stays, should asking panic
 	c.main.mu.Lock()
 	c.main.doubted = false
 	c.main.mu.Unlock()
-	u := c.whose(ctx)
+	changed, u := c.renew(ctx)
+	if u == nil && (changed || !sure) {
+		if u = c.whose(ctx); u != nil {
+			c.main.drop(u)
+		}
+	}
 	c.main.asked, c.main.refusal = true, u
 	if u == nil {
-		c.main.checked()
+		c.adopt()
+		c.main.mu.Lock()
+		c.main.hung = 0
+		c.main.checks++
+		c.main.mu.Unlock()
 	}
 	return u
 }
@@ -391,7 +417,11 @@ func (m *identity) checked() {
 // whose says why the main identity's key is not known to be of the configured account; nil when it is.
 func (c *Cloud) whose(ctx context.Context) *rules.Unknown {
 	const doing = "asking whose the main identity's key is"
-	w, done := c.newWire(ctx, c.main.keys, c.log)
+	keys := c.main.Keys
+	if c.main.origin != nil {
+		keys = c.main.fresh.keys
+	}
+	w, done := c.newWire(ctx, keys, c.log)
 	defer done()
 	requests, err := w.dial(c.main.AccountID)
 	if err != nil {

@@ -44,7 +44,9 @@ func (k Keys) IsZero() bool {
 
 // Identity is who the program is: an access key and the account that it must belong to.
 type Identity struct {
-	Keys      Keys
+	Keys Keys
+	// Source is where temporary keys come from, instead of Keys.
+	Source    *Source
 	AccountID string
 }
 
@@ -209,12 +211,12 @@ func (c Config) withDefaults() (Config, *site, error) {
 		assumes = assumes || c.Members.Agency != ""
 	}
 	switch {
-	case c.Main.Keys.IsZero() && c.Main.AccountID == "":
+	case c.Main.Keys.IsZero() && c.Main.Source == nil && c.Main.AccountID == "":
 		if assumes {
 			fault("an account is entered by an agency, and there is no main identity to assume it")
 		}
 	default:
-		if err := c.Main.Keys.check(); err != nil {
+		if err := c.Main.check(); err != nil {
 			fault("main identity: %w", err)
 		}
 		if !isID(c.Main.AccountID) {
@@ -279,6 +281,17 @@ func (k Keys) check() error {
 		return errors.New("the secret key is empty")
 	}
 	return nil
+}
+
+// check says what is wrong with where the keys come from.
+func (i Identity) check() error {
+	switch {
+	case i.Source == nil:
+		return i.Keys.check()
+	case !i.Keys.IsZero():
+		return errors.New("both keys and a source of them")
+	}
+	return i.Source.Check()
 }
 
 // site is where requests go.

@@ -45,3 +45,8 @@ func (c *Cloud) Chance(seed uint64) {
 
 // NoMeter is a Meter that keeps nothing, for others to build on.
 type NoMeter = noMeter
+
+// WrapSource puts something between the program and where the main identity's keys come from.
+func (c *Cloud) WrapSource(wrap func(http.RoundTripper) http.RoundTripper) {
+	c.source = wrap(c.source)
+}

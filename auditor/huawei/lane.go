@@ -225,7 +225,7 @@ func (c *Cloud) tellBreakers() {
 	c.open.mu.Lock()
 	defer c.open.mu.Unlock()
 	if c.open.away {
-		c.cfg.Meter.Breakers(!c.main.keys.IsZero(), c.doors.count())
+		c.cfg.Meter.Breakers(c.main.exists(), c.doors.count())
 		return
 	}
 	c.cfg.Meter.Breakers(c.open.main, c.open.accounts)

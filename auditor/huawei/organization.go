@@ -76,7 +76,7 @@ func organizationActions() string {
 // account moves out of sight of, is noticed. When they differ all of it is read once more, since an organization may change.
 func (c *Cloud) Organization(ctx context.Context, q OrganizationQuery) (is Organization, err error) {
 	defer c.rescue(&err)
-	if c.main.keys.IsZero() {
+	if !c.main.exists() {
 		return is, &rules.Unknown{
 			Reason: rules.ReasonDenied, Detail: "listing the organization: there is no main identity",
 			Remedy: "configure a key of the organization's management account, or of a delegated administrator",
@@ -91,7 +91,7 @@ func (c *Cloud) Organization(ctx context.Context, q OrganizationQuery) (is Organ
 	if u := c.confirm(ctx); u != nil {
 		return is, u
 	}
-	w, done := c.newWire(ctx, c.main.keys, c.log)
+	w, done := c.newWire(ctx, c.main.current().keys, c.log)
 	defer done()
 	w.purse = organizationPurse()
 	l := &orgReader{cloud: c, wire: w}

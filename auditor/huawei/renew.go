@@ -1,0 +1,159 @@
+package huawei
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+const (
+	// renewal is how long before their end the main identity's keys are fetched anew, while the old ones are still good.
+	renewal = 30 * time.Minute
+	// renewalPause is how long is waited after that was tried in vain.
+	renewalPause = time.Minute
+)
+
+// supply is what is known of keys that are fetched. Whoever holds the identity's turn may touch it.
+type supply struct {
+	// origin is nil for keys that do not change.
+	origin *origin
+	// fresh are the keys that were fetched last, verified or not; tried is when that was last tried.
+	fresh pass
+	tried time.Time
+}
+
+// exists says whether there is a main identity.
+func (m *identity) exists() bool { return m.origin != nil || !m.Keys.IsZero() }
+
+// current returns the keys that were last found to be the configured account's; those that do not change are taken for it. It is
+// for whoever was let through by confirm.
+func (m *identity) current() pass {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.verified
+}
+
+// isDue says whether keys have to be fetched. The caller holds the turn.
+func (m *identity) isDue(now time.Time) bool {
+	switch {
+	case m.origin == nil:
+		return false
+	case m.spent(now):
+		return true
+	}
+	return !now.Before(m.fresh.expires.Add(-renewal)) && now.Sub(m.tried) >= renewalPause
+}
+
+// spent says whether there are no keys to begin anything with.
+func (m *identity) spent(now time.Time) bool {
+	return m.fresh.keys.IsZero() || !now.Before(m.fresh.expires.Add(-expiryMargin))
+}
+
+// renew fetches keys if that is due, or if those that there are were refused. It returns why there are none; changed says that
+// there are others than those that were verified last. The caller holds the turn, so that this happens once at a time.
+func (c *Cloud) renew(ctx context.Context) (changed bool, u *rules.Unknown) {
+	m := c.main
+	if m.origin == nil {
+		return false, nil
+	}
+	now, refused := c.now(), m.lane.breaker.refusedKey()
+	if m.isDue(now) || refused {
+		p, u := c.fetch(ctx)
+		c.cfg.Meter.Refreshed(m.origin.way, u == nil)
+		m.tried = now
+		switch {
+		case u == nil:
+			if p.keys != m.fresh.keys {
+				c.log.Info("key of the main identity fetched", "from", m.origin.name, "expires_at", p.expires)
+				for _, l := range c.mainLanes() { // that another key was refused says nothing about this one
+					l.breaker.pardon()
+				}
+			}
+			m.fresh = p
+		case refused || m.spent(now):
+			return false, u
+		default:
+			c.log.Warn("the main identity's key is not fetched anew; the old one is still good", "from", m.origin.name, "err", u,
+				"expires_at", m.fresh.expires)
+		}
+	}
+	return m.fresh != m.current(), nil
+}
+
+// adopt takes the fetched keys for the configured account's, as they were found to be. The caller holds the turn.
+func (c *Cloud) adopt() {
+	m := c.main
+	if m.origin == nil {
+		return
+	}
+	m.mu.Lock()
+	old := m.verified
+	m.verified = m.fresh
+	m.mu.Unlock()
+	if old.keys != m.fresh.keys {
+		c.doors.resign(old.keys, m.fresh.keys, c.mainLanes())
+	}
+}
+
+// drop forgets keys that are not the configured account's, or that the cloud refused, so that others are fetched before the next
+// try. The caller holds the turn.
+func (m *identity) drop(u *rules.Unknown) {
+	if m.origin != nil && u.Reason == rules.ReasonUnauthenticated {
+		m.fresh = pass{}
+	}
+}
+
+// mainLanes are those whose requests are signed with the main identity's keys.
+func (c *Cloud) mainLanes() []*lane {
+	lanes := []*lane{c.main.lane}
+	if d := c.door(c.main.AccountID); d != nil && d.borrows {
+		lanes = append(lanes, d.lane)
+	}
+	return lanes
+}
+
+// borrow lets an account be read with the main identity's keys.
+func (c *Cloud) borrow(ctx context.Context) (pass, *rules.Unknown) {
+	if u := c.confirm(ctx); u != nil {
+		u := *u
+		u.Detail = "the account was not entered: " + u.Detail
+		return pass{}, &u
+	}
+	return c.main.current(), nil
+}
+
+// resign takes note that requests of lanes are signed with other keys than before.
+func (ds *doors) resign(old, now Keys, lanes []*lane) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	if left := slices.DeleteFunc(slices.Clone(ds.lanes[old]), func(l *lane) bool { return slices.Contains(lanes, l) }); len(left) > 0 {
+		ds.lanes[old] = left
+	} else {
+		delete(ds.lanes, old)
+	}
+	for _, l := range lanes {
+		ds.sign(now, l)
+	}
+}
+
+// refusedKey says whether the breaker is open for a key that was refused.
+func (b *breaker) refusedKey() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refusals > 0
+}
+
+// sourceOf makes the way to where the main identity's keys come from; nil when they do not change.
+func sourceOf(cfg Config, s *site) (*origin, http.RoundTripper, error) {
+	if cfg.Main.Source == nil {
+		return nil, nil, nil
+	}
+	o, err := cfg.Main.Source.origin()
+	if err != nil {
+		return nil, nil, err
+	}
+	return o, o.transport(sourceRoots(s)), nil
+}
