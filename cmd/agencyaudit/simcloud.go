@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type simulationFlags struct {
 	tls             bool
 	caOut           string
 	configOut       string
+	members         string
 }
 
 func (a *app) simcloudCommand() *cobra.Command {
@@ -41,6 +43,7 @@ Exit codes: 0 ended by a signal, 2 a port could not be opened or a file not be w
 usage or organization file.`,
 		Example: `  agencyaudit simcloud --config-out sim.yaml
   agencyaudit simcloud --generate 1000 --seed 7 --config-out sim.yaml
+  agencyaudit simcloud --generate 1000 --members sts --config-out sim.yaml
   agencyaudit simcloud --organization our-org.yaml --tls --ca-out sim-ca.pem --config-out sim.yaml
   curl -s 127.0.0.1:9880/counters
   curl -s -X PUT -H 'Content-Type: application/json' \
@@ -67,6 +70,9 @@ usage or organization file.`,
 	f.BoolVar(&o.tls, "tls", false, "serve https with a certificate made for this start")
 	f.StringVar(&o.caOut, "ca-out", "", "with --tls: write the certificate that clients must trust to this `file`")
 	f.StringVar(&o.configOut, "config-out", "", "write a configuration that audits the organization to this `file`")
+	f.StringVar(&o.members, "members", "",
+		"with --config-out: have the organization list the accounts, and enter each by this `way`: "+strings.Join(waysIn(), ", "))
+	complete(cmd, "members", waysIn()...)
 	cmd.MarkFlagsMutuallyExclusive("organization", "generate")
 	return cmd
 }
@@ -80,6 +86,10 @@ func (o simulationFlags) source() (*simcloud.Organization, string, error) {
 		return nil, "", misuse("add --tls", "--ca-out has a certificate only with --tls")
 	case o.tls && o.configOut != "" && o.caOut == "":
 		return nil, "", misuse("add --ca-out FILE", "--config-out with --tls needs the certificate in a file")
+	case o.members != "" && !slices.Contains(waysIn(), o.members):
+		return nil, "", misuse("write one of "+strings.Join(waysIn(), ", "), "--members %q is no way into an account", o.members)
+	case o.members != "" && o.configOut == "":
+		return nil, "", misuse("add --config-out FILE", "--members is about the configuration that --config-out writes")
 	case o.organization != "":
 		data, err := readInput(o.organization)
 		if err != nil {
@@ -171,7 +181,12 @@ func (a *app) writeSimulationFiles(o simulationFlags, org *simcloud.Organization
 		return misuse("give a user of the organization a key", "there is no way to audit the organization: %w", err)
 	}
 	config := configFor(org, id, server.URL, caFile)
-	if o.organization == "" && o.generate == 0 {
+	switch {
+	case o.members != "":
+		if config, err = membersConfigFor(org, id, server.URL, caFile, o.members); err != nil {
+			return misuse("leave --members out", "there is no way to audit all members: %w", err)
+		}
+	case o.organization == "" && o.generate == 0:
 		if config, err = bundledConfigAt(server.URL, caFile); err != nil {
 			return err
 		}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed" // for the demo's configuration
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -104,11 +106,93 @@ func configFor(org *simcloud.Organization, id identity, url, caFile string) []by
 	return b.Bytes()
 }
 
+// The ways by which members of an organization are entered: through an agency of IAM v3, by IAM or by STS, or through a trust
+// agency, which only STS knows.
+const (
+	byIAM   = "iam"
+	bySTS   = "sts"
+	byTrust = "trust"
+)
+
+func waysIn() []string { return []string{byIAM, bySTS, byTrust} }
+
+var (
+	errNoMembers = errors.New("the accounts are in no organization")
+	errNoReader  = errors.New("no agency of the members lets the key's account in that way")
+)
+
+// membersConfigFor writes a configuration that has the organization list its accounts, and enters each by the agency that
+// lets the identity's account into most of them.
+func membersConfigFor(org *simcloud.Organization, id identity, url, caFile, way string) ([]byte, error) {
+	if org.Structure == nil {
+		return nil, errNoMembers
+	}
+	agency, externalID, ok := readerOf(org, id.account, way)
+	if !ok {
+		return nil, errNoReader
+	}
+	access := fmt.Sprintf("{via: %s, agency: %q}", way, agency)
+	if way == byTrust {
+		access = fmt.Sprintf("{via: %s, agency: %q, external_id: %q}", bySTS, agency, externalID)
+		if externalID == "" {
+			access = fmt.Sprintf("{via: %s, agency: %q}", bySTS, agency)
+		}
+	}
+	var b bytes.Buffer
+	b.WriteString("# The auditor's configuration for the accounts that a simulated organization lists.\n")
+	b.WriteString("baselines: [coc]\n")
+	fmt.Fprintf(&b, "credentials: {source: environment, account_id: %q}\n", id.account.ID)
+	fmt.Fprintf(&b, "cloud:\n  site: custom\n  region: %q\n", org.Region)
+	fmt.Fprintf(&b, "  endpoints: {iam: %q, sts: %q, organizations: %q}\n", url, url, url)
+	if caFile != "" {
+		fmt.Fprintf(&b, "  ca_file: %q\n", caFile)
+	}
+	b.WriteString("  rate: {per_account: 0, total: 0} # a simulated cloud bears any\n")
+	b.WriteString("accounts:\n  organization:\n    enabled: true\n")
+	fmt.Fprintf(&b, "    require_agency: true\n    labels: {tags: [owner, env]}\n    access: %s\n", access)
+	return b.Bytes(), nil
+}
+
+// readerOf is the agency, by its name and the external id that it asks for, that lets an account into the most members of its
+// organization in that way; of several it is the one whose name comes first.
+func readerOf(org *simcloud.Organization, by simcloud.Account, way string) (agency, externalID string, ok bool) {
+	type door struct{ agency, externalID string }
+	doors := map[door]int{}
+	for _, acct := range org.Accounts {
+		if acct.Member == nil || acct.ID == by.ID {
+			continue
+		}
+		for _, a := range acct.Agencies {
+			switch {
+			case (way == byTrust) != (a.TrustPolicy != nil):
+			case way == byTrust:
+				if p := a.TrustPolicy; slices.Contains(p.Principals, by.ID) || slices.Contains(p.Principals, by.Name) {
+					doors[door{a.Name, p.ExternalID}]++
+				}
+			case trusts(a, by):
+				doors[door{agency: a.Name}]++
+			}
+		}
+	}
+	if len(doors) == 0 {
+		return "", "", false
+	}
+	best := slices.MinFunc(slices.Collect(maps.Keys(doors)), func(a, b door) int {
+		return cmp.Or(cmp.Compare(doors[b], doors[a]), cmp.Compare(a.agency, b.agency), cmp.Compare(a.externalID, b.externalID))
+	})
+	return best.agency, best.externalID, true
+}
+
+// trusts says whether an agency of IAM v3 lets an account in.
+func trusts(a simcloud.Agency, by simcloud.Account) bool {
+	return a.Trust.ID == by.ID || a.Trust.ID == "" && a.Trust.Name == by.Name
+}
+
 // agencyFor is the agency by which the identity's account enters another one. Where there is none the usual name stands
 // in its place: the account is then unknown, which is the truth.
 func agencyFor(acct, by simcloud.Account) string {
 	for _, a := range acct.Agencies {
-		if a.Trust.ID == by.ID || a.Trust.ID == "" && a.Trust.Name == by.Name {
+		if trusts(a, by) {
 			return a.Name
 		}
 	}
