@@ -1,0 +1,521 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+)
+
+// members are the arguments of a simulated organization of n accounts with nothing amiss in them, which is audited from the
+// management account's key alone. The generator makes the same accounts every time.
+func members(n int, way string) []string {
+	return []string{"--generate", fmt.Sprint(n), "--steady", "--members", way}
+}
+
+// fleetOf are the accounts of such an organization, in the order in which they are made: the first is the management account.
+func fleetOf(n int) []simcloud.Account { return simcloud.GenerateSteady(1, n).Accounts }
+
+// joining is an account as it comes into the organization: compliant, and with a reader.
+func joining(name, member string) string {
+	return fmt.Sprintf(`{"name": %q, %s, "agencies": [
+		{"name": "AgencyAuditReader", "trust": {"name": %q}, "grants": [{"policy": "IAM ReadOnlyAccess", "scope": "global"}]},
+		{"name": "ServiceAgencyForCOC", "trust": {"name": "op_svc_coc"}, "grants": [
+			{"policy": "IAM ReadOnlyAccess", "scope": "global"}, {"policy": "RMS ReadOnlyAccess", "scope": "global"},
+			{"policy": "DCS UserAccess", "scope": "all_resources"}, {"policy": "COCServiceAgencyDefaultPolicy", "scope": "all_resources"}]}]}`,
+		name, member, fleetOf(1)[0].Name)
+}
+
+// allWell wants every account that is expected to be compliant, so many of them, and so many to be left alone.
+func allWell(compliant, excluded float64) func(s series) bool {
+	return func(s series) bool {
+		left := 0.0
+		for _, n := range s.where("accounts_excluded") {
+			left += n
+		}
+		return s.one("accounts_expected") == compliant && s.one("accounts", `state="compliant"`) == compliant && left == excluded &&
+			s.one("run_complete") == 1
+	}
+}
+
+// info are the labels of an account that tell where it belongs, as one text; what there is of several or of none.
+func (s series) info(id string) string {
+	var all []string
+	for key := range s.where("account_info", fmt.Sprintf("account_id=%q", id)) {
+		var some []string
+		for label := range strings.SplitSeq(strings.TrimSuffix(key[strings.Index(key, "{")+1:], "}"), ",") {
+			if !strings.HasPrefix(label, "account_id=") && !strings.HasPrefix(label, "agency=") {
+				some = append(some, label)
+			}
+		}
+		all = append(all, strings.Join(some, " "))
+	}
+	slices.Sort(all)
+	return strings.Join(all, "; ")
+}
+
+// of are all series of an account.
+func (s series) of(id string) series {
+	out := series{}
+	for key, v := range s {
+		if strings.Contains(key, fmt.Sprintf("account_id=%q", id)) {
+			out[key] = v
+		}
+	}
+	return out
+}
+
+// What happens to the accounts of an organization is seen by the next run, without a restart and without a list that anybody
+// keeps: they are added, renamed, moved, tagged, suspended, closed, and leave and come back. Every scrape meanwhile counts each
+// account once.
+func TestAnOrganizationIsFollowedFromRunToRun(t *testing.T) {
+	t.Parallel()
+	const n = 12
+	cloud, fleet := startSimulator(t, members(n, bySTS)...), fleetOf(n)
+	d := cloud.serve(t, strings.Replace(cloud.looped(), "    require_agency: true\n", "    require_agency: true\n    keep_vanished: 6\n", 1))
+	d.always(t, nil)
+	d.shows(t, "all are compliant", allWell(n, 0))
+	subject := fleet[2] // data-stage-000002
+	if got, want := d.scrape(t).info(subject.ID), `account="data-stage-000002" ou="data/stage" tag_env="stage" tag_owner="data"`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := d.scrape(t).info(fleet[0].ID), fmt.Sprintf(`account=%q ou="" tag_env="prod" tag_owner="billing"`, fleet[0].Name); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+
+	// Once the keys are there, a run asks STS for nothing.
+	cloud.do(t, http.MethodPost, "/counters/reset", "")
+	d.completes(t)
+	if counters := cloud.do(t, http.MethodGet, "/counters", ""); strings.Contains(counters, "AssumeAgency") || !strings.Contains(counters, "ListAgencies") {
+		t.Errorf("with keys of an earlier run: %s", counters)
+	}
+
+	// Added, with a tag of its own and below a unit that was not there before.
+	cloud.drift(t, `{"kind": "create_ou", "ou": "data", "name": "a/b"}`)
+	cloud.drift(t, `{"kind": "create_account", "new_account": %s}`, joining("brand-new", `"id": "ad000000000000000000000000000001",
+		"member": {"ou": "data/test", "join_method": "created", "tags": {"owner": "someone", "cost": "7"}}`))
+	all := d.shows(t, "the new account is audited", allWell(n+1, 0))
+	if got, want := all.info("ad000000000000000000000000000001"), `account="brand-new" ou="data/test" tag_env="" tag_owner="someone"`; got != want &&
+		got != strings.Replace(want, ` tag_env=""`, "", 1) {
+		t.Errorf("%s, want %s", got, want)
+	}
+
+	// Renamed: it is the same account, and its old name leads nowhere.
+	cloud.drift(t, `{"kind": "rename", "account": %q, "name": "called-otherwise"}`, subject.Name)
+	all = d.shows(t, "the new name is there", func(s series) bool { return strings.Contains(s.info(subject.ID), "called-otherwise") })
+	for key := range all {
+		if strings.Contains(key, subject.Name) {
+			t.Errorf("its old name is still there: %s", key)
+		}
+	}
+	if !allWell(n+1, 0)(all) {
+		t.Errorf("after it was renamed: %v %v", all.where("accounts"), all.where("accounts_expected"))
+	}
+
+	// Moved: below a unit whose name has a slash in it.
+	cloud.drift(t, `{"kind": "move", "account": "called-otherwise", "ou": %q}`, cloud.unit(t, "data", "a/b"))
+	want := `account="called-otherwise" ou="data/a%2Fb" tag_env="stage" tag_owner="data"`
+	d.shows(t, "it is moved", func(s series) bool { return s.info(subject.ID) == want && allWell(n+1, 0)(s) })
+	cloud.drift(t, `{"kind": "move", "account": "called-otherwise"}`)
+	want = `account="called-otherwise" ou="" tag_env="stage" tag_owner="data"`
+	d.shows(t, "it is below the root", func(s series) bool { return s.info(subject.ID) == want && allWell(n+1, 0)(s) })
+
+	// Tagged, which is read once an hour, and at a reload.
+	cloud.drift(t, `{"kind": "tag", "account": "called-otherwise", "tags": {"owner": "quality", "env": "prod"}}`)
+	if a := d.reload(t); a.status != http.StatusOK {
+		t.Fatalf("reload: status %d, %s", a.status, a.body)
+	}
+	want = `account="called-otherwise" ou="" tag_env="prod" tag_owner="quality"`
+	d.shows(t, "it is tagged", func(s series) bool { return s.info(subject.ID) == want && allWell(n+1, 0)(s) })
+
+	// Left alone, with the reason, and nothing is said of it.
+	for _, c := range []struct{ status, reason string }{
+		{"suspended", "suspended"}, {"pending_closure", "pending_closure"}, {"frozen", "status_unknown"},
+	} {
+		cloud.drift(t, `{"kind": "status", "account": "called-otherwise", "status": %q}`, c.status)
+		all = d.shows(t, "it is left alone, being "+c.status, allWell(n, 1))
+		if all.one("accounts_excluded", fmt.Sprintf("reason=%q", c.reason)) != 1 || len(all.of(subject.ID)) > 0 {
+			t.Errorf("%s: %v %v", c.status, all.where("accounts_excluded"), all.of(subject.ID))
+		}
+		cloud.drift(t, `{"kind": "status", "account": "called-otherwise", "status": "active"}`)
+		d.shows(t, "it is audited again", allWell(n+1, 0))
+	}
+
+	// It leaves, and is unknown for the runs that the configuration says. Then its series end.
+	vanished := func(s series) bool {
+		return s.one("account_unknown", fmt.Sprintf("account_id=%q", subject.ID), `reason="vanished"`) == 1 && s.one("accounts_expected") == n+1 &&
+			s.one("accounts", `state="compliant"`) == n
+	}
+	cloud.drift(t, `{"kind": "leave_organization", "account": "called-otherwise"}`)
+	d.shows(t, "it has vanished", vanished)
+	cloud.drift(t, `{"kind": "join_organization", "account": "called-otherwise", "member": {"ou": "data/dev"}}`)
+	all = d.shows(t, "it is back in time", allWell(n+1, 0))
+	if got := all.info(subject.ID); !strings.Contains(got, `ou="data/dev"`) {
+		t.Errorf("where it is now: %s", got)
+	}
+	from := len(d.err.String())
+	cloud.drift(t, `{"kind": "leave_organization", "account": "called-otherwise"}`)
+	all = d.shows(t, "it is gone", allWell(n, 0))
+	if left := all.of(subject.ID); len(left) > 0 {
+		t.Errorf("of an account that is gone: %v", left)
+	}
+	said := d.err.String()[from:]
+	if n := strings.Count(said, `"msg":"account vanished"`); n != 6 || strings.Count(said, `"msg":"account gone:`) != 1 {
+		t.Errorf("it vanished in %d runs, want 6; the log:\n%s", n, last(said, 3000))
+	}
+	cloud.drift(t, `{"kind": "join_organization", "account": "called-otherwise", "member": {"ou": "data/stage"}}`)
+	d.shows(t, "it is back after it was gone", allWell(n+1, 0))
+	cloud.untouched(t)
+	d.interrupt(t)
+}
+
+// unit is the id of an organizational unit, by the names from the root's child down.
+func (s *simulator) unit(t *testing.T, names ...string) string {
+	t.Helper()
+	var org struct {
+		Structure simcloud.Structure `json:"organization"`
+	}
+	if err := json.Unmarshal([]byte(s.do(t, http.MethodGet, "/organization", "")), &org); err != nil {
+		t.Fatal(err)
+	}
+	var at simcloud.Unit
+	below := org.Structure.Units
+	for _, name := range names {
+		i := slices.IndexFunc(below, func(u simcloud.Unit) bool { return u.Name == name })
+		if i < 0 {
+			t.Fatalf("there is no unit %q", names)
+		}
+		at, below = below[i], below[i].Units
+	}
+	return at.ID
+}
+
+// ended waits until a run that began after this has ended, and returns what is said of it.
+func (d *served) ended(t *testing.T) series {
+	t.Helper()
+	first := d.scrape(t).one("run_last_start_timestamp_seconds")
+	// One that began before may be under way.
+	second := d.shows(t, "another run has begun", func(s series) bool { return s.one("run_last_start_timestamp_seconds") > first })
+	at := second.one("run_last_start_timestamp_seconds")
+	d.shows(t, "it has ended", func(s series) bool { return s.one("run_last_end_timestamp_seconds") >= at })
+	return d.scrape(t) // what a scrape says of accounts can be a little older than what it says of runs
+}
+
+// completes waits until a run that began after this has ended whole.
+func (d *served) completes(t *testing.T) series {
+	t.Helper()
+	d.ended(t)
+	return d.shows(t, "a run is complete", func(s series) bool { return s.one("run_complete") == 1 })
+}
+
+// audits runs `audit` in a folder of its own and returns its exit code, its report and what it complains of.
+func (s *simulator) audits(t *testing.T, config string, args ...string) (int, outcome, string) {
+	t.Helper()
+	dir := t.TempDir()
+	file, out := filepath.Join(dir, "agencyaudit.yaml"), filepath.Join(dir, "report.json")
+	replace(t, file, config)
+	p := launch(t, dir, s.key, append([]string{"audit", "--config", file, "-o", "json", "--out", out, "--log-level", "debug"}, args...))
+	code := p.wait(t)
+	text, err := os.ReadFile(out)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var r outcome
+	if err == nil {
+		if err := json.Unmarshal(text, &r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Contains(string(text)+p.out.String()+p.err.String(), s.secret) {
+		t.Error("audit shows the secret key")
+	}
+	return code, r, p.err.String()
+}
+
+// outcome is the program's JSON, as far as it matters here.
+type outcome struct {
+	Run struct {
+		Complete bool           `json:"complete"`
+		States   map[string]int `json:"states"`
+		Gaps     []struct {
+			Reason string `json:"reason"`
+			Detail string `json:"detail"`
+		} `json:"inventory_gaps"`
+	} `json:"run"`
+	Sweeps []struct {
+		Account struct {
+			ID   string `json:"id"`
+			Name string `json:"name"`
+			OU   string `json:"ou"`
+		} `json:"account"`
+		State   string `json:"state"`
+		Unknown struct {
+			Reason string `json:"reason"`
+		} `json:"unknown"`
+	} `json:"sweeps"`
+}
+
+// An organization that cannot be listed whole takes no account away, however it fails: the accounts that were known are audited as
+// before, the run is not complete, and `audit`, which knows none, ends with 2. When it is well again, so is everything.
+func TestAnOrganizationThatCannotBeListed(t *testing.T) {
+	t.Parallel()
+	const n = 12
+	cloud := startSimulator(t, members(n, byIAM)...)
+	d := cloud.serve(t, cloud.looped())
+	d.shows(t, "all are compliant", allWell(n, 0))
+	d.always(t, func(s series) error {
+		if s.one("accounts", `state="compliant"`) != n || s.one("accounts_expected") != n {
+			return fmt.Errorf("of %v accounts: %v", s.one("accounts_expected"), s.where("accounts"))
+		}
+		return nil
+	})
+	// The list of all accounts has three pages then; those of the units have one or two.
+	const whole, below = `"operation": "ListAccounts", "query": {"parent_id": ""}`, `"operation": "ListOrganizationalUnits"`
+	for _, c := range []struct{ which, style string }{
+		{`"operation": "ShowOrganization"`, "status_403"},
+		{`"operation": "ListRoots"`, "status_403"},
+		{`"operation": "ListRoots"`, "empty_list"},
+		{`"operation": "ListAccounts"`, "status_403"},
+		{`"operation": "ListTagsForResource"`, "status_403"},
+		{`"operation": "ListAccounts"`, "html_200"},
+		{`"operation": "ListAccounts"`, "empty_list"},
+		{`"operation": "ListAccounts"`, "missing_row"},
+		{whole, "page_loop"},
+		{whole, "page_overlap"},
+		{whole, "ends_early"},
+		{whole, "missing_row"},
+		{whole, "repeated_row"},
+		{whole, "count_off"},
+		{below, "page_loop"},
+		{below, "ends_early"},
+		{below, "missing_row"},
+		{below, "repeated_row"},
+	} {
+		what := c.which + ": " + c.style
+		from := len(d.err.String())
+		cloud.do(t, http.MethodPut, "/settings", fmt.Sprintf(`{"page_size": 5, "failures": [{%s, "style": %q}]}`, c.which, c.style))
+		// Tags are read once an hour, and at a reload.
+		if strings.Contains(c.which, "Tags") {
+			if a := d.reload(t); a.status != http.StatusOK {
+				t.Fatalf("reload: status %d, %s", a.status, a.body)
+			}
+		}
+		d.shows(t, "a run is not complete, with "+what, func(s series) bool { return s.one("run_complete") == 0 })
+		code, r, complaints := cloud.audits(t, cloud.config)
+		if code != exitPartial || len(r.Sweeps) > 0 || !strings.Contains(complaints, "could not be listed") {
+			t.Errorf("%s: audit ends with %d and %d sweeps:\n%s", what, code, len(r.Sweeps), last(complaints, 1000))
+		}
+		if said := d.err.String()[from:]; !strings.Contains(said, "a source of accounts could not be listed whole: accounts may be missing") {
+			t.Errorf("%s: the log does not say that accounts may be missing:\n%s", what, last(said, 2000))
+		}
+		if failures := cloud.do(t, http.MethodGet, "/failures", ""); strings.Contains(failures, `"failed": 0`) {
+			t.Errorf("%s never happened: %s", what, failures)
+		}
+		cloud.do(t, http.MethodPut, "/settings", `{"page_size": 5}`)
+		d.shows(t, "all is well again after "+what, allWell(n, 0))
+	}
+	cloud.untouched(t)
+	d.interrupt(t)
+}
+
+// Whoever is not in charge of an organization cannot list it. The accounts that are named one by one are audited all the same, and
+// the answer is not whole.
+func TestAnOrganizationOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	cloud, fleet := startSimulator(t, members(3, byIAM)...), fleetOf(3)
+	config := cloud.config + fmt.Sprintf("  static:\n    - {name: %q, id: %q, access: {via: iam, agency: AgencyAuditReader}}\n", fleet[1].Name, fleet[1].ID)
+	cloud.do(t, http.MethodPut, "/settings", `{"failures": [{"operation": "ListAccounts", "style": "status_403"}]}`)
+	code, r, _ := cloud.audits(t, config)
+	if code != exitPartial || r.Run.Complete || len(r.Sweeps) != 1 || r.Sweeps[0].State != "compliant" || len(r.Run.Gaps) != 1 ||
+		r.Run.Gaps[0].Reason != "denied" || !strings.Contains(r.Run.Gaps[0].Detail, "organization") {
+		t.Errorf("exit code %d: %+v", code, r)
+	}
+	if code, r, _ = cloud.audits(t, config, "--account", fleet[1].ID); code != exitPartial || len(r.Sweeps) != 1 {
+		t.Errorf("one account, exit code %d: %+v", code, r)
+	}
+	code, _, says := cloud.audits(t, config, "--account", fleet[2].Name)
+	if code != exitPartial || !strings.Contains(says, "it may be where nobody could look") {
+		t.Errorf("one that nobody could look for, exit code %d: %s", code, says)
+	}
+	cloud.do(t, http.MethodPut, "/settings", `{}`)
+	if code, r, _ = cloud.audits(t, config); code != exitOK || !r.Run.Complete || len(r.Sweeps) != 3 {
+		t.Errorf("without the failure, exit code %d: %+v", code, r)
+	}
+	cloud.untouched(t)
+}
+
+// Members that refuse to be entered are unknown, and only they: one in a hundred, and then sixty.
+func TestMembersThatMayNotBeEntered(t *testing.T) {
+	t.Parallel()
+	const n = 100
+	cloud, fleet := startSimulator(t, members(n, bySTS)...), fleetOf(n)
+	d := cloud.serve(t, cloud.looped())
+	d.shows(t, "all are compliant", allWell(n, 0))
+	d.always(t, func(s series) error {
+		if s.one("accounts_expected") != n {
+			return fmt.Errorf("%v accounts are expected", s.one("accounts_expected"))
+		}
+		return nil
+	})
+	refusing := 0
+	for _, until := range []int{1, 60} {
+		for ; refusing < until; refusing++ {
+			cloud.drift(t, `{"kind": "delete_agency", "account": %q, "agency": "AgencyAuditReader"}`, fleet[1+refusing].ID)
+		}
+		all := d.shows(t, fmt.Sprintf("%d are unknown", until), func(s series) bool {
+			return s.one("accounts", `state="unknown"`) == float64(until) && s.one("accounts", `state="compliant"`) == float64(n-until)
+		})
+		for _, acct := range fleet[1 : 1+until] {
+			if all.one("account_unknown", fmt.Sprintf("account_id=%q", acct.ID), `reason="denied"`) != 1 {
+				t.Errorf("%s: %v", acct.Name, all.where("account_unknown", fmt.Sprintf("account_id=%q", acct.ID)))
+			}
+		}
+		if all.one("run_complete") != 0 {
+			t.Errorf("the run is complete, and %d accounts are unknown", until)
+		}
+		code, r, _ := cloud.audits(t, cloud.config)
+		if code != exitPartial || r.Run.Complete || r.Run.States["unknown"] != until || r.Run.States["compliant"] != n-until {
+			t.Errorf("audit ends with %d: %v", code, r.Run.States)
+		}
+		for _, sweep := range r.Sweeps {
+			refuses := slices.ContainsFunc(fleet[1:1+until], func(a simcloud.Account) bool { return a.ID == sweep.Account.ID })
+			if refuses != (sweep.State == "unknown") || refuses && sweep.Unknown.Reason != "denied" {
+				t.Errorf("%s is %s (%s)", sweep.Account.Name, sweep.State, sweep.Unknown.Reason)
+			}
+		}
+	}
+	cloud.untouched(t)
+	d.interrupt(t)
+}
+
+// Accounts that only the organization knows are asked for by name and by id, and what does not name one account is no answer.
+func TestOneAccountOfTheOrganization(t *testing.T) {
+	t.Parallel()
+	cloud, fleet := startSimulator(t, members(8, "trust")...), fleetOf(8)
+	suspended, one, other := fleet[3], fleet[4], fleet[5]
+	cloud.drift(t, `{"kind": "suspend", "account": %q}`, suspended.Name)
+	for _, wanted := range [][]string{{one.Name}, {one.ID}, {one.Name, one.ID}} {
+		var args []string
+		for _, w := range wanted {
+			args = append(args, "--account", w)
+		}
+		code, r, says := cloud.audits(t, cloud.config, args...)
+		if code != exitOK || len(r.Sweeps) != 1 || r.Sweeps[0].Account.ID != one.ID || r.Sweeps[0].Account.OU != "games/dev" {
+			t.Errorf("%q: exit code %d, %+v\n%s", wanted, code, r, last(says, 1000))
+		}
+	}
+	if code, r, _ := cloud.audits(t, cloud.config, "--account", one.Name, "--account", other.ID); code != exitOK || len(r.Sweeps) != 2 {
+		t.Errorf("two accounts: exit code %d, %+v", code, r)
+	}
+	twin := fmt.Sprintf("  static:\n    - {name: %q, id: %q, access: {via: iam, agency: AgencyAuditReader}}\n", one.Name, other.ID)
+	for _, c := range []struct {
+		config, wanted string
+		says           []string
+	}{
+		{cloud.config, "games-dev-00004", []string{"there is no account", "did you mean " + one.Name}},
+		{cloud.config, suspended.Name, []string{"is not audited (suspended)"}},
+		{cloud.config, suspended.ID, []string{"is not audited (suspended)"}},
+		{cloud.config + twin, one.Name, []string{"2 accounts bear the name", one.ID, other.ID}},
+	} {
+		code, r, says := cloud.audits(t, c.config, "--account", c.wanted)
+		for _, want := range c.says {
+			if code != exitUsage || len(r.Sweeps) > 0 || !strings.Contains(says, want) {
+				t.Errorf("%s: exit code %d, %d sweeps, no %q in\n%s", c.wanted, code, len(r.Sweeps), want, last(says, 1000))
+			}
+		}
+	}
+	// An id tells the two apart that bear one name, and explain and the doctor know the accounts too.
+	if code, r, _ := cloud.audits(t, cloud.config+twin, "--account", one.ID); code != exitOK || len(r.Sweeps) != 1 || r.Sweeps[0].Account.ID != one.ID {
+		t.Errorf("by id: exit code %d, %+v", code, r)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"alone.yaml": cloud.config, "twins.yaml": cloud.config + twin} {
+		replace(t, filepath.Join(dir, name), text)
+	}
+	said := func(want int, args ...string) string {
+		t.Helper()
+		p := launch(t, dir, cloud.key, args)
+		code := p.wait(t)
+		all := p.out.String() + p.err.String()
+		if code != want || strings.Contains(all, cloud.secret) {
+			t.Errorf("%q: exit code %d, want %d\n%s", args, code, want, last(all, 2000))
+		}
+		return p.out.String()
+	}
+	if text := said(exitOK, "explain", "--config", "alone.yaml", one.Name); !strings.Contains(text, one.ID) {
+		t.Errorf("explain: %s", text)
+	}
+	if text := said(exitOK, "doctor", "--config", "alone.yaml", "--account", one.ID); !strings.Contains(text, "1 account") {
+		t.Errorf("doctor: %s", text)
+	}
+	// The shell offers them: names, and the ids where a name is not enough. What is left alone it does not.
+	text := said(exitOK, "__complete", "audit", "--config", "alone.yaml", "--account", "")
+	for _, acct := range fleet {
+		if offers := strings.Contains(text, acct.Name+"\t"+acct.ID+"\n"); offers == (acct.ID == suspended.ID) {
+			t.Errorf("%s is offered: %v\n%s", acct.Name, offers, text)
+		}
+	}
+	text = said(exitOK, "__complete", "explain", "--config", "twins.yaml", "")
+	for _, id := range []string{one.ID, other.ID} {
+		if !strings.Contains(text, id+"\t"+one.Name+"\n") {
+			t.Errorf("%s is not offered by its id:\n%s", id, text)
+		}
+	}
+	if strings.Contains(text, "\n"+one.Name+"\t") {
+		t.Errorf("a name of two accounts is offered:\n%s", text)
+	}
+	cloud.untouched(t)
+}
+
+// The configuration says which part of the organization is audited; what is left out is counted.
+func TestAPartOfTheOrganization(t *testing.T) {
+	t.Parallel()
+	const n = 22
+	cloud, fleet := startSimulator(t, members(n, byIAM)...), fleetOf(n)
+	for name, c := range map[string]struct {
+		keys string
+		in   func(a simcloud.Account) bool
+	}{
+		"tags":    {"include_tags: {env: [prod, dev], owner: [data, games]}", func(a simcloud.Account) bool { return tagged(a, "prod", "dev") && tagged(a, "data", "games") }},
+		"units":   {fmt.Sprintf("include_ous: [%q]", cloud.unit(t, "data")), func(a simcloud.Account) bool { return strings.HasPrefix(a.Member.OU, "data/") }},
+		"names":   {`include_names: ["*-prod-*"]`, func(a simcloud.Account) bool { return strings.Contains(a.Name, "-prod-") }},
+		"but not": {`exclude_accounts: [{account: "*-dev-*", reason: "a playground"}]`, func(a simcloud.Account) bool { return !strings.Contains(a.Name, "-dev-") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, r, says := cloud.audits(t, strings.Replace(cloud.config, "    enabled: true\n", "    enabled: true\n    "+c.keys+"\n", 1))
+			var got, want []string
+			for _, s := range r.Sweeps {
+				got = append(got, s.Account.ID)
+			}
+			for _, a := range fleet {
+				if c.in(a) {
+					want = append(want, a.ID)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if code != exitOK || !slices.Equal(got, want) || len(want) == 0 || len(want) == n {
+				t.Errorf("exit code %d: %v, want %v\n%s", code, got, want, last(says, 1000))
+			}
+		})
+	}
+	cloud.untouched(t)
+}
+
+// tagged says whether one of an account's tags has one of these values.
+func tagged(a simcloud.Account, values ...string) bool {
+	for _, v := range a.Member.Tags {
+		if slices.Contains(values, v) {
+			return true
+		}
+	}
+	return false
+}
