@@ -50,6 +50,8 @@ type Config struct {
 	reader    huawei.Config
 	// keysAt says where the keys of accounts stand.
 	keysAt map[huawei.Secret]keyPlace
+	// tokenFile is the file with the token of the pod, which is read anew each time.
+	tokenFile string
 	// filed is the file of accounts as it was read, nil if there is none or something is wrong with it, which fileFault says.
 	filed     *accountsFile
 	fileFault error
@@ -174,7 +176,8 @@ type AccessConfig struct {
 type CredentialsConfig struct {
 	// Source is environment, for the variables HUAWEICLOUD_SDK_AK, HUAWEICLOUD_SDK_SK and, for a temporary key,
 	// HUAWEICLOUD_SDK_SECURITY_TOKEN; or file, for AKFile and SKFile; or profile, for a section of ProfileFile; or
-	// ecs, for the temporary keys that the metadata service of a server gives it.
+	// ecs, for the temporary keys that the metadata service of a server gives it; or pod, for
+	// those of the pod's identity, by the variables HC_CONTAINER_CREDENTIALS_FULL_URI and HC_CONTAINER_AUTHORIZATION_TOKEN_FILE.
 	Source string `yaml:"source"`
 	// AccountID is the id of the account that the key belongs to. It is checked at the start of every run: with a key of
 	// another account no agency is assumed.
@@ -284,7 +287,8 @@ func loadConfig(file string) (*Config, sources, error) {
 	}
 	cfg, err := parseConfig(file, data, r.openFile, r.openSecretFile, os.LookupEnv)
 	if err == nil {
-		cfg.sources, cfg.open = r.seen, openFile
+		delete(r.seen, cfg.tokenFile) // that it is replaced is no change of the configuration
+		cfg.sources, cfg.open, cfg.openSecret = r.seen, openFile, openSecret
 	}
 	return cfg, r.seen, err
 }

@@ -58,32 +58,43 @@ func (c *configCheck) secretFile(at, name string) huawei.Secret {
 	if !ok {
 		return huawei.Secret{}
 	}
-	value := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	return c.secret(at, "the file "+shown(c.path(name)), value)
+	return c.secret(at, "the file "+shown(c.path(name)), oneLine(data))
+}
+
+// oneLine takes off the line break at the end of a file.
+func oneLine(data []byte) string {
+	return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 }
 
 // privateFile reads a file with secrets that is named at a place of the configuration. holds says what shall be in it.
 func (c *configCheck) privateFile(at, name string, most int64, holds string) (data []byte, ok bool) {
-	path := c.path(name)
-	data, err := read(c.openSecret, path, most, func(info fs.FileInfo) error { return private(info, os.Geteuid()) })
-	if err != nil {
-		remedy := "create the file, or name another one"
-		switch {
-		case errors.Is(err, errLeadsOut):
-			remedy = "name the file itself, or put it into the folder"
-		case errors.Is(err, errForeign):
-			remedy = "make the user that runs the program its owner, or root"
-		case errors.Is(err, errReadable):
-			remedy = "take the others' rights away with chmod 600"
-		case errors.Is(err, errNotRegular):
-			remedy = "name a plain file that holds " + holds
-		case errors.Is(err, fs.ErrPermission):
-			remedy = "make the user that runs the program the owner of the file"
-		}
-		c.doc.Add(at, fmt.Sprintf("the file %s cannot be used: %s", shown(path), reason(err)), remedy)
-		return nil, false
+	data, problem, remedy := readPrivate(c.openSecret, c.path(name), most, holds)
+	if problem != "" {
+		c.doc.Add(at, problem, remedy)
 	}
-	return data, true
+	return data, problem == ""
+}
+
+// readPrivate reads a file with secrets, or says what is wrong with it and what to do.
+func readPrivate(open opener, path string, most int64, holds string) (data []byte, problem, remedy string) {
+	data, err := read(open, path, most, func(info fs.FileInfo) error { return private(info, os.Geteuid()) })
+	if err == nil {
+		return data, "", ""
+	}
+	remedy = "create the file, or name another one"
+	switch {
+	case errors.Is(err, errLeadsOut):
+		remedy = "name the file itself, or put it into the folder"
+	case errors.Is(err, errForeign):
+		remedy = "make the user that runs the program its owner, or root"
+	case errors.Is(err, errReadable):
+		remedy = "take the others' rights away with chmod 600"
+	case errors.Is(err, errNotRegular):
+		remedy = "name a plain file that holds " + holds
+	case errors.Is(err, fs.ErrPermission):
+		remedy = "make the user that runs the program the owner of the file"
+	}
+	return nil, fmt.Sprintf("the file %s cannot be used: %s", shown(path), reason(err)), remedy
 }
 
 var (
@@ -145,20 +156,24 @@ func (c *configCheck) secretEnv(at, name string) huawei.Secret {
 
 // secret refuses what cannot be a key and would only be refused by the cloud later. The value is never shown.
 func (c *configCheck) secret(at, where, value string) huawei.Secret {
-	problem := ""
-	switch {
-	case value == "":
-		problem = "is empty"
-	case len(value) > maxSecret:
-		problem = fmt.Sprintf("has more than %d bytes", maxSecret)
-	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
-		problem = "holds a space, a line break or another character that no key has"
-	}
-	if problem != "" {
+	if problem := noKey(value); problem != "" {
 		c.doc.Add(at, where+" "+problem, "put nothing but the value into it")
 		return huawei.Secret{}
 	}
 	return huawei.NewSecret(value)
+}
+
+// noKey says why a value cannot be a key; it is empty when it can.
+func noKey(value string) string {
+	switch {
+	case value == "":
+		return "is empty"
+	case len(value) > maxSecret:
+		return fmt.Sprintf("has more than %d bytes", maxSecret)
+	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "holds a space, a line break or another character that no key has"
+	}
+	return ""
 }
 
 // shown returns a name for an error message, but hides what looks like a key that somebody wrote in its place.

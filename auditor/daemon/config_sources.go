@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,17 +18,24 @@ const (
 	sourceFile        = "file"
 	sourceProfile     = "profile"
 	sourceECS         = "ecs"
+	sourcePod         = "pod"
+)
+
+// The environment variables of credentials with source pod. They are those that the cloud sets in a pod.
+const (
+	envPodURI       = "HC_CONTAINER_CREDENTIALS_FULL_URI"
+	envPodTokenFile = "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 )
 
 // sourceKeys are the keys of credentials that mean something with each source, beside source and account_id.
 func sourceKeys() map[string][]string {
 	return map[string][]string{
 		sourceEnvironment: nil, sourceFile: {"ak_file", "sk_file"}, sourceProfile: {"profile_file", "profile"},
-		sourceECS: nil,
+		sourceECS: nil, sourcePod: nil,
 	}
 }
 
-const sourceRemedy = "write environment, file, profile or ecs"
+const sourceRemedy = "write environment, file, profile, ecs or pod"
 
 // checkSource resolves the place that the program's own key comes from.
 func (c *configCheck) checkSource(at string, creds CredentialsConfig, main *huawei.Identity) {
@@ -57,7 +66,49 @@ func (c *configCheck) checkSource(at string, creds CredentialsConfig, main *huaw
 		main.Keys = c.profile(at, creds)
 	case sourceECS:
 		main.Source = &huawei.Source{Kind: huawei.SourceECS, Address: c.cfg.Cloud.Endpoints.Metadata}
+	case sourcePod:
+		main.Source = c.pod(at + ".source")
 	}
+}
+
+// pod resolves the identity of the pod that the program runs in.
+func (c *configCheck) pod(at string) *huawei.Source {
+	const remedy = "run the program in a pod that the cloud gives an identity, or write another source"
+	var values [2]string
+	for i, name := range []string{envPodURI, envPodTokenFile} {
+		if values[i], _ = c.lookupEnv(name); values[i] == "" {
+			c.doc.Add(at, "the environment variable "+name+" is not set", remedy)
+		}
+	}
+	uri, file := values[0], values[1]
+	cfg := c.cfg
+	s := &huawei.Source{Kind: huawei.SourcePod, Address: uri, Token: func() (huawei.Secret, error) { return cfg.podToken(file) }}
+	if uri != "" {
+		if err := s.Check(); err != nil {
+			c.doc.Add(at, "the environment variable "+envPodURI+" cannot be used: "+err.Error(), remedy)
+		}
+	}
+	switch {
+	case file == "":
+	case !filepath.IsAbs(file):
+		c.doc.Add(at, "the environment variable "+envPodTokenFile+" holds no absolute path", "name the file from the root on")
+	default:
+		c.secretFile(at, file)
+		c.cfg.tokenFile = file
+	}
+	return s
+}
+
+// podToken reads the token of the pod, which the cluster replaces every so often. The error does not hold it.
+func (c *Config) podToken(file string) (huawei.Secret, error) {
+	data, problem, _ := readPrivate(c.openSecret, file, maxSecret+1, "nothing but the token")
+	if problem == "" {
+		if problem = noKey(oneLine(data)); problem == "" {
+			return huawei.NewSecret(oneLine(data)), nil
+		}
+		problem = "the file " + shown(file) + " " + problem
+	}
+	return huawei.Secret{}, errors.New(problem)
 }
 
 // checkMetadata checks where the metadata service is.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -94,5 +95,60 @@ func TestCredentialsOfAServer(t *testing.T) {
 			t.Errorf("%s: %+v", cloud, cfg.Reader().Main)
 		}
 		accept(t, cfg)
+	}
+}
+
+func TestCredentialsOfAPod(t *testing.T) {
+	const text = minimal + "credentials: {source: pod, account_id: d0000000000000000000000000000009}\n"
+	dir := t.TempDir()
+	file, token := filepath.Join(dir, "agencyaudit.yaml"), filepath.Join(dir, "token")
+	write(t, file, text, 0o644)
+	for name, tc := range map[string]struct{ uri, file, token, want string }{
+		"good":     {"https://identity.example.com/v1", token, canary + "\n", ""},
+		"near":     {"http://169.254.170.23/v1", token, canary, ""},
+		"far":      {"http://" + canary + ".example.com/v1", token, canary, "plain http, which is for loopback and link-local addresses only"},
+		"relative": {"https://identity.example.com/v1", "token", canary, "holds no absolute path"},
+		"empty":    {"https://identity.example.com/v1", token, "", "is empty"},
+		"broken":   {"https://identity.example.com/v1", token, canary + " " + canary, "holds a space"},
+		"missing":  {"https://identity.example.com/v1", token + "-none", canary, "no such file"},
+		"nothing":  {"", "", "", "HC_CONTAINER_CREDENTIALS_FULL_URI is not set"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			write(t, token, tc.token, 0o600)
+			t.Setenv(envPodURI, tc.uri)
+			t.Setenv(envPodTokenFile, tc.file)
+			t.Setenv("PROD_AK", "a")
+			t.Setenv("PROD_SK", "s")
+			cfg, sources, err := loadConfig(file)
+			if tc.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), canary) || !strings.Contains(err.Error(), "agencyaudit.yaml:5:") {
+					t.Errorf("%v, want %s", err, tc.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			accept(t, cfg)
+			// The token is read anew each time, and that it is another one is no change of the configuration.
+			from := cfg.Reader().Main.Source
+			for _, now := range []string{canary, "another" + canary} {
+				write(t, token, now, 0o600)
+				if got, err := from.Token(); err != nil || got != huawei.NewSecret(now) {
+					t.Errorf("not the token: %v", err)
+				}
+			}
+			if sources.changed() {
+				t.Error("the configuration is taken for changed")
+			}
+			write(t, token, canary, 0o644)
+			if _, err := from.Token(); err == nil || strings.Contains(err.Error(), canary) || !strings.Contains(err.Error(), "others than its owner can read it") {
+				t.Errorf("%v", err)
+			}
+			write(t, token, canary+" "+canary, 0o600)
+			if _, err := from.Token(); err == nil || strings.Contains(err.Error(), canary) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }

@@ -439,8 +439,11 @@ func TestExample(t *testing.T) {
 	commented := regexp.MustCompile(`(?m)^( *)# ((- |  )?[a-z_]+: .*)$`)
 	all := commented.ReplaceAllString(string(data), "$1$2")
 	all = strings.NewReplacer("\n  file: ak_file and", "\n  # file: ak_file and", "\n  environment: HUAWEI", "\n  # environment: HUAWEI",
-		"\n  profile: the section", "\n  # profile: the section", "\n  ecs: temporary", "\n  # ecs: temporary", "/etc/agencyaudit/", "").Replace(all)
+		"\n  profile: the section", "\n  # profile: the section", "\n  ecs: temporary", "\n  # ecs: temporary",
+		"\n  pod: those", "\n  # pod: those", "/etc/agencyaudit/", "").Replace(all)
 	write(t, filepath.Join(dir, "credentials"), "[global]\nak = a\nsk = s\n", 0o600)
+	env := maps.Clone(environment)
+	env[envPodURI], env[envPodTokenFile] = "http://127.0.0.1/identity", filepath.Join(dir, "secrets", "auditor.ak")
 	for source, keys := range sourceKeys() {
 		text := strings.Replace(all, "source: environment", "source: "+source, 1)
 		for other, theirs := range sourceKeys() {
@@ -450,7 +453,7 @@ func TestExample(t *testing.T) {
 				}
 			}
 		}
-		cfg, err = ParseConfig(file, []byte(text), openFile, lookup(environment))
+		cfg, err = ParseConfig(file, []byte(text), openFile, lookup(env))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}

@@ -16,8 +16,8 @@ type Meter interface {
 	// Breakers is called with whether the main identity's breaker is open, and how many of the accounts' own and assumed
 	// keys have one that is.
 	Breakers(main bool, accounts int)
-	// Refreshed is called when temporary keys were asked for, with the way in ("iam", "sts" or
-	// "ecs") and whether they came.
+	// Refreshed is called when temporary keys were asked for, with the way in ("iam", "sts", "ecs"
+	// or "pod") and whether they came.
 	Refreshed(way string, ok bool)
 	// Skew is called for each answer with how far this machine's clock is ahead of the cloud's, by the Date headers of the last
 	// few: they are rounded to a second by the cloud and contain the way of the answer.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,9 +23,10 @@ import (
 // SourceKind is a service that hands out temporary keys of the program's own.
 type SourceKind int
 
-// SourceECS is the metadata service of a server (facts 5.2).
+// SourceECS is the metadata service of a server, and SourcePod the service that gives pods an identity (facts 5.2).
 const (
 	SourceECS SourceKind = iota + 1
+	SourcePod
 )
 
 // Source is where the main identity's keys come from if they are temporary and have to be fetched again and again.
@@ -34,8 +36,10 @@ const (
 type Source struct {
 	Kind SourceKind
 	// Address is where the service is. That of SourceECS is the link-local address of metadata services unless it says http:// and
-	// a loopback address.
+	// a loopback address. That of SourcePod is the whole address to ask; with http:// it must be of a loopback or a link-local host.
 	Address string
+	// Token reads the token of the pod, which is another one every so often. SourcePod only. An error of it holds no secret.
+	Token func() (Secret, error)
 }
 
 // metadataAddress is where the metadata service of a server is.
@@ -60,6 +64,12 @@ type origin struct {
 	// url is scheme://host of the metadata service, address the host with its port, and only the addresses that the host may lead to.
 	url, address string
 	only         func(ip netip.Addr) bool
+	token        func() (Secret, error)
+	// form is what an answer with keys must have, and names are those of the parts of a key in it.
+	form  []member
+	names [4]string
+	// advice is what to do when there is no key to be had, and nobody answers.
+	advice, silence string
 }
 
 // Check says what is wrong with the source; nil when nothing is.
@@ -70,10 +80,36 @@ func (s Source) Check() error {
 
 // origin makes the source ready.
 func (s Source) origin() (*origin, error) {
-	if s.Kind != SourceECS {
-		return nil, errors.New("an unknown source of keys")
+	switch s.Kind {
+	case SourceECS:
+		return s.server()
+	case SourcePod:
+		return s.pod()
 	}
-	o := &origin{kind: s.Kind, way: "ecs", name: "the metadata service", url: metadataAddress}
+	return nil, errors.New("an unknown source of keys")
+}
+
+// formOf is an object with the parts of a key, in the order of origin.names.
+func formOf(name string, names [4]string) []member {
+	inner := make([]member, len(names))
+	for i, n := range names {
+		inner[i] = text(n)
+	}
+	return []member{{name: name, kinds: "{", row: true, inner: inner}}
+}
+
+// server makes the metadata service ready.
+func (s Source) server() (*origin, error) {
+	if s.Token != nil {
+		return nil, errors.New("a token, which a metadata service gives itself")
+	}
+	o := &origin{
+		kind: s.Kind, way: "ecs", name: "the metadata service", url: metadataAddress,
+		names:   [4]string{"access", "secret", "securitytoken", "expires_at"},
+		advice:  "give the server an agency that trusts the cloud service ECS, or configure another source of the main identity's key",
+		silence: "run the program on a server of the cloud that reaches its metadata service, or configure another source of the main identity's key",
+	}
+	o.form = formOf("credential", o.names)
 	link := netip.MustParseAddr(strings.TrimPrefix(metadataAddress, "http://"))
 	if s.Address == "" || s.Address == metadataAddress {
 		o.address, o.only = net.JoinHostPort(link.String(), "80"), func(ip netip.Addr) bool { return ip == link }
@@ -87,6 +123,52 @@ func (s Source) origin() (*origin, error) {
 		return nil, fmt.Errorf("endpoint %q: a metadata service is at %s, or at a loopback address with http://", s.Address, metadataAddress)
 	}
 	o.url, o.address, o.only = p.endpoint, p.address, netip.Addr.IsLoopback
+	return o, nil
+}
+
+// pod makes the identity service of a pod ready.
+func (s Source) pod() (*origin, error) {
+	o := &origin{
+		kind: s.Kind, way: "pod", name: "the identity service of the pod", url: s.Address, token: s.Token,
+		names:   [4]string{"accessKeyId", "secretAccessKey", "securityToken", "expiration"},
+		advice:  "give the pod's service account an agency, or configure another source of the main identity's key",
+		silence: "run the program in a pod that has an identity and reaches the service, or configure another source of the main identity's key",
+	}
+	o.form = formOf("credentials", o.names)
+	u, err := url.Parse(s.Address)
+	switch {
+	case err != nil, u.Opaque != "", u.Scheme != "https" && u.Scheme != "http", len(s.Address) > 2048:
+		return nil, errors.New("the address of the pod's identity service is none of the form https://host/path")
+	case u.User != nil, strings.Contains(s.Address, "#"):
+		return nil, errors.New("the address of the pod's identity service holds a user, a password or a fragment")
+	case s.Token == nil:
+		return nil, errors.New("no token of the pod")
+	}
+	host := u.Hostname()
+	ip, err := netip.ParseAddr(host)
+	literal := err == nil
+	switch {
+	case literal && (ip.IsUnspecified() || ip.IsMulticast()), !literal && (!hostPattern.MatchString(host) || strings.Contains(host, "..")):
+		return nil, errors.New("the address of the pod's identity service is of no host")
+	case literal:
+		o.only = func(to netip.Addr) bool { return to == ip.Unmap() }
+	case strings.EqualFold(host, "localhost"):
+		o.only = netip.Addr.IsLoopback
+	default:
+		o.only = func(to netip.Addr) bool { return !to.IsUnspecified() && !to.IsMulticast() }
+	}
+	near := literal && (ip.Unmap().IsLoopback() || ip.Unmap().IsLinkLocalUnicast()) || strings.EqualFold(host, "localhost")
+	if u.Scheme == "http" && !near {
+		return nil, errors.New("the address of the pod's identity service is plain http, which is for loopback and link-local addresses only")
+	}
+	port := u.Port()
+	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) || strings.HasSuffix(u.Host, ":") {
+		return nil, errors.New("the address of the pod's identity service has a port that is none")
+	}
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	o.address = net.JoinHostPort(host, port)
 	return o, nil
 }
 
@@ -123,7 +205,11 @@ func (c *Cloud) fetch(ctx context.Context) (pass, *rules.Unknown) {
 	o := c.main.origin
 	var p pass
 	var err error
-	body, f := c.metadata(ctx)
+	ask := c.metadata
+	if o.kind == SourcePod {
+		ask = c.podIdentity
+	}
+	body, f := ask(ctx)
 	if f == nil {
 		p, err = o.keys(body)
 	}
@@ -157,9 +243,9 @@ func (c *Cloud) fetch(ctx context.Context) (pass, *rules.Unknown) {
 func (o *origin) remedy(f *fault) string {
 	switch f.reason {
 	case rules.ReasonDenied:
-		return "give the server an agency that trusts the cloud service ECS, or configure another source of the main identity's key"
+		return o.advice
 	case rules.ReasonUnreachable, rules.ReasonTimeout:
-		return "run the program on a server of the cloud that reaches its metadata service, or configure another source of the main identity's key"
+		return o.silence
 	}
 	return "see what answers at the address of " + o.name + "; no key of it is used"
 }
@@ -183,6 +269,24 @@ func (c *Cloud) metadata(ctx context.Context) ([]byte, *fault) {
 		return nil, otherStatus(status, body)
 	}
 	status, body, f = c.ask(ctx, http.MethodGet, "/openstack/latest/securitykey", header, nil)
+	if f == nil && status != http.StatusOK {
+		f = otherStatus(status, body)
+	}
+	return body, f
+}
+
+// podIdentity asks the identity service of the pod for keys, with the token as it is now.
+func (c *Cloud) podIdentity(ctx context.Context) ([]byte, *fault) {
+	token, err := c.main.origin.token()
+	if err != nil {
+		return nil, lie(rules.ReasonDenied, "not asked, since the pod's token cannot be used: %s", shorten(err.Error())).as("")
+	}
+	if !printable(token.reveal(), maxKeyText) {
+		return nil, lie(rules.ReasonDenied, "not asked, since the pod's token is none").as("")
+	}
+	status, body, f := c.ask(ctx, http.MethodPost, "", http.Header{
+		"Authorization": {token.reveal()}, "Content-Type": {"application/json; charset=utf-8"},
+	}, []byte("{}"))
 	if f == nil && status != http.StatusOK {
 		f = otherStatus(status, body)
 	}
@@ -246,37 +350,25 @@ func lost(ctx context.Context, err error) *fault {
 	return disconnected(ctx, err, Keys{})
 }
 
-// members are what an answer with keys must have.
-func (o *origin) members() []member {
-	return []member{{name: "credential", kinds: "{", row: true, inner: []member{
-		text("access"), text("secret"), text("securitytoken"), text("expires_at"),
-	}}}
-}
-
 // keys reads an answer with keys. An error that is no flaw says what is wrong without any of it.
 func (o *origin) keys(body []byte) (p pass, err error) {
-	if f := checkBody(body, o.members()); f != nil {
+	if f := checkBody(body, o.form); f != nil {
 		return p, f
 	}
-	var form struct {
-		Credential struct {
-			Access        string `json:"access"`
-			Secret        string `json:"secret"`
-			SecurityToken string `json:"securitytoken"`
-			ExpiresAt     string `json:"expires_at"`
-		} `json:"credential"`
-	}
-	if err := json.Unmarshal(body, &form); err != nil {
+	var form map[string]json.RawMessage
+	var is map[string]any
+	if json.Unmarshal(body, &form) != nil || json.Unmarshal(form[o.form[0].name], &is) != nil {
 		return p, errors.New("a body that cannot be read")
 	}
-	is := form.Credential
-	for _, part := range []string{is.Access, is.Secret, is.SecurityToken} {
-		if !printable(part, maxKeyText) {
+	var parts [len(o.names)]string
+	for i, name := range o.names {
+		parts[i], _ = is[name].(string)
+		if !printable(parts[i], maxKeyText) {
 			return p, errors.New("half a temporary key, or something that is none")
 		}
 	}
-	p.keys = Keys{AccessKey: NewSecret(is.Access), SecretKey: NewSecret(is.Secret), SecurityToken: NewSecret(is.SecurityToken)}
-	if p.expires, err = parseTime(is.ExpiresAt); err != nil {
+	p.keys = Keys{AccessKey: NewSecret(parts[0]), SecretKey: NewSecret(parts[1]), SecurityToken: NewSecret(parts[2])}
+	if p.expires, err = parseTime(parts[3]); err != nil {
 		return pass{}, errors.New("a temporary key whose end cannot be read")
 	}
 	return p, nil

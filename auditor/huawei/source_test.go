@@ -27,6 +27,8 @@ type metadata struct {
 	mu      sync.Mutex
 	asked   []string
 	given   int
+	// tokens counts how often the pod's token was replaced.
+	tokens int
 	// lies answer instead, by method.
 	lies map[string]http.HandlerFunc
 	hang bool
@@ -57,15 +59,45 @@ func (m *metadata) roundTrip(r *http.Request) (*http.Response, error) {
 	case r.Method == http.MethodPut && r.Header.Get("X-Metadata-Token-Ttl-Seconds") != "":
 		_, _ = io.WriteString(rec, "canary-metadata-token")
 	case r.Header.Get("X-Metadata-Token") == "canary-metadata-token":
-		m.mu.Lock()
-		m.given++
-		n := m.given
-		m.mu.Unlock()
-		_, _ = io.WriteString(rec, m.key(n))
+		_, _ = io.WriteString(rec, m.key(m.next()))
+	case r.Method == http.MethodPost && r.Header.Get("Authorization") == m.podToken():
+		body, _ := io.ReadAll(r.Body)
+		if string(body) != "{}" || r.Header.Get("Content-Type") != "application/json; charset=utf-8" {
+			rec.WriteHeader(http.StatusBadRequest)
+			break
+		}
+		_, _ = io.WriteString(rec, podForm.Replace(m.key(m.next())))
 	default:
 		rec.WriteHeader(http.StatusUnauthorized)
 	}
 	return rec.Result(), nil
+}
+
+// podForm makes of an answer for servers one for pods.
+var podForm = strings.NewReplacer(`{"credential"`, `{"subject":{"namespace":"n"},"credentials"`, `"access"`, `"accessKeyId"`, `"secret"`, `"secretAccessKey"`,
+	`"securitytoken"`, `"securityToken"`, `"expires_at"`, `"expiration"`)
+
+// next counts the keys that are given.
+func (m *metadata) next() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.given++
+	return m.given
+}
+
+// podToken is what a pod must know by now.
+func (m *metadata) podToken() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return fmt.Sprintf("canary-pod-token-%d", m.tokens)
+}
+
+// pod is where a pod finds its keys.
+func (m *metadata) pod() *huawei.Source {
+	return &huawei.Source{
+		Kind: huawei.SourcePod, Address: "http://169.254.170.23/v1/credentials?x=y",
+		Token: func() (huawei.Secret, error) { return huawei.NewSecret(m.podToken()), nil },
+	}
 }
 
 // key is the answer with the n-th key.
@@ -186,9 +218,18 @@ func TestASourceThatFails(t *testing.T) {
 // renewal alike.
 func TestASourceOfAnotherAccount(t *testing.T) {
 	const other = "b0000000000000000000000000000000"
+	t.Run("of a server", func(t *testing.T) {
+		ofAnotherAccount(t, other, func(*metadata) *huawei.Source { return &huawei.Source{Kind: huawei.SourceECS} })
+	})
+	t.Run("of a pod", func(t *testing.T) { ofAnotherAccount(t, other, (*metadata).pod) })
+}
+
+func ofAnotherAccount(t *testing.T, other string, source func(*metadata) *huawei.Source) {
 	f := newFake(t, 5)
 	synctest.Test(t, func(t *testing.T) {
-		b, m := inBubble(t, f, f.fetching()), newMetadata()
+		cfg, m := f.fetching(), newMetadata()
+		cfg.Main.Source = source(m)
+		b := inBubble(t, f, cfg)
 		m.under(b.cloud)
 		check := func() {
 			t.Helper()
@@ -363,6 +404,100 @@ func TestKeysThatNeverEnd(t *testing.T) {
 	})
 }
 
+// TestKeysOfAPodAreRenewed with the pod's token as it is then.
+func TestKeysOfAPodAreRenewed(t *testing.T) {
+	f := newFake(t, 5)
+	synctest.Test(t, func(t *testing.T) {
+		cfg, m := f.fetching(), newMetadata()
+		cfg.Main.Source = m.pod()
+		b := inBubble(t, f, cfg)
+		m.under(b.cloud)
+		for run, want := range []int{1, 1, 2} {
+			wantReasons(t, b.run(), map[rules.Reason]int{"": 5})
+			if m.given != want {
+				t.Errorf("after run %d: %d keys were given, want %d", run, m.given, want)
+			}
+			m.do(func() { m.tokens++ })
+			passes(16 * time.Minute)
+		}
+		if asked := fmt.Sprint(m.questions()); asked != "[POST http://169.254.170.23/v1/credentials?x=y POST http://169.254.170.23/v1/credentials?x=y]" {
+			t.Errorf("asked %s", asked)
+		}
+		if !slices.Equal(b.meter.refreshed[:1], []string{"pod came"}) || strings.Contains(b.log.String(), "canary") {
+			t.Errorf("the meter heard %q, and the log is %s", b.meter.refreshed, b.log)
+		}
+	})
+}
+
+// TestWhatAPodMayNotHave is told in words, and without a secret.
+func TestWhatAPodMayNotHave(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*huawei.Source, *metadata)
+		want   rules.Reason
+		words  string
+	}{
+		"an old token": {func(s *huawei.Source, _ *metadata) {
+			s.Token = func() (huawei.Secret, error) { return huawei.NewSecret("canary-of-yesterday"), nil }
+		}, rules.ReasonDenied, "it answered 401"},
+		"no token": {func(s *huawei.Source, _ *metadata) {
+			s.Token = func() (huawei.Secret, error) { return huawei.Secret{}, errors.New("the file is gone") }
+		}, rules.ReasonDenied, "the pod's token cannot be used: the file is gone"},
+		"a broken token": {func(s *huawei.Source, _ *metadata) {
+			s.Token = func() (huawei.Secret, error) { return huawei.NewSecret("canary\r\nX: canary"), nil }
+		}, rules.ReasonDenied, "the pod's token is none"},
+		"keys of a server": {func(_ *huawei.Source, m *metadata) {
+			m.lies["POST"] = func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, m.key(1)) }
+		}, rules.ReasonRejected, "not of the documented form"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, 3)
+			cfg, m := f.fetching(), newMetadata()
+			cfg.Main.Source = m.pod()
+			tc.change(cfg.Main.Source, m)
+			c, log := open(t, cfg)
+			m.under(c)
+			u, _ := errors.AsType[*rules.Unknown](c.Verify(t.Context()))
+			if u == nil || u.Reason != tc.want || !strings.Contains(u.Detail, tc.words) || !strings.Contains(u.Detail, "the identity service of the pod") {
+				t.Fatalf("%v, want %s: %s", u, tc.want, tc.words)
+			}
+			wantUnknown(t, c, 0, tc.want)
+			mustObserve(t, c, 2)
+			if text := log.String() + fmt.Sprintf("%+v", u); strings.Contains(text, "canary") {
+				t.Errorf("a secret came out: %s", text)
+			}
+		})
+	}
+}
+
+// TestAPodIsAskedWhereItMayBe: by https, or near.
+func TestAPodIsAskedWhereItMayBe(t *testing.T) {
+	for address, ok := range map[string]bool{
+		"https://identity.example.com/v1": true, "https://10.1.2.3:8443/x?y=z": true, "http://127.0.0.1:9880/pods/p": true, "http://localhost/p": true,
+		"http://169.254.170.23/v1": true, "http://[fe80::1]/v1": true, "http://[::1]:80": true, "http://[::ffff:127.0.0.1]/v1": true,
+		"": false, "http://10.1.2.3/v1": false, "http://identity.example.com/v1": false, "http://localhost.example.com/": false, "ftp://127.0.0.1/": false,
+		"https://user:canary@identity.example.com/": false, "https://user@127.0.0.1/": false, "https://identity.example.com/#x": false, "https:identity": false,
+		"https://0.0.0.0/": false, "https://[::]/": false, "https://224.0.0.1/": false, "https:///v1": false, "https://a..b/": false, "http://127.1/": false,
+		"https://127.0.0.1:0/": false, "https://127.0.0.1:/": false, "https://127.0.0.1:70000/": false, "https://a/" + strings.Repeat("x", 2048): false,
+	} {
+		s := newMetadata().pod()
+		s.Address = address
+		if err := s.Check(); (err == nil) != ok || err != nil && strings.Contains(err.Error(), "canary") {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	s := newMetadata().pod()
+	s.Token = nil
+	if err := s.Check(); err == nil {
+		t.Error("a pod without a token was accepted")
+	}
+	s = newMetadata().pod()
+	s.Kind = huawei.SourceECS
+	s.Address = ""
+	if err := s.Check(); err == nil {
+		t.Error("a server with a token was accepted")
+	}
+}
+
 // TestASourceIsWhereItIs: a metadata service is at its link-local address or, if that is said, at a loopback one.
 func TestASourceIsWhereItIs(t *testing.T) {
 	for address, ok := range map[string]bool{
@@ -462,6 +597,30 @@ func TestAServerOfTheSimulatedCloud(t *testing.T) {
 	}
 	wantLines(t, seen(evidence[0]), truth(cloud, org.Accounts[0]))
 	if strings.Contains(log.String(), org.Accounts[0].Users[0].Keys[0].Secret) {
+		t.Error("the log holds a secret")
+	}
+}
+
+// TestAPodOfTheSimulatedCloud is given keys by the control port.
+func TestAPodOfTheSimulatedCloud(t *testing.T) {
+	cloud, at := simulate(t, simcloud.Bundled(), simcloud.Listen{Control: "127.0.0.1:0"})
+	org := cloud.Organization()
+	cfg := simConfig(org, at)
+	delete(cfg.Accounts, org.Accounts[0].ID)
+	cfg.Main = huawei.Identity{AccountID: org.Accounts[0].ID, Source: &huawei.Source{
+		Kind: huawei.SourcePod, Address: at.ControlURL + "/pods/" + org.Pods[0].Name,
+		Token: func() (huawei.Secret, error) { return huawei.NewSecret(org.Pods[0].Token), nil },
+	}}
+	c, log := open(t, cfg)
+	if err := c.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	evidence, errs := observeAll(t, c, org)
+	if errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	wantLines(t, seen(evidence[0]), truth(cloud, org.Accounts[0]))
+	if strings.Contains(log.String(), org.Pods[0].Token) {
 		t.Error("the log holds a secret")
 	}
 }
