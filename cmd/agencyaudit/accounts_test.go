@@ -17,12 +17,18 @@ import (
 // program runs the program as a process of its own.
 func program(t *testing.T, args ...string) (code int, out, complaints string) {
 	t.Helper()
+	return programIn(t, nil, args...)
+}
+
+// programIn does the same with more of an environment.
+func programIn(t *testing.T, env []string, args ...string) (code int, out, complaints string) {
+	t.Helper()
 	file, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := &exec.Cmd{Path: file, Args: append([]string{"agencyaudit"}, args...), Env: []string{"HOME=" + t.TempDir()}, Stdout: &stdout, Stderr: &stderr}
+	cmd := &exec.Cmd{Path: file, Args: append([]string{"agencyaudit"}, args...), Env: append([]string{"HOME=" + t.TempDir()}, env...), Stdout: &stdout, Stderr: &stderr}
 	err = cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), stdout.String(), stderr.String()
