@@ -214,6 +214,74 @@ func TestASourceThatFails(t *testing.T) {
 	})
 }
 
+// TestKeysAreRenewedInTheMiddle of a run, by one of those that need them, before anything is done with the new ones; an old one that
+// is still good does until then.
+func TestKeysAreRenewedInTheMiddle(t *testing.T) {
+	f := newFake(t, 40)
+	synctest.Test(t, func(t *testing.T) {
+		b, m := inBubble(t, f, f.fetching()), newMetadata()
+		m.under(b.cloud)
+		next := 0
+		enter := func(want rules.Reason) {
+			t.Helper()
+			var wg sync.WaitGroup
+			for range 8 {
+				a := account(next)
+				next++
+				wg.Go(func() {
+					_, _, err := b.Observe(t.Context(), a, baseline(), rules.Last{})
+					if u, _ := errors.AsType[*rules.Unknown](err); (u == nil) != (want == "") || u != nil && u.Reason != want {
+						t.Errorf("%s: %v, want %q", a.Name, err, want)
+					}
+				})
+			}
+			wg.Wait()
+		}
+		// with says by which keys agencies were assumed since it was last called, and which were asked about before.
+		with := func(assumed, about string) {
+			t.Helper()
+			var used, asked []string
+			for _, s := range b.asked(func(s sending) bool { return strings.HasPrefix(s.key, mainID) }) {
+				switch {
+				case s.operation == "domains":
+					asked = append(asked, s.key)
+				case len(used) == 0 || used[len(used)-1] != s.key:
+					used = append(used, s.key)
+				}
+			}
+			if got := strings.Join(used, " "); got != assumed {
+				t.Errorf("assumed with %s, want %s", got, assumed)
+			}
+			if got := strings.Join(asked, " "); got != about {
+				t.Errorf("asked about %s, want %s", got, about)
+			}
+			b.forget()
+		}
+		key := func(n int) string { return fmt.Sprintf("%s-AK%d", mainID, n) }
+		enter("")
+		with(key(1), key(1))
+		m.do(func() { m.hang = true })
+		passes(renewedAfter)
+		m.questions()
+		enter("")
+		if n := len(m.questions()); n != 1 {
+			t.Errorf("asked %d times within a minute", n)
+		}
+		with(key(1), "")
+		m.do(func() { m.hang = false })
+		passes(2 * time.Minute)
+		enter("")
+		if m.given != 2 {
+			t.Errorf("%d keys were given", m.given)
+		}
+		with(key(2), key(2))
+		m.do(func() { m.account = "b0000000000000000000000000000000" })
+		passes(renewedAfter)
+		enter(rules.ReasonUnauthenticated)
+		with("", "")
+	})
+}
+
 // TestASourceOfAnotherAccount: nothing is read or entered with them but the answer to whose they are, at the first time and at a
 // renewal alike.
 func TestASourceOfAnotherAccount(t *testing.T) {
@@ -312,15 +380,19 @@ func TestWhatASourceMayNotAnswer(t *testing.T) {
 		want   rules.Reason
 		words  string
 	}{
-		"a token with a break":  {"PUT", say(200, "canary\ncanary"), rules.ReasonRejected, "something that is no token"},
-		"no token":              {"PUT", say(200, ""), rules.ReasonRejected, "something that is no token"},
-		"a token that is huge":  {"PUT", say(200, strings.Repeat("canary", 1000)), rules.ReasonRejected, "something that is no token"},
-		"a token made":          {"PUT", say(201, "canary"), rules.ReasonRejected, "it answered 201"},
-		"a token elsewhere":     {"PUT", say(302, "canary"), rules.ReasonRejected, "a redirect (302), which is never followed"},
-		"a broken token":        {"PUT", say(500, "canary"), rules.ReasonUnreachable, "it answered 500"},
-		"keys elsewhere":        {"GET", say(307, full()), rules.ReasonRejected, "a redirect (307), which is never followed"},
-		"keys of another kind":  {"GET", say(206, full()), rules.ReasonRejected, "it answered 206"},
-		"no agency":             {"GET", say(401, "Please configure Cloud Service Agency first canary"), rules.ReasonDenied, "since the server has no agency"},
+		"a token with a break": {"PUT", say(200, "canary\ncanary"), rules.ReasonRejected, "something that is no token"},
+		"no token":             {"PUT", say(200, ""), rules.ReasonRejected, "something that is no token"},
+		"a token that is huge": {"PUT", say(200, strings.Repeat("canary", 1000)), rules.ReasonRejected, "something that is no token"},
+		"a token made":         {"PUT", say(201, "canary"), rules.ReasonRejected, "it answered 201"},
+		"a token elsewhere":    {"PUT", say(302, "canary"), rules.ReasonRejected, "a redirect (302), which is never followed"},
+		"a broken token":       {"PUT", say(500, "canary"), rules.ReasonUnreachable, "it answered 500"},
+		"keys elsewhere":       {"GET", say(307, full()), rules.ReasonRejected, "a redirect (307), which is never followed"},
+		"keys of another kind": {"GET", say(206, full()), rules.ReasonRejected, "it answered 206"},
+		"no agency":            {"GET", say(401, "Please configure Cloud Service Agency first canary"), rules.ReasonDenied, "since the server has no agency"},
+		"compressed keys": {"GET", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = io.WriteString(w, full())
+		}, rules.ReasonRejected, "compressed content"},
 		"refused":               {"GET", say(403, "canary"), rules.ReasonDenied, "it answered 403"},
 		"a page":                {"GET", say(200, "<html>canary</html>"), rules.ReasonRejected, "not of the documented form"},
 		"nothing":               {"GET", say(200, ""), rules.ReasonRejected, "not of the documented form"},
@@ -543,16 +615,20 @@ func TestASourceLeadsNowhereElse(t *testing.T) {
 		}
 	}()
 	t.Setenv("HTTP_PROXY", "http://"+l.Addr().String())
-	f := newFake(t, 1)
-	c, _ := open(t, f.fetching())
-	c.WrapSource(func(under http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			r.URL.Host = l.Addr().String()
-			return under.RoundTrip(r)
+	for _, address := range []string{"", "http://127.0.0.1:1"} {
+		f := newFake(t, 1)
+		cfg := f.fetching()
+		cfg.Main.Source.Address = address
+		c, _ := open(t, cfg)
+		c.WrapSource(func(under http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				r.URL.Host = l.Addr().String()
+				return under.RoundTrip(r)
+			})
 		})
-	})
-	if err := c.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "is not where the metadata service is") {
-		t.Errorf("%v", err)
+		if err := c.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "is not where the metadata service is") {
+			t.Errorf("%q: %v", address, err)
+		}
 	}
 	select {
 	case <-reached:
