@@ -166,7 +166,7 @@ type door struct {
 func openDoor(t *testing.T, s *scene) *door {
 	t.Helper()
 	d := &door{address: "127.0.0.1:0", handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/securitytokens") {
+		if strings.HasSuffix(r.URL.Path, "/securitytokens") || r.URL.Path == "/v5/agencies/assume" {
 			tee := &tee{ResponseWriter: w}
 			defer func() { s.secrets.issued(tee.body.Bytes()) }()
 			w = tee
@@ -265,17 +265,28 @@ const mostSecrets = 200
 // issued takes note of a temporary key.
 func (s *secrets) issued(answer []byte) {
 	var a struct {
-		Credential struct {
+		Credential struct { // of IAM
 			Access string `json:"access"`
 			Secret string `json:"secret"`
 			Token  string `json:"securitytoken"`
 		} `json:"credential"`
+		Credentials struct { // of STS
+			Access string `json:"access_key_id"`
+			Secret string `json:"secret_access_key"`
+			Token  string `json:"security_token"`
+		} `json:"credentials"`
 	}
 	s.mu.Lock()
 	enough := len(s.list) > mostSecrets
 	s.mu.Unlock()
-	if !enough && json.Unmarshal(answer, &a) == nil && a.Credential.Token != "" {
-		s.add(a.Credential.Access, a.Credential.Secret, a.Credential.Token)
+	if enough || json.Unmarshal(answer, &a) != nil {
+		return
+	}
+	if c := a.Credential; c.Token != "" {
+		s.add(c.Access, c.Secret, c.Token)
+	}
+	if c := a.Credentials; c.Token != "" {
+		s.add(c.Access, c.Secret, c.Token)
 	}
 }
 
@@ -343,10 +354,14 @@ func (s *scene) config(endpoint, more string) string {
 	var b strings.Builder
 	org := s.cloud.Load().Organization()
 	fmt.Fprintf(&b, "baselines: [coc]\ncredentials: {source: environment, account_id: %q}\n", s.accounts[0].id)
-	fmt.Fprintf(&b, "cloud:\n  site: custom\n  region: %q\n  endpoints: {iam: %q}\n  rate: {per_account: 0, total: 0}\n%s", org.Region, endpoint, more)
+	endpoints, way := fmt.Sprintf("{iam: %q}", endpoint), byIAM
+	if s.fault.do.sts {
+		endpoints, way = fmt.Sprintf("{iam: %q, sts: %q}", endpoint, endpoint), bySTS
+	}
+	fmt.Fprintf(&b, "cloud:\n  site: custom\n  region: %q\n  endpoints: %s\n  rate: {per_account: 0, total: 0}\n%s", org.Region, endpoints, more)
 	b.WriteString(s.schedule + "listen: {address: \"127.0.0.1:0\"}\n" + s.limits + "accounts:\n  static:\n")
 	for i, a := range s.accounts {
-		access := `{via: iam, agency: "AgencyAuditReader"}`
+		access := fmt.Sprintf("{via: %s, agency: AgencyAuditReader}", way)
 		if !a.assumed {
 			ak, sk := keyVariables(i)
 			access = fmt.Sprintf("{via: keys, ak_env: %s, sk_env: %s}", ak, sk)
