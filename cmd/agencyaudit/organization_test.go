@@ -94,7 +94,8 @@ func TestAnOrganizationIsFollowedFromRunToRun(t *testing.T) {
 	// Once the keys are there, a run asks STS for nothing.
 	cloud.do(t, http.MethodPost, "/counters/reset", "")
 	d.completes(t)
-	if counters := cloud.do(t, http.MethodGet, "/counters", ""); strings.Contains(counters, "AssumeAgency") || !strings.Contains(counters, "ListAgencies") {
+	counters := cloud.do(t, http.MethodGet, "/counters", "")
+	if strings.Contains(counters, "AssumeAgency") || !strings.Contains(counters, "ListAgencies") {
 		t.Errorf("with keys of an earlier run: %s", counters)
 	}
 
