@@ -121,8 +121,10 @@ func (c *configCheck) checkMetadata() {
 	case c.cfg.Credentials.Source != sourceECS:
 		c.doc.Add(at, "means nothing without credentials: {source: ecs}", "delete it")
 	default:
-		if err := (huawei.Source{Kind: huawei.SourceECS, Address: c.cfg.Cloud.Endpoints.Metadata}).Check(); err != nil || c.cfg.Cloud.Endpoints.Metadata == "" {
-			c.doc.Add(at, "is not where a metadata service can be", "write http:// with a loopback address and a port, such as http://127.0.0.1:9880, or delete it")
+		address := c.cfg.Cloud.Endpoints.Metadata
+		if address == "" || (huawei.Source{Kind: huawei.SourceECS, Address: address}).Check() != nil {
+			c.doc.Add(at, "is not where a metadata service can be",
+				"write http:// with a loopback address and a port, such as http://127.0.0.1:9880, or delete it")
 		}
 	}
 }

@@ -380,7 +380,7 @@ func TestWhatASourceMayNotAnswer(t *testing.T) {
 		want   rules.Reason
 		words  string
 	}{
-		"a token with a break": {"PUT", say(200, "canary\ncanary"), rules.ReasonRejected, "something that is no token"},
+		"a token with a break": {"PUT", say(200, "canary\nX: canary"), rules.ReasonRejected, "something that is no token"},
 		"no token":             {"PUT", say(200, ""), rules.ReasonRejected, "something that is no token"},
 		"a token that is huge": {"PUT", say(200, strings.Repeat("canary", 1000)), rules.ReasonRejected, "something that is no token"},
 		"a token made":         {"PUT", say(201, "canary"), rules.ReasonRejected, "it answered 201"},
