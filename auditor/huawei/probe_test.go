@@ -34,7 +34,7 @@ func probe(t *testing.T, change func(org *simcloud.Organization, cfg *huawei.Con
 	for i := range org.Accounts {
 		org.Accounts[i].Users, org.Accounts[i].Agencies = slices.Clone(org.Accounts[i].Users), slices.Clone(org.Accounts[i].Agencies)
 	}
-	var cfg huawei.Config
+	cfg := huawei.Config{Main: huawei.Identity{AccountID: org.Accounts[0].ID, Keys: simKeys(org.Accounts[0].Users[0])}}
 	if change != nil {
 		change(org, &cfg)
 	}
@@ -43,6 +43,7 @@ func probe(t *testing.T, change func(org *simcloud.Organization, cfg *huawei.Con
 	if cfg.Accounts != nil {
 		full.Accounts = cfg.Accounts
 	}
+	full.Main = cfg.Main
 	c, log := open(t, full)
 	p := c.Probe(t.Context(), rules.Account{ID: org.Accounts[0].ID, Name: org.Accounts[0].Name}, []string{coc})
 	if n := len(cloud.Journal()); n > 0 {
