@@ -93,6 +93,11 @@ type Diagnosis struct {
 	Restricted bool
 	// Probes are ordered by the account's name and id.
 	Probes []Probe
+	// Excluded are the accounts that were left alone on purpose; Gaps say which source of accounts could not be listed whole;
+	// Notes say in words what is odd about the list.
+	Excluded []Exclusion
+	Gaps     []rules.Unknown
+	Notes    []string
 }
 
 // Headroom compares what a run asks of the cloud with what it may ask.
@@ -114,7 +119,7 @@ func (h Headroom) Takes() time.Duration {
 
 // Well says whether nothing stands in the way of an audit.
 func (d *Diagnosis) Well() bool {
-	return d.Main == nil && !slices.ContainsFunc(d.Probes, func(p Probe) bool { return !p.Well() })
+	return d.Main == nil && len(d.Gaps) == 0 && !slices.ContainsFunc(d.Probes, func(p Probe) bool { return !p.Well() })
 }
 
 // Diagnose probes every account of the inventory once. An error means that there is no diagnosis at all, since the accounts are not
@@ -136,10 +141,12 @@ func (a *Auditor) Diagnose(ctx context.Context, prober Prober, progress Progress
 	if err != nil {
 		d.Main = whyUnknown(err)
 	}
-	accounts, err := a.Inventory.Accounts(ctx)
+	listing, err := a.Inventory.Accounts(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the accounts: %w", err)
 	}
+	d.Excluded, d.Gaps, d.Notes = listing.Excluded, listing.Gaps, listing.Notes
+	accounts := listing.Accounts
 	d.Probes = make([]Probe, len(accounts))
 	var mu sync.Mutex
 	done := 0
@@ -159,6 +166,12 @@ func (a *Auditor) Diagnose(ctx context.Context, prober Prober, progress Progress
 		})
 	}
 	wg.Wait()
+	for i := range listing.Vanished {
+		why := &rules.Unknown{Reason: rules.ReasonVanished, Detail: listing.Vanished[i].Detail, Remedy: vanishedRemedy}
+		d.Probes = append(d.Probes, Probe{
+			Account: listing.Vanished[i].Account, Tries: []Try{{What: TryEnter, Outcome: TryFailed, Why: why}},
+		})
+	}
 	slices.SortFunc(d.Probes, func(a, b Probe) int {
 		return cmp.Or(cmp.Compare(a.Account.Name, b.Account.Name), cmp.Compare(a.Account.ID, b.Account.ID))
 	})

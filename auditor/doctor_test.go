@@ -111,6 +111,46 @@ func TestDiagnoseWithoutIdentity(t *testing.T) {
 	}
 }
 
+// fixed is an inventory that says just this.
+type fixed struct{ is auditor.Listing }
+
+func (l fixed) Accounts(context.Context) (auditor.Listing, error) { return l.is, nil }
+
+// Accounts that vanished are not probed and not well; a list that is not whole is a fault, and what is left alone is none.
+func TestDiagnoseListing(t *testing.T) {
+	a := doctor(nil)
+	l := auditor.Listing{
+		Accounts: []rules.Account{{ID: "2", Name: "well"}}, Vanished: []auditor.Absence{{Account: rules.Account{ID: "1", Name: "lost"}, Detail: "no longer listed"}},
+		Excluded: []auditor.Exclusion{{Account: rules.Account{ID: "3", Name: "closed"}, Reason: auditor.ExcludedSuspended}}, Notes: []string{"odd"},
+	}
+	probe := func(_ context.Context, name string) auditor.Probe {
+		if name != "well" {
+			t.Errorf("%s is probed", name)
+		}
+		return well()
+	}
+	diagnose := func() *auditor.Diagnosis {
+		a.Inventory = fixed{l}
+		d, err := a.Diagnose(t.Context(), prober{probe: probe}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	d := diagnose()
+	if len(d.Probes) != 2 || d.Well() || d.Probes[0].Well() || d.Probes[0].Tries[0].Why.Reason != rules.ReasonVanished || len(d.Excluded) != 1 || len(d.Notes) != 1 {
+		t.Errorf("%+v", d)
+	}
+	l.Vanished = nil
+	if d := diagnose(); !d.Well() {
+		t.Errorf("%+v", d)
+	}
+	l.Gaps = []rules.Unknown{{Reason: rules.ReasonDenied, Detail: "x"}}
+	if d := diagnose(); d.Well() || len(d.Gaps) != 1 {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestHeadroom(t *testing.T) {
 	for _, c := range []struct {
 		requests  int

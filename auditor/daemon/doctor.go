@@ -11,13 +11,9 @@ import (
 // returned.
 func (d *Daemon) Doctor(ctx context.Context, accounts []string) (*auditor.Diagnosis, error) {
 	e := d.current()
-	inventory, err := e.accounts.only(accounts)
-	if err != nil {
-		return nil, err
-	}
 	limits := e.config.Limits
 	a := &auditor.Auditor{
-		Inventory: inventory, Baselines: e.config.LoadedBaselines(), Logger: e.log, Now: e.now, Program: e.version,
+		Inventory: e.inventory(accounts), Baselines: e.config.LoadedBaselines(), Logger: e.log, Now: e.now, Program: e.version,
 		Concurrency: e.config.atOnce(), Restricted: len(accounts) > 0, Panicked: e.panicked,
 		RunTimeout: limits.RunTimeout, AccountTimeout: limits.AccountTimeout,
 	}

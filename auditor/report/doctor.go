@@ -40,6 +40,7 @@ func (p *page) diagnosisHead(d *auditor.Diagnosis) {
 	p.say("", fmt.Sprintf("Doctor of %s at %s, in %s, by agencyaudit %s", plural(len(d.Probes), "account"), instant(d.StartedAt),
 		seconds(d.EndedAt.Sub(d.StartedAt)), rules.Escape(d.Program)))
 	p.gap()
+	p.doctorsList(d)
 	if d.Main != nil {
 		p.paint("identity  ", red, "the program's own key is not confirmed: "+string(d.Main.Reason)+", see below")
 	} else {
@@ -48,6 +49,24 @@ func (p *page) diagnosisHead(d *auditor.Diagnosis) {
 	p.say("clock     ", clockWords(d.Ahead, d.ClockKnown))
 	p.say("rate      ", headroomWords(d))
 	p.say("writes    ", "not probed: this program only reads")
+}
+
+// doctorsList says of which accounts the doctor knows.
+func (p *page) doctorsList(d *auditor.Diagnosis) {
+	words, color := plural(len(d.Probes), "account"), ""
+	if d.Restricted {
+		words += " chosen"
+	}
+	if left := excludedWords(d.Excluded); left != "" {
+		words += "; left alone: " + left
+	}
+	if len(d.Gaps) > 0 {
+		words, color = words+"; some may be missing, see below", red
+	}
+	p.paint("accounts  ", color, words)
+	for _, note := range d.Notes {
+		p.paint("          ", yellow, elide(note, maxSentence))
+	}
 }
 
 // clockWords says how far this machine's clock is from the cloud's.
@@ -225,6 +244,9 @@ func (p *page) doctorsOrders(d *auditor.Diagnosis) {
 	if d.Main != nil {
 		all = append(all, &order{what: "the program's own key", why: d.Main})
 	}
+	for i := range d.Gaps {
+		all = append(all, &order{what: "the list of accounts", why: &d.Gaps[i]})
+	}
 	index := map[string]*order{}
 	for i := range d.Probes {
 		probe := &d.Probes[i]
@@ -295,6 +317,8 @@ func (p *page) prognosis(d *auditor.Diagnosis) {
 		p.say("", "There was no account to look at, so nothing is known.")
 	case sick > 0:
 		p.say("", fmt.Sprintf("%s of %d would be unknown in an audit, as things are.", plural(sick, "account"), len(d.Probes)))
+	case len(d.Gaps) > 0:
+		p.say("", "Every account that is known could be read, but the list of accounts is not whole.")
 	case d.Main != nil:
 		p.say("", "No account needs the program's own key, which is not confirmed; everything else works.")
 	default:
@@ -315,11 +339,15 @@ type diagnosisForm struct {
 	Well       bool         `json:"well"`
 	Identity   *unknownForm `json:"identity_fault"`
 	// Ahead is null while no answer told.
-	Ahead    *float64      `json:"clock_ahead_seconds"`
-	Headroom headroomForm  `json:"headroom"`
-	Writes   string        `json:"writes"`
-	Agencies []string      `json:"agencies"`
-	Accounts []patientForm `json:"accounts"`
+	Ahead    *float64     `json:"clock_ahead_seconds"`
+	Headroom headroomForm `json:"headroom"`
+	Writes   string       `json:"writes"`
+	Agencies []string     `json:"agencies"`
+	// Gaps, Notes and Excluded are of the list of accounts.
+	Gaps     []unknownForm   `json:"inventory_gaps"`
+	Notes    []string        `json:"inventory_notes"`
+	Excluded []exclusionForm `json:"excluded"`
+	Accounts []patientForm   `json:"accounts"`
 }
 
 type headroomForm struct {
@@ -360,19 +388,22 @@ type tryForm struct {
 	Why            *unknownForm `json:"why"`
 }
 
-func formUnknown(u *rules.Unknown) *unknownForm {
+// formFault is null where nothing is the matter.
+func formFault(u *rules.Unknown) *unknownForm {
 	if u == nil {
 		return nil
 	}
-	return &unknownForm{string(u.Reason), u.Detail, orNull(u.Remedy), orNull(u.RequestID)}
+	f := formUnknown(*u)
+	return &f
 }
 
 // DoctorJSON writes a diagnosis as a JSON document. Its error is the writer's.
 func DoctorJSON(w io.Writer, d *auditor.Diagnosis) error {
 	f := diagnosisForm{
 		Schema: DoctorSchema, Program: programForm{"agencyaudit", d.Program}, StartedAt: stamp(d.StartedAt), EndedAt: stamp(d.EndedAt),
-		Restricted: d.Restricted, Well: d.Well(), Identity: formUnknown(d.Main), Writes: "not_probed", Agencies: slices.Clone(d.Agencies),
+		Restricted: d.Restricted, Well: d.Well(), Identity: formFault(d.Main), Writes: "not_probed", Agencies: slices.Clone(d.Agencies),
 		Headroom: headroomForm{Requests: d.Headroom.Requests, Takes: d.Headroom.Takes().Seconds(), Of: d.Headroom.Of.Seconds()},
+		Gaps:     forms(d.Gaps, formUnknown), Notes: list(d.Notes), Excluded: forms(d.Excluded, formExclusion),
 		Accounts: forms(d.Probes, func(p auditor.Probe) patientForm { return formProbe(p, d.Agencies) }),
 	}
 	if d.ClockKnown {
@@ -391,7 +422,7 @@ func formProbe(p auditor.Probe, agencies []string) patientForm {
 		Tries: forms(p.Tries, func(t auditor.Try) tryForm {
 			return tryForm{
 				What: t.What, Operation: orNull(t.Operation), Action: orNull(t.Action), IdentityAction: orNull(t.IdentityAction),
-				Outcome: string(t.Outcome), Note: orNull(t.Note), Why: formUnknown(t.Why),
+				Outcome: string(t.Outcome), Note: orNull(t.Note), Why: formFault(t.Why),
 			}
 		}),
 	}

@@ -95,6 +95,37 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// A list of accounts that is not whole is a fault, whatever became of the accounts that are known; who is left alone is none.
+func TestDoctorOfTheList(t *testing.T) {
+	d := diagnosis(tried("a", "iam", "ooooooooo", has))
+	d.Excluded = []auditor.Exclusion{{Account: rules.Account{ID: "d1", Name: "b"}, Reason: auditor.ExcludedSuspended, Detail: "it says so"}}
+	d.Notes = []string{"odd\x1b[31m entry"}
+	text := doctorText(t, d, report.Options{})
+	if !strings.Contains(text, "accounts  1 account; left alone: 1 account: 1 suspended by the organization\n          odd") ||
+		!strings.Contains(text, "Everything that an audit needs works.") || strings.Contains(text, "\x1b") {
+		t.Errorf("%s", text)
+	}
+	d.Gaps = []rules.Unknown{{Reason: rules.ReasonDenied, Detail: "the organization cannot be listed", Remedy: "let it", RequestID: "r9"}}
+	text = doctorText(t, d, report.Options{})
+	for _, want := range []string{
+		"; some may be missing,", "- the list of accounts\n  denied: the organization cannot be listed (request id r9)\n  → let it",
+		"Every account that is known could be read, but the list of accounts is not whole.",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing:\n%s", want, text)
+		}
+	}
+	var b bytes.Buffer
+	if err := report.DoctorJSON(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"well": false`, `"reason": "suspended"`, `"request_id": "r9"`, `"inventory_notes": [`} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s is missing:\n%s", want, b.String())
+		}
+	}
+}
+
 // What one policy grants is said once, and its actions are all named.
 func TestDoctorOfManyPermissions(t *testing.T) {
 	text := doctorText(t, diagnosis(tried("a", "iam", "oofffffff", nil), tried("b", "iam", "oofffffff", nil), tried("c", "iam", "ooofooooo", has)), report.Options{})

@@ -299,10 +299,8 @@ func formRun(run *auditor.Run) runForm {
 		StartedAt: stamp(run.StartedAt), EndedAt: stamp(run.EndedAt), Restricted: run.Restricted, Complete: run.Complete,
 		Suspect: list(run.Suspect), Notes: list(run.Notes), Left: auditor.CountExcluded(run.Excluded),
 		Gaps: forms(run.Gaps, formUnknown), Gone: forms(run.Gone, formAccount),
-		Excluded: forms(run.Excluded, func(e auditor.Exclusion) exclusionForm {
-			return exclusionForm{formAccount(e.Account), string(e.Reason), e.Detail}
-		}),
-		States: map[rules.State]int{}, Reasons: map[rules.Reason]int{},
+		Excluded: forms(run.Excluded, formExclusion),
+		States:   map[rules.State]int{}, Reasons: map[rules.Reason]int{},
 		Worst: map[rules.Severity]int{rules.Critical: 0, rules.High: 0, rules.Warning: 0, rules.Info: 0},
 	}
 	for _, s := range rules.States() {
@@ -317,6 +315,10 @@ func formRun(run *auditor.Run) runForm {
 		}
 	}
 	return form
+}
+
+func formExclusion(e auditor.Exclusion) exclusionForm {
+	return exclusionForm{formAccount(e.Account), string(e.Reason), e.Detail}
 }
 
 func formUnknown(u rules.Unknown) unknownForm {

@@ -200,15 +200,15 @@ func (a *app) withDaemon(ctx context.Context, cfg *daemon.Config, do func(d *dae
 	err = do(d)
 	if lost, ok := errors.AsType[*daemon.UnknownAccountError](err); ok {
 		if len(lost.Gaps) > 0 {
-			return nil, &failure{code: exitPartial, err: lost} // it may be where nobody could look
+			return &failure{code: exitPartial, err: lost} // it may be where nobody could look
 		}
-		return nil, &failure{code: exitUsage, err: lost}
+		return &failure{code: exitUsage, err: lost}
 	}
 	if e, ok := errors.AsType[*daemon.AmbiguousAccountError](err); ok {
-		return nil, &failure{code: exitUsage, err: e}
+		return &failure{code: exitUsage, err: e}
 	}
 	if e, ok := errors.AsType[*daemon.ExcludedAccountError](err); ok {
-		return nil, &failure{code: exitUsage, err: e}
+		return &failure{code: exitUsage, err: e}
 	}
 	if err != nil {
 		return &failure{code: exitPartial, err: err}

@@ -33,6 +33,7 @@ func TestHostileNamesFromCloudToOutput(t *testing.T) {
 	i := slices.IndexFunc(org.Accounts, func(a simcloud.Account) bool { return a.Name == "exact-baseline" })
 	exact := org.Accounts[i]
 	org.Accounts = org.Accounts[:1:1]
+	org.Structure, org.Accounts[0].Member, exact.Member = nil, nil, nil
 	for n, name := range hostileNames {
 		a := exact
 		a.ID, a.Name = fmt.Sprintf("d%031x", 0x100+n), fmt.Sprintf("hostile-%d", n)
