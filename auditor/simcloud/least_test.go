@@ -10,6 +10,8 @@ import (
 
 	m3 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
 	m5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
+	morg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
+	msts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1/model"
 
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
 )
@@ -96,7 +98,16 @@ func writes(t testing.TB, c *simcloud.Cloud, s sdk) map[string]func() error {
 				}}},
 			}))
 		},
+		"AssumeAgency": func() error { return assumed(s, "iam::"+betaID+":agency:ToAlpha") },
 	}
+}
+
+// assumed assumes an agency by STS.
+func assumed(s sdk, urn string) error {
+	_, err := s.sts.AssumeAgency(&msts.AssumeAgencyRequest{Body: &msts.AssumeAgencyReqBody{
+		AgencyUrn: urn, AgencySessionName: "tested", ExternalId: ptr("sesame"),
+	}})
+	return err
 }
 
 // testedUser is a user of the account alpha with exactly these rights.
@@ -106,7 +117,9 @@ func testedUser(user simcloud.User, policies ...simcloud.Policy) (func(*simcloud
 		user.Name, user.Keys = "tested", []simcloud.Key{key}
 		o.Accounts[0].Users = append(o.Accounts[0].Users, user)
 		o.Accounts[0].Policies = append(o.Accounts[0].Policies, policies...)
-		o.Accounts[1].Agencies = append(o.Accounts[1].Agencies, simcloud.Agency{Name: "ToAlpha", Trust: simcloud.Trust{Name: "alpha"}})
+		for _, name := range []string{"ToAlpha", reader} {
+			o.Accounts[1].Agencies = append(o.Accounts[1].Agencies, simcloud.Agency{Name: name, Trust: simcloud.Trust{Name: "alpha"}})
+		}
 	}, key
 }
 
@@ -152,7 +165,7 @@ func TestTheReaderCannotWrite(t *testing.T) {
 				t.Errorf("these are no writes: %v", all)
 			}
 			journal := cloud.Journal()
-			if c.refused && len(journal) > 0 || !c.refused && len(journal) < len(simcloud.Writes())-1 {
+			if c.refused && len(journal) > 0 || !c.refused && len(journal) < len(simcloud.Writes())-2 { // making a key is no entry
 				t.Errorf("%d entries in the journal: %+v", len(journal), journal)
 			}
 		})
@@ -206,6 +219,93 @@ func TestRepairCanDoWhatItMust(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Whoever has the documents of the main identity can read the organization and enter the accounts, by either way, and nothing else;
+// without one of the actions the request that it is for is refused.
+func TestTheMainIdentityCanDoWhatItMust(t *testing.T) {
+	reads := map[string]func(sdk) error{
+		"organizations:organizations:get": func(s sdk) error {
+			_, err := s.org.ShowOrganization(&morg.ShowOrganizationRequest{})
+			return err
+		},
+		"organizations:roots:list": func(s sdk) error {
+			_, err := s.org.ListRoots(&morg.ListRootsRequest{})
+			return err
+		},
+		"organizations:ous:list": func(s sdk) error {
+			_, err := s.org.ListOrganizationalUnits(&morg.ListOrganizationalUnitsRequest{})
+			return err
+		},
+		"organizations:accounts:list": func(s sdk) error {
+			_, err := s.org.ListAccounts(&morg.ListAccountsRequest{})
+			return err
+		},
+		"organizations:tags:list": func(s sdk) error {
+			_, err := s.org.ListTagsForResource(&morg.ListTagsForResourceRequest{ResourceId: betaID})
+			return err
+		},
+	}
+	with := func(t *testing.T, version string, resources []string, actions ...string) (*simcloud.Cloud, sdk) {
+		p := simcloud.Policy{DisplayName: "published", Version: version, Allow: actions, Resources: resources}
+		if version == "1.1" {
+			p.Type = "AX"
+		}
+		user, key := testedUser(simcloud.User{Policies: []string{"published"}}, p)
+		cloud := newCloud(t, user)
+		return cloud, newSDK(t, serve(t, cloud), alphaID, key, "", nil)
+	}
+	for _, version := range []string{"1.1", "5.0"} {
+		t.Run("v"+version, func(t *testing.T) {
+			all := published(t, "v"+version+"/main-organizations.json")
+			if len(all) != len(reads) {
+				t.Errorf("%d actions for %d requests: %q", len(all), len(reads), all)
+			}
+			for skip := range len(all) + 1 {
+				some := slices.Clone(all)
+				if skip < len(all) {
+					some = slices.Delete(some, skip, skip+1)
+				}
+				cloud, s := with(t, version, nil, some...)
+				for action, read := range reads {
+					if err := read(s); (err == nil) != slices.Contains(some, action) {
+						t.Errorf("with %q, what needs %s: %v", some, action, err)
+					}
+				}
+				for name, do := range writes(t, cloud, s) {
+					if do() == nil {
+						t.Errorf("%s is let in", name)
+					}
+				}
+				if n := len(cloud.Journal()); n != 0 {
+					t.Errorf("%d entries in the journal", n)
+				}
+			}
+		})
+	}
+	t.Run("entering accounts by STS", func(t *testing.T) {
+		const file = "v5.0/main-assume.json"
+		text, err := os.ReadFile(filepath.Join("../../deploy/iam", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var doc struct{ Statement []struct{ Resource []string } }
+		if err := json.Unmarshal(text, &doc); err != nil || len(doc.Statement) != 1 || len(doc.Statement[0].Resource) != 1 {
+			t.Fatalf("%s: %v, %+v", file, err, doc)
+		}
+		cloud, s := with(t, "5.0", doc.Statement[0].Resource, published(t, file)...)
+		for _, name := range []string{reader, "ToAlpha"} {
+			allowed := name == reader
+			if err := assumed(s, "iam::"+betaID+":agency:"+name); (err == nil) != allowed {
+				t.Errorf("assuming %s: %v", name, err)
+			}
+		}
+		for name, do := range writes(t, cloud, s) {
+			if do() == nil {
+				t.Errorf("%s is let in", name)
+			}
+		}
+	})
 }
 
 // Whatever is published is an action that the cloud has a request for, once, in order, in the language of its folder.
