@@ -56,8 +56,8 @@ type Config struct {
 	filed     *accountsFile
 	fileFault error
 	// open and lookupEnv are for reading the file of accounts again.
-	open      func(path string) (fs.File, error)
-	lookupEnv func(name string) (string, bool)
+	open, openSecret func(path string) (fs.File, error)
+	lookupEnv        func(name string) (string, bool)
 }
 
 // ScheduleConfig says when the daemon makes its runs. How long one may take is said by limits.run_timeout.
@@ -308,8 +308,8 @@ func parseConfig(
 	cfg := defaultConfig()
 	doc, err := strictyaml.Decode(file, data, cfg)
 	cfg.file, cfg.digest = file, fmt.Sprintf("%x", sha256.Sum256(data))
-	cfg.open, cfg.lookupEnv = open, lookupEnv
-	c := configCheck{cfg: cfg, doc: doc, file: file, open: open, lookupEnv: lookupEnv}
+	cfg.open, cfg.openSecret, cfg.lookupEnv = open, openSecret, lookupEnv
+	c := configCheck{cfg: cfg, doc: doc, file: file, open: open, openSecret: openSecret, lookupEnv: lookupEnv}
 	c.check()
 	if faults := c.err(err); faults != nil {
 		return nil, faults

@@ -158,7 +158,7 @@ func (f *accountsFile) list() []AccountConfig {
 
 // readAccounts reads the file of accounts. The error has every fault, one per line, and no secret.
 func (c *Config) readAccounts(open opener) (*accountsFile, error) {
-	check := configCheck{cfg: c, file: c.file, open: open, lookupEnv: c.lookupEnv}
+	check := configCheck{cfg: c, file: c.file, open: open, openSecret: c.openSecret, lookupEnv: c.lookupEnv}
 	file := check.path(c.Accounts.File)
 	data, err := readAll(open, file)
 	if err != nil {

@@ -85,23 +85,6 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	return c, nil
 }
 
-// share has all that sign with one key know what came of a request of l: that the key was refused, or that it is good again.
-// The cloud counts the refusals of a key, whoever uses it.
-func (c *Cloud) share(k Keys, l *lane, given leave, v verdict, f *fault) {
-	if v != barred && !(v == served && given.trial) {
-		return
-	}
-	for _, other := range c.signers[k] {
-		switch {
-		case other == l:
-		case v == barred:
-			other.breaker.bar(f, false)
-		default:
-			other.breaker.pardon()
-		}
-	}
-}
-
 // Close closes the connections that are not in use. The Cloud may be used afterwards; it then opens new ones.
 func (c *Cloud) Close() { c.idle() }
 
@@ -398,10 +381,7 @@ func (c *Cloud) verify(ctx context.Context, sure bool) *rules.Unknown {
 	c.main.asked, c.main.refusal = true, u
 	if u == nil {
 		c.adopt()
-		c.main.mu.Lock()
-		c.main.hung = 0
-		c.main.checks++
-		c.main.mu.Unlock()
+		c.main.checked()
 	}
 	return u
 }

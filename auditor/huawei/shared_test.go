@@ -1,7 +1,6 @@
 package huawei_test
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
@@ -19,7 +18,7 @@ func sharing(t *testing.T) (*fake, huawei.Config) {
 	f.accounts[mainID].grants = map[string][]fakeGrant{}
 	cfg := f.assuming()
 	cfg.Accounts = map[string]huawei.Access{accountID(3): {Agency: "Reader"}}
-	// The values are the same, and the Secrets are not: each account's key is read from a place of its own.
+	// Each account's key is read from a place of its own.
 	for _, n := range []int{1, 2} {
 		cfg.Accounts[accountID(n)] = huawei.Access{Keys: huawei.Keys{
 			AccessKey: huawei.NewSecret("AK-" + accountID(1)), SecretKey: huawei.NewSecret("canary-secret"),
@@ -28,13 +27,10 @@ func sharing(t *testing.T) (*fake, huawei.Config) {
 	return f, cfg
 }
 
-func refuse(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
-	say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)(w, nil, nil)
-}
-
 // TestARefusalIsKnownToAllThatSignWithTheKey: the cloud counts the refusals of a key, whoever uses it.
 func TestARefusalIsKnownToAllThatSignWithTheKey(t *testing.T) {
 	main := rules.Account{ID: mainID, Name: "main"}
+	refuse := say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`)
 	t.Run("of an account", func(t *testing.T) {
 		f, cfg := sharing(t)
 		c, _ := open(t, cfg)

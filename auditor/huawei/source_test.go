@@ -350,7 +350,7 @@ func TestTheMainAccountOfAServer(t *testing.T) {
 		}
 		// A key that is refused while the account is read is given up, and the next run goes by another one.
 		given := m.given
-		f.lie("agencies "+mainID, refuse)
+		f.lie("agencies "+mainID, say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`))
 		if _, _, err := b.cloud.Observe(t.Context(), main, baseline(), rules.Last{}); err == nil {
 			t.Error("read with a refused key")
 		}
