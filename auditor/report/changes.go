@@ -11,7 +11,7 @@ import (
 )
 
 // Changes writes what a run sees differently from an earlier one: accounts whose state changed, findings that came (+)
-// and went (-), accounts that came and went, and then the counts in one line. title stands above it all. The error is
+// and went (-), accounts that came, went, or are left alone, and then the counts in one line. title stands above it all. The error is
 // the writer's.
 func Changes(w io.Writer, before, after *auditor.Run, title string, o Options) error {
 	p := &page{o: o}
@@ -38,7 +38,11 @@ func Changes(w io.Writer, before, after *auditor.Run, title string, o Options) e
 		was, known := old[of(r)]
 		delete(old, of(r))
 		if !known {
-			add(r, "new", stateWords(r.State), stateColor(r.State), differences(&rules.Report{}, r))
+			from := "new"
+			if leftAlone(before, r.Account.ID) != "" {
+				from = "left alone"
+			}
+			add(r, from, stateWords(r.State), stateColor(r.State), differences(&rules.Report{}, r))
 			continue
 		}
 		if what := differences(was, r); len(what) > 0 || was.State != r.State {
@@ -47,7 +51,11 @@ func Changes(w io.Writer, before, after *auditor.Run, title string, o Options) e
 	}
 	for i := range before.Sweeps {
 		if r := &before.Sweeps[i].Report; old[of(r)] != nil {
-			add(r, stateWords(r.State), "gone", dim, nil)
+			to, what := "gone", [][]cell(nil)
+			if why := leftAlone(after, r.Account.ID); why != "" {
+				to, what = "left alone", [][]cell{{{why, ""}}}
+			}
+			add(r, stateWords(r.State), to, dim, what)
 		}
 	}
 	if len(rows) > 0 {
@@ -65,6 +73,16 @@ func Changes(w io.Writer, before, after *auditor.Run, title string, o Options) e
 	p.paint("  ", dim, "now "+strings.Join(counts, ", "))
 	_, err := io.WriteString(w, p.b.String())
 	return err
+}
+
+// leftAlone says in a word why a run left an account alone; nothing when it did not.
+func leftAlone(run *auditor.Run, id string) string {
+	for i := range run.Excluded {
+		if run.Excluded[i].Account.ID == id {
+			return strings.ReplaceAll(string(run.Excluded[i].Reason), "_", " ")
+		}
+	}
+	return ""
 }
 
 // differences are the lines about what came and what went between two reports on one agency. While the account is

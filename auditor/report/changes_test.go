@@ -34,6 +34,7 @@ func TestChanges(t *testing.T) {
 		{name: "unknown-for-another-reason", unknown: down},
 		{name: "stays", grants: exact(admin)},
 		{name: "leaves", grants: exact()},
+		{name: "is-suspended", grants: exact(admin)},
 	}
 	after := []fixture{
 		{name: "becomes-drifted", grants: without(exact(), cocSelf)},
@@ -44,8 +45,15 @@ func TestChanges(t *testing.T) {
 		{name: "unknown-for-another-reason", unknown: &rules.Unknown{Reason: rules.ReasonDenied, Detail: "403"}},
 		{name: "stays", grants: exact(admin)},
 		{name: "comes", grants: exact(admin)},
+		{name: "is-resumed", grants: exact()},
 	}
 	first, second := runOf(t, cloud{fixtures: before}), runOf(t, cloud{fixtures: after})
+	alone := func(run, in *auditor.Run, name string) {
+		i := slices.IndexFunc(in.Sweeps, func(s auditor.Sweep) bool { return s.Report.Account.Name == name })
+		run.Excluded = []auditor.Exclusion{{Account: in.Sweeps[i].Report.Account, Reason: auditor.ExcludedSuspended}}
+	}
+	alone(first, second, "is-resumed")
+	alone(second, first, "is-suspended")
 	out := changesOf(t, first, second, report.Options{})
 	golden(t, "changes.txt", []byte(out))
 	if strings.Contains(out, "stays") {

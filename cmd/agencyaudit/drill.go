@@ -49,8 +49,11 @@ func newDrill(cloud *simcloud.Cloud, run *auditor.Run, seed uint64) *drill {
 }
 
 // drilled is the audited agency of an account, if it has one that holds anything.
-func drilled(a simcloud.Account) (simcloud.Agency, bool) {
-	i := slices.IndexFunc(a.Agencies, func(g simcloud.Agency) bool { return g.Name == drilledAgency })
+func drilled(a simcloud.Account) (simcloud.Agency, bool) { return holding(a, drilledAgency) }
+
+// holding is the agency of that name, if the account has one that holds anything.
+func holding(a simcloud.Account, name string) (simcloud.Agency, bool) {
+	i := slices.IndexFunc(a.Agencies, func(g simcloud.Agency) bool { return g.Name == name })
 	if i < 0 || len(a.Agencies[i].Grants) == 0 {
 		return simcloud.Agency{}, false
 	}
@@ -107,7 +110,7 @@ func (d *drill) mishap(a simcloud.Account) (deed, mishap) {
 		do.Account, undo.Account = a.ID, a.ID
 		return deed{do, a.Name + ": " + done}, mishap{undo: undo, says: a.Name + ": " + undone}
 	}
-	switch d.rand.IntN(5) {
+	switch d.rand.IntN(6) {
 	case 0:
 		granted := []simcloud.Grant{
 			{Policy: "Tenant Administrator", Scope: "global"}, {Policy: "VPC Administrator", Scope: "all_resources"},
@@ -133,6 +136,14 @@ func (d *drill) mishap(a simcloud.Account) (deed, mishap) {
 	case 3:
 		return pair(simcloud.Drift{Kind: simcloud.DriftSuspend}, simcloud.Drift{Kind: simcloud.DriftResume},
 			"the account was suspended", "the account was resumed")
+	case 4:
+		if reader, ok := holding(a, "AgencyAuditReader"); ok {
+			g := reader.Grants[0]
+			return pair(
+				simcloud.Drift{Kind: simcloud.DriftRevoke, Agency: reader.ID, Grant: &g},
+				simcloud.Drift{Kind: simcloud.DriftGrant, Agency: reader.ID, Grant: &g},
+				"somebody took the reader's rights away", "the reader has its rights again")
+		}
 	}
 	g := agency.Grants[d.rand.IntN(len(agency.Grants))]
 	lost := simcloud.Grant{PolicyID: g.PolicyID, Scope: g.Scope, In: g.In}

@@ -15,6 +15,7 @@ import (
 // expectation is what somebody wrote down by hand for one account of the bundled organization.
 type expectation struct {
 	Name          string            `yaml:"name"`
+	Excluded      string            `yaml:"excluded"`
 	RequireAgency bool              `yaml:"require_agency"`
 	State         string            `yaml:"state"`
 	Reason        string            `yaml:"reason"`
@@ -93,6 +94,14 @@ type published struct {
 		} `json:"required"`
 		Findings []publishedFinding `json:"findings"`
 	} `json:"sweeps"`
+	Run struct {
+		Excluded []struct {
+			Account struct {
+				Name string `json:"name"`
+			} `json:"account"`
+			Reason string `json:"reason"`
+		} `json:"excluded"`
+	} `json:"run"`
 }
 
 type publishedFinding struct {
@@ -137,7 +146,7 @@ func differences(document []byte, expected []expectation) ([]string, error) {
 	for _, s := range doc.Sweeps {
 		name := s.Account.Name
 		w, ok := want[name]
-		if !ok || seen[name] {
+		if !ok || seen[name] || w.Excluded != "" {
 			differ("account %s is judged and not expected, or judged twice", name)
 			continue
 		}
@@ -165,9 +174,16 @@ func differences(document []byte, expected []expectation) ([]string, error) {
 			differ("%s: findings\n got %+v\nwant %+v", name, got, w.Findings)
 		}
 	}
+	for _, e := range doc.Run.Excluded {
+		name := e.Account.Name
+		if w, ok := want[name]; !ok || seen[name] || w.Excluded != e.Reason {
+			differ("account %s is left alone (%s), want %q", name, e.Reason, w.Excluded)
+		}
+		seen[name] = true
+	}
 	for name := range want {
 		if !seen[name] {
-			differ("account %s is expected and not judged", name)
+			differ("account %s is expected, and neither judged nor left alone", name)
 		}
 	}
 	slices.Sort(out)

@@ -47,7 +47,7 @@ func readFile(t *testing.T, file string) string {
 }
 
 // leastOrganization is the bundled one, in which every reader holds that policy in the place of IAM ReadOnlyAccess, and the main
-// identity nothing but that and the right to assume the readers, by their ids.
+// identity nothing but that and the rights to assume the readers, by their ids, and to list the organization.
 func leastOrganization(t *testing.T, reader simcloud.Policy) *simcloud.Organization {
 	t.Helper()
 	filled, err := simcloud.New(simcloud.Bundled())
@@ -55,7 +55,7 @@ func leastOrganization(t *testing.T, reader simcloud.Policy) *simcloud.Organizat
 		t.Fatal(err)
 	}
 	org := filled.Organization() // with all ids
-	assume := publishedPolicy(t, "v1.1/main-assume.json")
+	assume, list := publishedPolicy(t, "v1.1/main-assume.json"), publishedPolicy(t, "v1.1/main-organizations.json")
 	for i := range org.Accounts {
 		acct := &org.Accounts[i]
 		for j := range acct.Agencies {
@@ -78,8 +78,9 @@ func leastOrganization(t *testing.T, reader simcloud.Policy) *simcloud.Organizat
 		}
 	}
 	main := &org.Accounts[0]
-	main.Policies = append(main.Policies, reader, assume)
-	main.Users[0].Policies = []string{reader.DisplayName, assume.DisplayName}
+	main.Policies = append(main.Policies, reader, assume, list)
+	main.Users[0].Policies = []string{reader.DisplayName, assume.DisplayName, list.DisplayName}
+	main.Users[0].Actions = nil
 	return org
 }
 

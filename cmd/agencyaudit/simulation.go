@@ -74,11 +74,11 @@ func (id identity) lookupEnv(name string) (string, bool) {
 
 // bundledConfigAt is bundledConfig with the simulator at another address, and with the certificates to believe there.
 func bundledConfigAt(url, caFile string) ([]byte, error) {
-	endpoint := []byte(`{iam: "http://` + defaultCloudAddress + `"}`)
+	endpoint := []byte(`{iam: "http://` + defaultCloudAddress + `", organizations: "http://` + defaultCloudAddress + `"}`)
 	if bytes.Count(bundledConfig, endpoint) != 1 {
 		return nil, errors.New("the configuration of the bundled organization does not name the simulator's address once")
 	}
-	at := fmt.Sprintf("{iam: %q}", url)
+	at := fmt.Sprintf("{iam: %q, organizations: %q}", url, url)
 	if caFile != "" {
 		at += fmt.Sprintf("\n  ca_file: %q", caFile)
 	}
