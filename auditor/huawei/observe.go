@@ -1,6 +1,7 @@
 package huawei
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,9 +56,12 @@ func (c *Cloud) Observe(
 		if u == nil {
 			o.StartedAt, o.EndedAt = started, c.now()
 			ev, err = rules.NewEvidence(b, last, o)
-			if why, ok := errors.AsType[*rules.Unknown](err); ok && why.Reason == rules.ReasonDisagree {
-				c.cfg.Meter.Rejected(rejectedWitness)
-				why.Detail += "; rejected: " + rejectedWitness
+			if why, ok := errors.AsType[*rules.Unknown](err); ok {
+				if why.Reason == rules.ReasonDisagree {
+					c.cfg.Meter.Rejected(rejectedWitness)
+					why.Detail += "; rejected: " + rejectedWitness
+				}
+				why.Remedy = cmp.Or(why.Remedy, c.doubtRemedy(why.Reason))
 			}
 			return ev, trail, err
 		}

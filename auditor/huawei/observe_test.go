@@ -48,6 +48,9 @@ func unknown(t testing.TB, c *huawei.Cloud, n int, reason rules.Reason) *rules.U
 	if u.Reason != reason {
 		t.Fatalf("reason %s, want %s: %v", u.Reason, reason, u)
 	}
+	if u.Remedy == "" {
+		t.Errorf("%v: nothing says what to do", u)
+	}
 	return u
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -153,7 +154,7 @@ func (l listing[T]) note(seen *map[string]int, page int, rows, all []T, starts [
 		case !ok:
 			(*seen)[key] = page
 		case before == page:
-			return lie(rules.ReasonRejected, "row %d shows %q again", i+1, shorten(key)).as(rejectedItem)
+			return lie(rules.ReasonRejected, "row %d shows %q again", i+1, shorten(strings.TrimSpace(key))).as(rejectedItem)
 		default:
 			from, to := starts[before-1], len(all)
 			if before < len(starts) {
@@ -162,7 +163,7 @@ func (l listing[T]) note(seen *map[string]int, page int, rows, all []T, starts [
 			if l.same(rows, all[from:to]) {
 				return lie(rules.ReasonRejected, "the page is page %d again", before).as(rejectedLoop)
 			}
-			return lie(rules.ReasonIncomplete, "row %d shows %q, as did page %d", i+1, shorten(key), before).as(rejectedUnstable)
+			return lie(rules.ReasonIncomplete, "row %d shows %q, as did page %d", i+1, shorten(strings.TrimSpace(key)), before).as(rejectedUnstable)
 		}
 	}
 	return nil

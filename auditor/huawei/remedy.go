@@ -15,8 +15,7 @@ const (
 	mainKeys                  // the main identity's
 )
 
-const remedyTimeout = "raise the time that an account or the run may take, or read fewer accounts at a time, " +
-	"if the cloud is merely slow"
+const remedyTimeout = "raise limits.account_timeout or limits.run_timeout, or lower limits.concurrency, if the cloud is merely slow"
 
 // remedy says what the operator can do about a fault, and who can grant what is missing.
 func (c *Cloud) remedy(o op, f *fault, by holder) string {
@@ -36,7 +35,7 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 			organizationActions())
 	}
 	if f.rejection == rejectedTooLarge {
-		return "look into the account: no answer is expected to be that large; raise the limit on the size of answers if it is right"
+		return "look into the account: no answer is expected to be that large; raise limits.body_bytes if it is right"
 	}
 	switch f.reason {
 	case rules.ReasonUnauthenticated:
@@ -70,5 +69,18 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 	default:
 		return fmt.Sprintf("check that %s is %s and that nothing on the way answers in its place; if it lasts, ask the "+
 			"cloud's support, with the request id where there is one", c.site.at(o).host, operations[o].service.title())
+	}
+}
+
+// doubtRemedy says what the operator can do about answers each of which is whole, and which together are no evidence.
+func (c *Cloud) doubtRemedy(r rules.Reason) string {
+	switch r {
+	case rules.ReasonDisagree:
+		return "if something was changed in the account a moment ago, the next reading settles it; if it lasts, compare with the " +
+			"IAM console and ask the cloud's support, with the request id where there is one"
+	case rules.ReasonAmbiguous:
+		return "look on the IAM console which agencies of that name the account has; if it shows only one, ask the cloud's support"
+	default:
+		return c.remedy(opAgencies, &fault{reason: r}, ownKeys)
 	}
 }
