@@ -316,6 +316,10 @@ func TestRowsThatCannotBeTrue(t *testing.T) {
 			row := b[strings.Index(b, "[")+1 : strings.Index(b, "]")]
 			return strings.Replace(strings.Replace(b, row, row+","+row, 1), `"current_count":1`, `"current_count":2`, 1)
 		})},
+		{"grant of the account twice", "domain", rules.ReasonRejected, edit(func(b string) string {
+			row := b[strings.Index(b, "[")+1 : strings.LastIndex(b, "]")]
+			return strings.Replace(strings.Replace(b, row, row+","+row, 1), `"total_num":1`, `"total_num":2`, 1)
+		})},
 		{"v5 policy again", "attached", rules.ReasonRejected, replace(`"current_count":1`, `"current_count":1,"next_marker":"mark0"`)},
 		{"policy of the catalogue with an owner", "catalogue", rules.ReasonRejected, replace(`"domain_id":null`, `"domain_id":"`+id+`"`)},
 		{"policy of the catalogue without id", "catalogue", rules.ReasonRejected, replace(`"id":"`+id32(5)+`"`, `"id":""`)},
@@ -350,6 +354,9 @@ func TestRowsThatCannotBeTrue(t *testing.T) {
 				t.Errorf("it took %d requests to find out", n)
 			}
 			if strings.HasSuffix(lie.name, "attached twice") && !strings.Contains(u.Detail, "two rows with the policy_id v5a") {
+				t.Errorf("%v", u)
+			}
+			if lie.name == "grant of the account twice" && !strings.Contains(u.Detail, `row 2 shows "`+id32(roleIAM)+`" again`) {
 				t.Errorf("%v", u)
 			}
 			if strings.Contains(u.Detail, "byte of") {
