@@ -65,7 +65,7 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	}
 	transport := newTransport(s, cfg.Connections, dialTo(s))
 	c := &Cloud{
-		cfg: cfg, site: s, log: log, transport: transport, dial: dialSDK, idle: transport.CloseIdleConnections,
+		cfg: cfg, site: s, log: log, transport: drainedLines{transport}, dial: dialSDK, idle: transport.CloseIdleConnections,
 		source: source, main: newIdentity(cfg.Main), catalogue: newCatalogue(log),
 		pauses: defaultPauses(cfg.RequestTimeout), total: newLimiter(limitOf(cfg.Rate.Total)), allowance: newAllowance(),
 	}
