@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,6 +19,9 @@ var version string
 
 func main() {
 	forbidCoreDumps()
+	// Nothing of this program writes to the loggers that are everybody's, slog's and with it that of log. The library does: net/http
+	// quotes there what a server sends after an answer, which may be the rest of it, with a key in it.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal ends the work in order; a second one, whose handling is the system's again, ends the process.
 	context.AfterFunc(ctx, stop)
