@@ -241,10 +241,10 @@ func (w *wire) inTurn(o op, req *http.Request, signed time.Time) (resp *http.Res
 	return resp, f, counts
 }
 
-// unsent marks the fault of a request that was not sent.
+// unsent marks the fault of a request that was not sent: there is no answer that was rejected.
 func (w *wire) unsent(f *fault) *fault {
 	f.unsent = true
-	return f
+	return f.as("")
 }
 
 // clear waits until a request may be sent: by the breakers, by the rates, and by both again, since a breaker may have opened

@@ -542,6 +542,10 @@ func TestBudgetsOfASweep(t *testing.T) {
 			if !strings.Contains(u.Detail, "sweep") || !strings.Contains(u.Detail, strconv.Itoa(100)) && name == "requests" {
 				t.Errorf("%s: %v", name, u)
 			}
+			// What was not sent has no answer that could be rejected.
+			if strings.Contains(u.Detail, "rejected") {
+				t.Errorf("%s: an answer counts as rejected: %v", name, u)
+			}
 			if n := len(b.asked(all)); name == "requests" && n != 100 || name == "bytes" && (n < 90 || n > 130) {
 				t.Errorf("%s: %d requests", name, n)
 			}
