@@ -257,10 +257,16 @@ func cutOut(text, secret string) string {
 		for i+n < len(text) && n < len(secret) && text[i+n] == secret[n] {
 			n++
 		}
+		if n < len(secret) { // cut off there, or written in another way, which goes on
+			n += len(text[i+n:]) - len(strings.TrimLeft(text[i+n:], tokenLetters))
+		}
 		b.WriteString(text[:i] + hidden)
 		text = text[i+n:]
 	}
 }
+
+// tokenLetters are those that a secret can be written with, also where a sign is written as a number.
+const tokenLetters = `ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=%\`
 
 // maxText is how much of a foreign text is shown, in bytes.
 const maxText = 200

@@ -63,13 +63,14 @@ func TestSecretPrintsNothing(t *testing.T) {
 func TestScrub(t *testing.T) {
 	keys := Keys{AccessKey: NewSecret("ACCESSKEY12345"), SecretKey: NewSecret("s3cret-value-long"), SecurityToken: NewSecret("tokentokentoken" + strings.Repeat("x", 300))}
 	for text, want := range map[string]string{
-		"plain":                                   "plain",
-		"ak ACCESSKEY12345 not exist":             "ak <secret> not exist",
-		"s3cret-value-long,s3cret-value-long":     "<secret>,<secret>",
-		"cut off: tokentokentokenxx":              "cut off: <secret>",
-		"fail, canonicalRequest:GET\n/v3\ntokent": "fail, …",
-		"fail, CanonicalRequest = x":              "fail, …",
-		"only tokentok":                           "only tokentok",
+		"plain":                                    "plain",
+		"ak ACCESSKEY12345 not exist":              "ak <secret> not exist",
+		"s3cret-value-long,s3cret-value-long":      "<secret>,<secret>",
+		"cut off: tokentokentokenxx":               "cut off: <secret>",
+		"fail, canonicalRequest:GET\n/v3\ntokent":  "fail, …",
+		"fail, CanonicalRequest = x":               "fail, …",
+		"only tokentok":                            "only tokentok",
+		"as in a URL: tokentokentokenxx%2Bxx/x ok": "as in a URL: <secret> ok",
 	} {
 		if got := keys.scrub(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
