@@ -107,7 +107,7 @@ func TestWhatFollowsAnAnswerAnswersNobody(t *testing.T) {
 			}()
 		}
 	}()
-	c, err := New(Config{Endpoint: "http://" + l.Addr().String()}, nil)
+	c, err := New(Config{Endpoints: Endpoints{IAM: "http://" + l.Addr().String()}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestWhatFollowsAnAnswerAnswersNobody(t *testing.T) {
 		g.Go(func() {
 			for n := range 40 {
 				path := fmt.Sprintf("/%d/%d", worker, n)
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.site.endpoint+path, http.NoBody)
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+path, http.NoBody)
 				if err != nil {
 					t.Error(err)
 					return
