@@ -9,6 +9,8 @@ LINTER  := $(CACHE)/bin/golangci-lint
 BENCH_N  ?= 100,1000,10000
 # Accounts that it runs a daemon with; 10000,100000 takes another ten minutes and a machine with 4 GiB.
 BENCH_DAEMON ?= 10000
+# Accounts of an organization that a daemon lists and enters itself, by each way.
+BENCH_ORGANIZATION ?= 2000
 FUZZTIME ?= 5s
 # Random worlds below the SDK that `make worlds` plays, and those through it.
 WORLDS     ?= 100000
@@ -110,10 +112,10 @@ faults: ## play the matrix of faults of the cloud, in full, and print it with it
 	@.ci/faults
 
 bench: build ## compare `audit` with bare clients at BENCH_N accounts; takes about five minutes
-	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N) -daemon $(BENCH_DAEMON)
+	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N) -daemon $(BENCH_DAEMON) -organization $(BENCH_ORGANIZATION)
 
 bench-check: build
-	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100
+	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100 -organization 50
 
 ci: ## everything that CI checks, `make test` first
 	@.ci/jobs test fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers reproducible readme-check \

@@ -268,10 +268,9 @@ func (o options) daemon(ctx context.Context, n int, out io.Writer) (err error) {
 		}
 		// The end of the run is not the end of its work: it is rendered, and memory is given back.
 		cpu := d.settled(ctx)
-		text, _ := line["duration"].(string)
-		wall, err := time.ParseDuration(strings.ReplaceAll(text, " ", ""))
+		wall, err := duration(line)
 		if err != nil {
-			return fmt.Errorf("the log does not say how long a run took: %w", err)
+			return err
 		}
 		name := "first"
 		if i > 0 {
@@ -313,6 +312,16 @@ func (o options) daemon(ctx context.Context, n int, out io.Writer) (err error) {
 		s.row(w, kind.title, same)
 	}
 	return w.Flush()
+}
+
+// duration is how long a run took, by the line of the log that says that it ended.
+func duration(line map[string]any) (time.Duration, error) {
+	text, _ := line["duration"].(string)
+	wall, err := time.ParseDuration(strings.ReplaceAll(text, " ", ""))
+	if err != nil {
+		return 0, fmt.Errorf("the log does not say how long a run took: %w", err)
+	}
+	return wall, nil
 }
 
 // settled waits until the process takes hardly any processor time, and returns how much it has taken.

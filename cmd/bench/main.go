@@ -5,10 +5,12 @@
 // official SDK; and a bare net/http client that sends the same requests, signed beforehand, once one after the other in
 // each account and once in the program's own order, the last five of an account at once. It prints the medians.
 //
-// With -daemon it also measures `agencyaudit run` with so many accounts: its runs, its rest and its scrapes.
+// With -daemon it also measures `agencyaudit run` with so many accounts: its runs, its rest and its scrapes. With -organization
+// it has `agencyaudit run` list so many accounts itself and enter them by the management account's key alone, by each way there is.
 //
 // It asserts nothing about time. It fails when the work was not done: unless the simulator counted six requests for each
-// account and client, and the program found every account compliant.
+// account and client, and the program found every account compliant; and of an organization, unless each account was entered
+// once, in the first run.
 package main
 
 import (
@@ -46,6 +48,7 @@ type options struct {
 	program string
 	sizes   []int
 	daemons []int
+	members []int
 	rounds  int
 	latency time.Duration
 	workers int
@@ -53,11 +56,12 @@ type options struct {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	var o options
-	var sizes, daemons, as, fleet string
+	var sizes, daemons, members, as, fleet string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.program, "audit", "bin/agencyaudit", "the built program")
 	flags.StringVar(&sizes, "n", "100,1000,10000", "numbers of accounts")
 	flags.StringVar(&daemons, "daemon", "", "numbers of accounts for a steady daemon; -n may be empty then")
+	flags.StringVar(&members, "organization", "", "numbers of accounts for a daemon that an organization lists them; -n may be empty then")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds; the medians are printed")
 	flags.DurationVar(&o.latency, "latency", 20*time.Millisecond, "what the simulator waits before every answer")
 	flags.IntVar(&o.workers, "workers", 64, "accounts at a time")
@@ -76,6 +80,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if o.daemons, err = numbers(daemons); err != nil {
 		return fmt.Errorf("-daemon %w", err)
 	}
+	if o.members, err = numbers(members); err != nil {
+		return fmt.Errorf("-organization %w", err)
+	}
 	if o.rounds < 1 || o.workers < 1 {
 		return errors.New("-rounds and -workers: at least 1")
 	}
@@ -89,6 +96,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	for _, n := range o.daemons {
 		if err := o.daemon(ctx, n, out); err != nil {
 			return fmt.Errorf("daemon, %d accounts: %w", n, err)
+		}
+	}
+	for _, n := range o.members {
+		if err := o.organization(ctx, n, out); err != nil {
+			return fmt.Errorf("organization, %d accounts: %w", n, err)
 		}
 	}
 	return nil

@@ -42,10 +42,11 @@ type simulator struct {
 	client *http.Client
 }
 
-// startSimulator has the built program serve n accounts, and writes what the clients need into dir.
-func startSimulator(ctx context.Context, program string, n int, latency time.Duration, dir string) (s *simulator, err error) {
-	cmd := exec.CommandContext(ctx, program, "simcloud", "--generate", strconv.Itoa(n), "--seed", strconv.Itoa(seed), "--steady",
-		"--listen", "127.0.0.1:0", "--control", "127.0.0.1:0")
+// startSimulator has the built program serve n accounts, and writes what the clients need into dir. more are arguments of its own.
+func startSimulator(ctx context.Context, program string, n int, latency time.Duration, dir string, more ...string) (s *simulator, err error) {
+	cmd := exec.CommandContext(ctx, program, append([]string{
+		"simcloud", "--generate", strconv.Itoa(n), "--seed", strconv.Itoa(seed), "--steady", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",
+	}, more...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stderr = os.Stderr

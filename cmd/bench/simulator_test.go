@@ -44,6 +44,47 @@ func TestRequestsAreCountedForEachAccount(t *testing.T) {
 	}
 }
 
+func TestMembersAreEnteredOnce(t *testing.T) {
+	counter := func(account, operation string, ok int) string {
+		return fmt.Sprintf(`{"account_id": %q, "account": %q, "operation": %q, "ok": %d}`, account, account, operation, ok)
+	}
+	read := []string{
+		counter("main", "ListAccounts", 2), counter("main", "KeystoneListAuthDomains", 1),
+		counter("main", "ListAgencies", 1), counter("main", "ShowDomainRoleAssignments", 4), counter("main", "ListAttachedAgencyPoliciesV5", 1),
+		counter("a", "ListAgencies", 1), counter("a", "ShowDomainRoleAssignments", 4), counter("a", "ListAttachedAgencyPoliciesV5", 1),
+	}
+	bySTS, byIAM := counter("main", "AssumeAgency", 1), counter("main", "CreateTemporaryAccessKeyByAgency", 1)
+	for name, c := range map[string]struct {
+		counters []string
+		first    bool
+		want     tally
+		fault    string
+	}{
+		"first, by STS":     {append(read[:len(read):len(read)], bySTS), true, tally{iam: 13, sts: 1, organizations: 2, keys: 1, own: 12, others: 4}, ""},
+		"first, by IAM":     {append(read[:len(read):len(read)], byIAM), true, tally{iam: 14, organizations: 2, keys: 1, own: 12, others: 4}, ""},
+		"second":            {read, false, tally{iam: 13, organizations: 2, own: 12, others: 3}, ""},
+		"not entered":       {read, true, tally{}, "0 temporary keys were made for 1 members"},
+		"entered again":     {append(read[:len(read):len(read)], byIAM), false, tally{}, "1 temporary keys were made"},
+		"entered twice":     {append(read[:len(read):len(read)], byIAM, bySTS), true, tally{}, "2 temporary keys were made"},
+		"who am I":          {append(read[:len(read):len(read)], counter("main", "GetCallerIdentity", 1)), false, tally{}, "STS was asked 1 times"},
+		"not listed at all": {read[1:], false, tally{}, "not listed"},
+		"one not read":      {read[:5], false, tally{}, "1 accounts of 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := countServices([]byte("["+strings.Join(c.counters, ",")+"]"), 2)
+			if err == nil {
+				err = got.check(2, c.first)
+			}
+			switch {
+			case c.fault == "" && (err != nil || got != c.want):
+				t.Errorf("got %+v, error %v; want %+v", got, err, c.want)
+			case c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault)):
+				t.Errorf("got error %v, want one that says %q", err, c.fault)
+			}
+		})
+	}
+}
+
 func TestOnlyAReportOfCompliantAccountsIsRight(t *testing.T) {
 	s := &simulator{accounts: 2}
 	for report, right := range map[string]bool{
