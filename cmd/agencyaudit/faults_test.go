@@ -88,6 +88,7 @@ var faults = []fault{
 	{"F36", "an account leaves the organization", alone("TestAnOrganizationIsFollowedFromRunToRun"), "unknown(vanished)", "account_unknown{reason=vanished} = 1"},
 	{"F37", "temporary key ends in mid-account", keyEnds, "right", "credential_refreshes_total{result=ok} rises"},
 	{"F37", "the same, of a key of STS", bySTSOf(keyEnds), "right", "credential_refreshes_total{way=sts;result=ok} rises"},
+	{"F37", "the server's own key ends in a run", alone("TestAServersKeyEndsInARun"), "unknown(unauthenticated)", "run_complete = 0"},
 	{"F37", "temporary key ends after its hour", virtually("auditor/huawei", "TestFaultKeysThatEnd"), "right", "credential_refreshes_total{result=ok} rises"},
 	{"F38", "main key revoked (401), until a reload", revokesMain, "unknown(unauthenticated)", "api_breaker_open{identity=main} = 1"},
 	{"F38", "the same, for hours", virtually("auditor/huawei", "TestFaultRefusedKeys"), "unknown(unauthenticated)", "api_breaker_open{identity=main} = 1"},
@@ -271,11 +272,12 @@ func passing(d trick) trick {
 	return d
 }
 
-// keyEnds ends the temporary keys of accounts while they are read.
+// keyEnds ends the temporary keys of accounts while they are read: of each at another one of the six requests.
 var keyEnds = func() trick {
-	d := passing(answers("key_expired"))
+	d := scopes("key_expired")
+	d.failures = append(d.failures, simcloud.Failure{Operation: agencies, Style: "key_expired"}, simcloud.Failure{Operation: attached, Style: "key_expired"})
 	d.assumed = true
-	return d
+	return passing(d)
 }()
 
 // throttles answers each nth request with 429.

@@ -421,6 +421,44 @@ func TestMembersThatMayNotBeEntered(t *testing.T) {
 	d.interrupt(t)
 }
 
+// The key of a server ends at each kind of request of a run: nothing is smaller for it, and nothing is said of an account that was not
+// read whole. The next run has another key.
+func TestAServersKeyEndsInARun(t *testing.T) {
+	t.Parallel()
+	const n = 6
+	cloud, fleet := startSimulator(t, members(n, bySTS)...), fleetOf(n)
+	config := strings.Replace(cloud.config, "source: environment", "source: ecs", 1)
+	config = strings.Replace(config, "endpoints: {", fmt.Sprintf("endpoints: {metadata: %q, ", cloud.control), 1)
+	for operation, listed := range map[string]bool{
+		"KeystoneListAuthDomains": false, "ShowOrganization": false, "ListRoots": false, "ListAccounts": false, "ListOrganizationalUnits": false,
+		"ListTagsForResource": false, "ListAgencies": true, "ShowDomainRoleAssignments": true, "AssumeAgency": true,
+	} {
+		// The last but one of the requests of its kind, where there are several.
+		cloud.do(t, http.MethodPut, "/settings", fmt.Sprintf(
+			`{"failures": [{"account": %q, "operation": %q, "style": "key_expired", "skip": %d, "times": 1}]}`,
+			fleet[0].ID, operation, map[string]int{"ListTagsForResource": n - 2, "ListAccounts": 1, "ListOrganizationalUnits": 1, "AssumeAgency": 1}[operation]))
+		code, r, complaints := cloud.audits(t, config)
+		judged := 0
+		for _, s := range r.Sweeps {
+			if s.State == "compliant" {
+				judged++
+			} else if s.State != "unknown" || s.Unknown.Reason != "unauthenticated" {
+				t.Errorf("%s: %s is %s (%s)", operation, s.Account.Name, s.State, s.Unknown.Reason)
+			}
+		}
+		if code != exitPartial || r.Run.Complete || listed != (len(r.Sweeps) == n) || !listed && len(r.Sweeps) > 0 || judged == n {
+			t.Errorf("%s: audit ends with %d, and %d of %d accounts are compliant:\n%s", operation, code, judged, len(r.Sweeps), last(complaints, 1000))
+		}
+		if failures := cloud.do(t, http.MethodGet, "/failures", ""); !strings.Contains(failures, `"failed": 1`) {
+			t.Errorf("%s: the key never ended: %s", operation, failures)
+		}
+	}
+	if code, r, complaints := cloud.audits(t, config); code != exitOK || len(r.Sweeps) != n {
+		t.Errorf("with another key audit ends with %d and %d sweeps:\n%s", code, len(r.Sweeps), last(complaints, 1000))
+	}
+	cloud.untouched(t)
+}
+
 // Accounts that only the organization knows are asked for by name and by id, and what does not name one account is no answer.
 func TestOneAccountOfTheOrganization(t *testing.T) {
 	t.Parallel()
