@@ -89,6 +89,8 @@ type sweep struct {
 	via  string
 	wire *wire
 	api  api
+	// foreign says that the list of agencies showed one of another account.
+	foreign bool
 }
 
 // sweep reads the account with the keys of p.
@@ -108,6 +110,9 @@ func (c *Cloud) sweep(
 		return o, &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: err.Error()}
 	}
 	if o, err = s.observe(b, last); err != nil {
+		if s.foreign {
+			d.forget(ctx, p) // the keys may be of that account too, whatever was said when they were made
+		}
 		return o, asUnknown(err)
 	}
 	return o, nil
@@ -255,6 +260,7 @@ func (s *sweep) agency(r *model.AgencyListResult, name string) (rules.Agency, er
 	}
 	switch {
 	case a.AccountID != s.account.ID:
+		s.foreign = true
 		return item("the list shows the agency %q of account %q", shorten(a.Name), shorten(a.AccountID))
 	case !isID(a.ID):
 		return item("the list shows the agency %q with the id %q", shorten(a.Name), shorten(a.ID))
