@@ -2,9 +2,13 @@ package huawei_test
 
 import (
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -124,12 +128,69 @@ func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "ALL_PROXY"} {
 		t.Setenv(name, "http://127.0.0.1:1")
 	}
-	t.Setenv("HUAWEICLOUD_SDK_IAM_ENDPOINT", "http://127.0.0.1:1")
-	t.Setenv("HUAWEICLOUD_SDK_AK", "environment")
-	t.Setenv("HOME", t.TempDir())
 	f := newFake(t, 1)
 	c, _ := open(t, f.assuming())
 	mustObserve(t, c, 0)
+}
+
+// TestKeysOfTheEnvironmentAreIgnored: the SDK looks for keys in many places when it is given none, and for endpoints. Nothing that
+// lies there is used, nor is anything sent for who has no key.
+func TestKeysOfTheEnvironmentAreIgnored(t *testing.T) {
+	const stranger = "AK-e0000000000000000000000000000000"
+	home := t.TempDir()
+	section := "\nak = " + stranger + "\nsk = canary\ndomain_id = e0000000000000000000000000000000\n"
+	file := filepath.Join(home, ".huaweicloud", "credentials")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("[basic]"+section+"[global]"+section), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"HOME": home, "HUAWEICLOUD_SDK_CREDENTIALS_FILE": file, "HUAWEICLOUD_SDK_AK": stranger, "HUAWEICLOUD_SDK_SK": "canary",
+		"HUAWEICLOUD_SDK_SECURITY_TOKEN": "canary", "HUAWEICLOUD_SDK_DOMAIN_ID": "e0000000000000000000000000000000",
+		"HUAWEICLOUD_SDK_IAM_ENDPOINT": "http://127.0.0.1:1", "HUAWEICLOUD_SDK_STS_ENDPOINT": "http://127.0.0.1:1",
+		"HC_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1", "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE": file,
+	} {
+		t.Setenv(name, value)
+	}
+	f := newFake(t, 3)
+	cfg := f.assuming()
+	cfg.Accounts[accountID(1)] = huawei.Access{Agency: "Reader", Via: huawei.ViaSTS}
+	cfg.Accounts[accountID(2)] = f.config().Accounts[accountID(2)]
+	own := map[string]huawei.Access{accountID(2): cfg.Accounts[accountID(2)]}
+	c, _ := open(t, cfg)
+	if _, err := c.Organization(t.Context(), huawei.OrganizationQuery{Tags: true}); err != nil {
+		t.Error(err)
+	}
+	for n := range 3 {
+		mustObserve(t, c, n)
+	}
+	for _, sent := range f.log() {
+		_, id, _ := strings.Cut(sent, " ")
+		if !slices.Contains([]string{mainID, accountID(0), accountID(1), accountID(2)}, id) {
+			t.Errorf("sent %s", sent)
+		}
+	}
+
+	// Without a main identity.
+	cfg.Main, cfg.Accounts = huawei.Identity{}, own
+	c, _ = open(t, cfg)
+	if err := c.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Organization(t.Context(), huawei.OrganizationQuery{}); err == nil {
+		t.Error("the organization is listed without a key")
+	}
+	wantUnknown(t, c, 0, rules.ReasonDenied)
+	if sent := f.log(); len(sent) > 0 {
+		t.Errorf("sent %q", sent)
+	}
+	// Half a key is none, whoever has the other half.
+	cfg = f.assuming()
+	for _, k := range []huawei.Keys{{AccessKey: huawei.NewSecret("AK-" + mainID)}, {SecretKey: huawei.NewSecret("canary")}, {}} {
+		cfg.Main = huawei.Identity{AccountID: mainID, Keys: k}
+		if _, err := huawei.New(cfg, nil); err == nil {
+			t.Error("half a key is accepted")
+		}
+	}
 }
 
 func TestConfig(t *testing.T) {
