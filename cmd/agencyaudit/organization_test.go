@@ -306,7 +306,7 @@ func TestAnOrganizationThatCannotBeListed(t *testing.T) {
 		{`"operation": "ListRoots"`, "status_403", 5, false},
 		{`"operation": "ListRoots"`, "empty_list", 5, false},
 		{`"operation": "ListAccounts"`, "status_403", 5, true},
-		{`"operation": "ListTagsForResource"`, "status_403", 5, true},
+		{`"operation": "ListTagsForResource"`, "status_403", 0, true}, // after a reload the catalogue is read as well, which has many rows
 		{`"operation": "ListAccounts"`, "html_200", 5, false},
 		{`"operation": "ListAccounts"`, "empty_list", 5, true},
 		{`"operation": "ListAccounts"`, "missing_row", 5, false},
@@ -405,15 +405,14 @@ func TestMembersThatMayNotBeEntered(t *testing.T) {
 			cloud.drift(t, `{"kind": "delete_agency", "account": %q, "agency": "AgencyAuditReader"}`, fleet[1+refusing].ID)
 		}
 		all := d.shows(t, fmt.Sprintf("%d are unknown", until), func(s series) bool {
-			return s.one("accounts", `state="unknown"`) == float64(until) && s.one("accounts", `state="compliant"`) == float64(n-until)
+			// What is said of a run comes a moment after what is said of its accounts.
+			return s.one("accounts", `state="unknown"`) == float64(until) && s.one("accounts", `state="compliant"`) == float64(n-until) &&
+				s.one("run_complete") == 0
 		})
 		for _, acct := range fleet[1 : 1+until] {
 			if all.one("account_unknown", fmt.Sprintf("account_id=%q", acct.ID), `reason="denied"`) != 1 {
 				t.Errorf("%s: %v", acct.Name, all.where("account_unknown", fmt.Sprintf("account_id=%q", acct.ID)))
 			}
-		}
-		if all.one("run_complete") != 0 {
-			t.Errorf("the run is complete, and %d accounts are unknown", until)
 		}
 		code, r, _ := cloud.audits(t, cloud.config)
 		if code != exitPartial || r.Run.Complete || r.Run.States["unknown"] != until || r.Run.States["compliant"] != n-until {
