@@ -84,6 +84,7 @@ var faults = []fault{
 	{"F33", "the account may not be entered", refusesEntry, "unknown(denied)", "account_unknown{reason=denied} = 1, credential_refreshes_total{result=failed} rises"},
 	{"F33", "the same, by STS", bySTSOf(refusesEntry), "unknown(denied)", "account_unknown{reason=denied} = 1, credential_refreshes_total{way=sts;result=failed} rises"},
 	{"F33", "one member of a hundred may not be entered", alone("TestMembersThatMayNotBeEntered"), "unknown(denied)", "run_complete = 0"},
+	{"F33", "the key of an agency is another account's", alone("TestAnAgencyThatLeadsElsewhere"), "unknown(rejected)", "run_complete = 0"},
 	{"F34", "sixty members of a hundred may not be entered", alone("TestMembersThatMayNotBeEntered"), "unknown(denied)", "run_complete = 0, run_suspect = 1"},
 	{"F35", "the organization cannot be listed whole", alone("TestAnOrganizationThatCannotBeListed"), "right", "run_complete = 0"},
 	{"F36", "an account leaves the organization", alone("TestAnOrganizationIsFollowedFromRunToRun"), "unknown(vanished)", "account_unknown{reason=vanished} = 1"},

@@ -470,6 +470,38 @@ func TestAServersKeyEndsInARun(t *testing.T) {
 	cloud.untouched(t)
 }
 
+// The key that is handed out for an account is another one's, or none, or has ended: that account is unknown, whichever way it was to
+// be entered, and nothing is read of it. All others are judged.
+func TestAnAgencyThatLeadsElsewhere(t *testing.T) {
+	t.Parallel()
+	const n = 6
+	for way, operation := range map[string]string{byIAM: "CreateTemporaryAccessKeyByAgency", bySTS: "AssumeAgency", byTrust: "AssumeAgency"} {
+		t.Run(way, func(t *testing.T) {
+			cloud := startSimulator(t, members(n, way)...)
+			for style, reasons := range map[string]string{
+				"foreign_keys": "rejected unauthenticated denied", "garbage_keys": "unauthenticated", "expired_keys": "rejected", "no_expiry": "rejected",
+				"html_200": "rejected",
+			} {
+				cloud.do(t, http.MethodPut, "/settings", fmt.Sprintf(`{"failures": [{"operation": %q, "style": %q, "skip": 2, "times": 1}]}`, operation, style))
+				code, r, says := cloud.audits(t, cloud.config)
+				var unknown []string
+				for _, s := range r.Sweeps {
+					if s.State == "unknown" {
+						unknown = append(unknown, s.Unknown.Reason)
+					}
+				}
+				if code != exitPartial || len(unknown) != 1 || !strings.Contains(reasons, unknown[0]) || r.Run.States["compliant"] != n-1 {
+					t.Errorf("%s: exit code %d, unknown for %q, want %s; %v\n%s", style, code, unknown, reasons, r.Run.States, last(says, 1000))
+				}
+			}
+			if code, r, says := cloud.audits(t, cloud.config); code != exitOK || r.Run.States["compliant"] != n {
+				t.Errorf("in the end: exit code %d, %v\n%s", code, r.Run.States, last(says, 1000))
+			}
+			cloud.untouched(t)
+		})
+	}
+}
+
 // A member that somebody took over calls itself like another, tags itself as another's, and answers whatever it likes. Of the others
 // the same is said as before, to the byte, and no account comes of it.
 func TestAHostileMemberTouchesNobodyElse(t *testing.T) {
