@@ -111,7 +111,7 @@ page-check: ## look at the pages in headless Chromium; installs it where apt-get
 faults: ## play the matrix of faults of the cloud, in full, and print it with its verdicts
 	@.ci/faults
 
-bench: build ## compare `audit` with bare clients at BENCH_N accounts; takes about five minutes
+bench: build ## compare `audit` with bare clients at BENCH_N accounts, and more; takes about ten minutes
 	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N) -daemon $(BENCH_DAEMON) -organization $(BENCH_ORGANIZATION)
 
 bench-check: build
