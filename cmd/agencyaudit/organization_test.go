@@ -383,6 +383,35 @@ func TestAnOrganizationOfSomebodyElse(t *testing.T) {
 	cloud.untouched(t)
 }
 
+// With a key of another account than the one that is configured nothing is listed, nobody is entered, and nothing is asked but whose it is.
+func TestAKeyOfAnotherAccountListsNothing(t *testing.T) {
+	t.Parallel()
+	cloud, fleet := startSimulator(t, members(4, bySTS)...), fleetOf(4)
+	config := strings.Replace(cloud.config, fmt.Sprintf("account_id: %q", fleet[0].ID), fmt.Sprintf("account_id: %q", fleet[2].ID), 1)
+	if config == cloud.config {
+		t.Fatal("the configuration names no account")
+	}
+	code, r, complaints := cloud.audits(t, config)
+	if code != exitPartial || len(r.Sweeps) > 0 || !strings.Contains(complaints, "could not be listed") {
+		t.Errorf("audit ends with %d and %d sweeps:\n%s", code, len(r.Sweeps), last(complaints, 1000))
+	}
+	var counters []simcloud.Counter
+	if err := json.Unmarshal([]byte(cloud.do(t, http.MethodGet, "/counters", "")), &counters); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for _, c := range counters {
+		if c.Operation != "KeystoneListAuthDomains" {
+			t.Errorf("%s was sent", c.Operation)
+		}
+		asked += c.OK + c.Refused[http.StatusUnauthorized]
+	}
+	if asked == 0 || asked > 3 {
+		t.Errorf("asked %d times whose the key is", asked)
+	}
+	cloud.untouched(t)
+}
+
 // Members that refuse to be entered are unknown, and only they: one in a hundred, and then sixty, which makes the run suspect as well.
 func TestMembersThatMayNotBeEntered(t *testing.T) {
 	t.Parallel()
