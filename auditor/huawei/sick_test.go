@@ -80,6 +80,9 @@ func TestASickSTSCostsItsAccounts(t *testing.T) {
 		"IAM fails":          {"assume", say(503, ""), rules.ReasonUnreachable},
 		"IAM is a page":      {"assume", say(200, "<html></html>"), rules.ReasonRejected},
 	} {
+		if testing.Short() && !strings.HasSuffix(name, "hangs") && tc.want != rules.ReasonUnreachable {
+			continue // as under the race detector, where time is short: those that are waited for, and sent again
+		}
 		t.Run(name, func(t *testing.T) {
 			const n = 30
 			f := newFake(t, n)
