@@ -3,10 +3,14 @@
 package main
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 )
 
 var (
@@ -82,4 +86,59 @@ func TestDocsAccounts(t *testing.T) {
 		}
 	}
 	cloud.untouched(t)
+}
+
+// TestDocsAccountsConfigurations has every piece of configuration of docs/accounts.md be one that `check` accepts, with what it leaves
+// out added.
+func TestDocsAccountsConfigurations(t *testing.T) {
+	page := accountsFile.ReplaceAllString(readFile(t, "../../docs/accounts.md"), "")
+	whole := map[string]string{
+		"cloud":       "cloud: {site: intl, region: ap-southeast-3}\n",
+		"credentials": "credentials: {source: environment, account_id: \"0123456789abcdef0123456789abcdef\"}\n",
+		"accounts":    "accounts: {static: [{name: x, id: \"d0000000000000000000000000000007\", access: {via: iam, agency: AgencyAuditReader}}]}\n",
+	}
+	env := map[string]string{
+		accessKeyVariable: "AK", secretKeyVariable: "SK", "PARTNER_AK": "PARTNERAK", "PARTNER_SK": "PARTNERSK",
+		"HC_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/v1/credentials", "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/token",
+	}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	files := os.DirFS(documented(t))
+	open := func(path string) (fs.File, error) { return files.Open(filepath.Base(path)) }
+	seen := map[string]bool{}
+	for i, m := range accountsBlock.FindAllStringSubmatch(page, -1) {
+		if m[1] != "yaml" {
+			continue
+		}
+		text := m[2]
+		for key, otherwise := range whole {
+			if strings.HasPrefix(text, key+":") || strings.Contains(text, "\n"+key+":") {
+				seen[key] = true
+				continue
+			}
+			text += otherwise
+		}
+		if _, err := daemon.ParseConfig("etc/agencyaudit.yaml", []byte(text), open, lookup); err != nil {
+			t.Errorf("block %d:\n%s\n%v", i, m[2], err)
+		}
+	}
+	for _, key := range []string{"credentials", "accounts"} {
+		if !seen[key] {
+			t.Errorf("the page shows no %s", key)
+		}
+	}
+}
+
+// documented is a folder with the files that the page's configurations name.
+func documented(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"ak": "AK", "sk": "SK", "credentials": "[global]\nak = AK\nsk = SK\n", "token": "token",
+		"accounts.yaml": "- {name: y, id: d0000000000000000000000000000008, access: {via: iam, agency: AgencyAuditReader}}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
