@@ -259,7 +259,8 @@ var operations = [opCount]operation{
 		name: "ListTagsForResource", service: serviceOrganizations, method: "GET", path: "/v1/organizations/resources/{}/tags",
 		status: 200, part: 16,
 		envelope: []member{
-			{name: "tags", kinds: "[", rows: organizationPerPage, id: "key", inner: []member{text("key"), text("value")}}, pageInfo,
+			// A key is no id: people choose it. That each comes once is seen to where the pages are read.
+			{name: "tags", kinds: "[", rows: organizationPerPage, inner: []member{text("key"), text("value")}}, pageInfo,
 		},
 		action: "organizations:tags:list", shared: true,
 	},

@@ -160,10 +160,10 @@ func (l *orgReader) fail(o op, doing string, err error) error {
 	return u
 }
 
-// read lists the organization once.
-func (l *orgReader) read() (is Organization, err error) {
-	resp, requestID, err := l.api.organization(&modelorg.ShowOrganizationRequest{})
+// of says which organization it is.
+func (l *orgReader) of() (is Organization, err error) {
 	const doing = "looking for the organization"
+	resp, requestID, err := l.api.organization(&modelorg.ShowOrganizationRequest{})
 	if err != nil {
 		return is, l.fail(opOrganization, doing, err)
 	}
@@ -172,6 +172,14 @@ func (l *orgReader) read() (is Organization, err error) {
 		f := lie(rules.ReasonRejected, "it comes without ids").as(rejectedItem)
 		f.requestID = cleanID(requestID)
 		return is, l.fail(opOrganization, doing, f)
+	}
+	return is, nil
+}
+
+// read lists the organization once.
+func (l *orgReader) read() (is Organization, err error) {
+	if is, err = l.of(); err != nil {
+		return is, err
 	}
 	if is.Members, err = l.members(""); err != nil {
 		return is, err
@@ -211,9 +219,10 @@ func (l *orgReader) read() (is Organization, err error) {
 	return is, nil
 }
 
-// tree lists the accounts along the tree of organizational units, by id.
-func (l *orgReader) tree() (map[string]Member, error) {
-	roots, err := orgList(l, opRoots, "listing the roots of the organization", func(r modelorg.RootDto) string { return r.Id },
+// root is the id of what all organizational units are below.
+func (l *orgReader) root() (string, error) {
+	const doing = "listing the roots of the organization"
+	roots, err := orgList(l, opRoots, doing, func(r modelorg.RootDto) string { return r.Id },
 		func(marker *string) ([]modelorg.RootDto, *modelorg.PageInfoDto, string, error) {
 			resp, id, err := l.api.roots(&modelorg.ListRootsRequest{Limit: perPage(), Marker: marker})
 			if err != nil {
@@ -222,18 +231,26 @@ func (l *orgReader) tree() (map[string]Member, error) {
 			return *resp.Roots, resp.PageInfo, id, nil
 		})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if len(roots) != 1 {
-		return nil, l.fail(opRoots, "listing the roots of the organization",
-			lie(rules.ReasonRejected, "it has %d, and one is expected", len(roots)).as(rejectedItem))
+		return "", l.fail(opRoots, doing, lie(rules.ReasonRejected, "it has %d, and one is expected", len(roots)).as(rejectedItem))
+	}
+	return roots[0].Id, nil
+}
+
+// tree lists the accounts along the tree of organizational units, by id.
+func (l *orgReader) tree() (map[string]Member, error) {
+	root, err := l.root()
+	if err != nil {
+		return nil, err
 	}
 	type node struct {
 		id  string
 		ous []OU
 	}
-	all, units := map[string]Member{}, map[string]bool{roots[0].Id: true}
-	for level := []node{{id: roots[0].Id}}; len(level) > 0; {
+	all, units := map[string]Member{}, map[string]bool{root: true}
+	for level := []node{{id: root}}; len(level) > 0; {
 		members, below := make([][]Member, len(level)), make([][]OU, len(level))
 		err := l.each(len(level), func(i int) (err error) {
 			if members[i], err = l.members(level[i].id); err == nil {

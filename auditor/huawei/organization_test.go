@@ -3,6 +3,7 @@ package huawei_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -168,6 +169,23 @@ func TestTagsAreKeptForAnHour(t *testing.T) {
 	read(false, "prod")
 	now = now.Add(time.Minute)
 	read(true, "test")
+}
+
+// TestTagsMayBeCalledAnything: the key of a tag is a person's choice, and no id.
+func TestTagsMayBeCalledAnything(t *testing.T) {
+	want := map[string]string{"cost.center": "4711", "owner:team": "", "Größe & mehr": "x=y", strings.Repeat("k", 128): "long"}
+	org := simcloud.Bundled()
+	org.Accounts[0].Member.Tags = want
+	cloud, server := simulate(t, org, simcloud.Listen{})
+	c, _ := open(t, orgConfig(cloud.Organization(), server))
+	is, err := c.Organization(t.Context(), huawei.OrganizationQuery{Tags: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(is.Members, func(m huawei.Member) bool { return m.ID == cloud.Organization().Accounts[0].ID })
+	if got := is.Members[i].Tags; !maps.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 // TestBrokenOrganization has one operation after the other answer in every style of the simulated cloud. An answer is whole and
