@@ -105,12 +105,14 @@ var values = []string{
 	"null", "{}", "[]", `""`, "0", "1", "2", "-1", "1.0", "1e0", "1e999", "99999999999999999999", "true", "false", `"x"`, `"\u0000"`, `"\ud83d"`,
 	`"\ud83d\ude00"`, `"\ud800\ud83d\ude00"`, `"0"`, `[{}]`, `[null]`, `[[]]`, `{"id":"x"}`, `"../x"`, `"2099-01-01T00:00:00Z"`, `"FOREVER"`, `"Deny"`, `"*"`, `["*:*:*"]`,
 	`"\u0041llow"`, `"` + recordedAgency + `"`, `"` + recordedName + `"`, `"` + recordedAccount + `"`, `"IAM.0001"`, `"APIGW.0101"`,
+	`"active"`, `"a0"`, `"m1"`, `"ou-1"`, `"9999-12-31T23:59:59Z"`, `"2026-01-08T02:56:19+08:00"`, `"0001-01-01T00:00:00Z"`, `" "`,
 }
 
 // names are given to members.
 var names = []string{
 	"id", "name", "error", "error_code", "error_msg", "roles", "agencies", "domain_id", "total_num", "next", "next_marker", "Action", "message", "x", "",
-	"catalog", "policy", "user", "is_inherited", "current_count", "expire_time",
+	"catalog", "policy", "user", "is_inherited", "current_count", "expire_time", "accounts", "page_info", "status", "key", "value", "urn",
+	"credential", "credentials", "expires_at", "expiration", "management_account_id",
 }
 
 func (e *edit) write(b []byte, n *tree) []byte {
