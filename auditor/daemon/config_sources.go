@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"gopkg.in/ini.v1"
 
@@ -158,6 +161,10 @@ func (c *configCheck) profile(at string, creds CredentialsConfig) (k huawei.Keys
 	case len(data) > maxProfileFile:
 		c.doc.Add(at+".profile_file", fmt.Sprintf("%s has more than %d bytes", where, maxProfileFile), "name the file with the profiles")
 		return k
+	case oddLine(data) > 0:
+		c.doc.Add(at+".profile_file", fmt.Sprintf("%s has a line, the one numbered %d, that readers of such files understand differently", where, oddLine(data)),
+			"leave nothing but spaces between words, no control characters, and nothing behind the name of a section")
+		return k
 	case err != nil: // which quotes the line, secret or not
 		c.doc.Add(at+".profile_file", where+" is no INI file", "write sections in brackets, such as [global], and lines such as ak = … below them")
 		return k
@@ -183,6 +190,32 @@ func (c *configCheck) profile(at string, creds CredentialsConfig) (k huawei.Keys
 		return k
 	}
 	return c.profileKeys(place, where+" in the section "+shown(creds.Profile), creds.AccountID, found[0], again.Section(creds.Profile))
+}
+
+// sectionLine is a line that begins a section, with no more than a comment behind its name.
+var sectionLine = regexp.MustCompile(`^[ \t]*\[[^\[\]]*\][ \t]*([#;].*)?$`)
+
+// oddLine is the number of the first line that some readers of INI files cut in two, or take white space from that others take for a
+// part of it, or read as another section; 0 when there is none. What comments say does not matter.
+func oddLine(data []byte) int {
+	n := 0
+	for line := range strings.SplitSeq(strings.TrimPrefix(string(data), "\ufeff"), "\n") {
+		n++
+		line = strings.TrimSuffix(line, "\r")
+		begins := strings.TrimLeft(line, " \t")
+		switch {
+		case strings.ContainsAny(line, "\r\v\f\x1c\x1d\x1e\u0085\u2028\u2029"), !utf8.ValidString(line):
+			return n
+		case strings.HasPrefix(begins, "#"), strings.HasPrefix(begins, ";"):
+		case strings.HasPrefix(begins, "[") && !sectionLine.MatchString(line):
+			return n
+		case strings.ContainsFunc(line, func(r rune) bool {
+			return r != '\t' && r != ' ' && !unicode.IsGraphic(r) || r > '~' && unicode.IsSpace(r)
+		}):
+			return n
+		}
+	}
+	return 0
 }
 
 // parseProfiles reads an INI file without anything that joins or cuts lines. Of a key that is there twice, first says which counts.
