@@ -51,7 +51,7 @@ worlds: ## play WORLDS random worlds below the SDK and SIM_WORLDS through it, ag
 	AGENCYAUDIT_WORLDS=$(WORLDS) AGENCYAUDIT_SIM_WORLDS=$(SIM_WORLDS) \
 		go test -C auditor/huawei -count=1 -timeout 30m -run '^Test(Kept|Sim)?Worlds(Repeat)?$$'
 
-parsers: ## give each parser of the cloud's answers MUTATIONS inputs made of recorded ones; about 100 seconds on two cores
+parsers: ## give each parser of the cloud's answers MUTATIONS inputs made of recorded ones; about three minutes on two cores
 	GOGC=800 AGENCYAUDIT_MUTATIONS=$(MUTATIONS) go test -count=1 -timeout 30m -run '^TestParsers$$' -v ./auditor/huawei
 
 mutants: ## break the program on purpose, one way after the other, and have the tests find out; about 40 minutes
