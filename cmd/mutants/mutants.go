@@ -168,7 +168,209 @@ var mutants = []mutant{
 		file: "auditor/huawei/catalogue.go",
 		old:  `if resp, requestID, err = ask(); err != nil && missing(err) {`, new: `if missing(err) {`,
 	},
+	// The organization: whether the list of accounts is whole.
+	{
+		name: "short-list-believed", what: "an account that the flat list leaves out, and a unit shows, did not matter", by: "organization",
+		file: "auditor/huawei/organization.go",
+		old:  `return is, l.moving(rules.ReasonDisagree, "an organizational unit shows account %s, and the list of accounts does not", id)`,
+		new:  `continue`,
+	},
+	{
+		name: "tree-not-asked", what: "an account that no unit shows did not matter", by: "organization",
+		file: "auditor/huawei/organization.go",
+		old:  `leaf, ok := tree[m.ID]`, new: "leaf, ok := tree[m.ID]\n\t\tif !ok {\n\t\t\tcontinue\n\t\t}",
+	},
+	{
+		name: "organization-read-once", what: "an organization that changes while it is read were not read again", by: "organization",
+		file: "auditor/huawei/organization.go",
+		old:  "if is, err = l.read(); isMoving(err) {\n\t\tc.log.Info(", new: "if is, err = l.read(); isMoving(err) && err == nil {\n\t\tc.log.Info(",
+	},
+	{
+		name: "own-accounts-not-missed", what: "a list without the management account and the auditor's own were whole", by: "organization",
+		file: "auditor/huawei/organization.go",
+		old:  `for _, id := range []string{is.ManagementAccountID, l.cloud.main.AccountID} {`, new: `for _, id := range []string{} {`,
+	},
+	{
+		name: "first-page-of-accounts", what: "the marker of a next page of accounts were not followed", by: "organization",
+		file: "auditor/huawei/organization.go",
+		old:  `got.marker, got.marked = info.NextMarker, true`, new: `got.marker, got.marked = "", true`,
+	},
+	{
+		name: "count-of-accounts-ignored", what: "the count of a page of accounts were not compared with its rows", by: "organization",
+		file: "auditor/huawei/organization.go",
+		old:  `n != len(got.rows) {`, new: `n < 0 {`,
+	},
+	{
+		name: "marker-loop-not-seen", what: "a marker that leads back were followed again", by: "reader",
+		file: "auditor/huawei/pages.go",
+		old:  `if _, ok := markers[marker]; ok {`, new: `if _, ok := markers[marker]; ok && page < 0 {`,
+	},
+	{
+		name: "two-roots", what: "of two roots the first were taken", by: "organization",
+		file: "auditor/huawei/organization.go",
+		old:  `if len(roots) != 1 {`, new: `if len(roots) == 0 {`,
+	},
+	{
+		name: "tags-for-ever", what: "the tags of an account were read once and never again", by: "organization",
+		file: "auditor/huawei/organization.go",
+		old:  `!c.now().Before(fresh[i].at.Add(tagsAge))`, new: `c.now().Before(fresh[i].at)`,
+	},
+	// The inventory: that it is never smaller by accident.
+	{
+		name: "refused-organization-is-none", what: "an organization that may not be listed had no accounts that could be missing", by: "inventory",
+		file: "auditor/daemon/inventory.go",
+		old:  `return append(gaps, gap), gone`, new: `return append(gaps, gap)[:len(gaps)], gone`,
+	},
+	{
+		name: "sudden-loss-believed", what: "a list that lost many accounts at once were believed", by: "inventory",
+		file: "auditor/daemon/inventory.go",
+		old:  `if missing > 1 && missing*shortPart > there && r.short < keep {`, new: `if missing > there && r.short < keep {`,
+	},
+	{
+		name: "vanished-at-once", what: "an account that the organization does not list any more were forgotten at once", by: "inventory",
+		file: "auditor/daemon/inventory.go",
+		old:  `if e.missed++; e.missed > keep {`, new: `if e.missed++; e.missed > 0 {`,
+	},
+	{
+		name: "vanished-for-ever", what: "an account that has left stayed for ever", by: "inventory",
+		file: "auditor/daemon/inventory.go",
+		old:  `if e.missed++; e.missed > keep {`, new: `if e.missed++; e.missed < 0 {`,
+	},
+	{
+		name: "faulty-file-ignored", what: "a file of accounts with a fault were as good as the one before", by: "inventory",
+		file: "auditor/daemon/inventory.go",
+		old:  `case v.fileFault != nil:`, new: `case v.fileFault != nil && v.filed == nil:`,
+	},
+	{
+		name: "excluded-not-counted", what: "an account that is left alone were not told", by: "inventory",
+		file: "auditor/daemon/inventory.go",
+		old:  `l.Excluded = append(l.Excluded, auditor.Exclusion{Account: c.account, Reason: why, Detail: detail})`, new: `_ = detail`,
+	},
+	{
+		name: "unread-tags-exclude", what: "accounts whose tags were not asked for lacked the tag", by: "inventory",
+		file: "auditor/daemon/inventory.go",
+		old:  `} else if tagged {`, new: `} else {`,
+	},
+	{
+		name: "unknown-status-is-active", what: "an account in a state that nobody knows were like any other", by: "inventory",
+		file: "auditor/daemon/inventory.go",
+		old:  `case statusActive:`, new: "case \"\":\n\tdefault:",
+	},
+	{
+		name: "reload-forgets", what: "a reload forgot which accounts there were", by: "inventory",
+		file: "auditor/daemon/engine.go",
+		old:  `e.memory = from.memory`, new: `e.memory.owner = from.memory.owner`,
+	},
+	{
+		name: "other-organization-inherits", what: "the accounts of one organization were expected of another", by: "inventory",
+		file: "auditor/daemon/engine.go",
+		old:  `if e.memory.owner != e.owner() {`, new: `if e.memory.owner == "" {`,
+	},
+	// Access: whose keys, and for how long.
+	{
+		name: "session-of-another", what: "a key of STS were used whoever's session it is", by: "access",
+		file: "auditor/huawei/access.go",
+		old:  `session.Urn != want {`, new: `session.Urn == "" && want != "" {`,
+	},
+	{
+		name: "external-id-not-sent", what: "a trust agency were assumed without its external id", by: "access",
+		file: "auditor/huawei/access.go",
+		old:  `if a.ExternalID != "" {`, new: `if a.ExternalID == "never" {`,
+	},
+	{
+		name: "keys-past-their-end", what: "assumed keys were used after their end", by: "access",
+		file: "auditor/huawei/access.go",
+		old:  `if !d.pass.keys.IsZero() && c.now().Before(d.pass.expires.Add(-expiryMargin)) {`, new: `if !d.pass.keys.IsZero() {`,
+	},
+	{
+		name: "sts-keys-last-as-they-say", what: "keys of STS lasted longer than was asked for", by: "access",
+		file: "auditor/huawei/access.go",
+		old:  `p.expires.After(asked.Add(lasting)) {`, new: `p.expires.IsZero() {`,
+	},
+	{
+		name: "main-identity-of-anybody", what: "the main identity were whoever its key belongs to", by: "access",
+		file: "auditor/huawei/cloud.go",
+		old:  `if len(ids) != 1 || ids[0] != c.main.AccountID {`, new: `if len(ids) != 1 {`,
+	},
+	{
+		name: "fetched-key-not-asked-about", what: "a key that a server hands out anew were used without asking whose it is", by: "access",
+		file: "auditor/huawei/cloud.go",
+		old:  `if u == nil && (changed || !sure) {`, new: `_ = changed; if u == nil && !sure {`,
+	},
+	{
+		name: "fetched-key-without-end", what: "a key that a server hands out lasted as long as it says", by: "access",
+		file: "auditor/huawei/source.go",
+		old:  `if latest := now.Add(longestKeys); p.expires.After(latest) {`, new: `if latest := now.Add(longestKeys); latest.IsZero() {`,
+	},
+	{
+		name: "half-a-fetched-key", what: "a key that lacks its token were a permanent one", by: "access",
+		file: "auditor/huawei/source.go",
+		old:  `if !printable(parts[i], maxKeyText) {`, new: `if i == 0 && !printable(parts[i], maxKeyText) {`,
+	},
+	{
+		name: "source-anywhere", what: "a name could lead to another address than the metadata service's", by: "access",
+		file: "auditor/huawei/source.go",
+		old:  `if err != nil || !o.only(ap.Addr().Unmap()) {`, new: `if err != nil || !ap.IsValid() {`,
+	},
+	{
+		name: "plain-http-accepted", what: "keys were sent over plain http to any host", by: "access",
+		file: "auditor/huawei/config.go",
+		old:  `if u.Scheme == "http" && !p.loopback {`, new: `if u.Scheme == "ftp" && !p.loopback {`,
+	},
+	{
+		name: "link-local-accepted", what: "a service of the cloud could be at a metadata service's address", by: "access",
+		file: "auditor/huawei/config.go",
+		old:  `case ip.IsLinkLocalUnicast():`, new: `case ip.IsLinkLocalUnicast() && ip.IsLoopback():`,
+	},
+	{
+		name: "one-key-for-two-accounts", what: "two accounts could have one key", by: "configuration",
+		file: "auditor/daemon/config_check.go",
+		old:  `case twice && first.id != id:`, new: `case twice && first.id == "":`,
+	},
+	{
+		name: "main-key-for-any-account", what: "the main identity's key could be another account's", by: "configuration",
+		file: "auditor/daemon/config_check.go",
+		old:  `case key == main.Keys.AccessKey && id != main.AccountID:`, new: `case key == main.Keys.AccessKey && id == "":`,
+	},
+	{
+		name: "readable-secret-accepted", what: "a secret that everybody on the machine can read were taken", by: "configuration",
+		file: "auditor/daemon/config_files.go",
+		old:  `mode&forbidden != 0 {`, new: `mode&forbidden == 0o777 {`,
+	},
+	{
+		name: "profile-key-twice", what: "of two keys of one name in a profile the first were taken", by: "configuration",
+		file: "auditor/daemon/config_sources.go",
+		old:  `case len(key.ValueWithShadows()) > 1 || last.Key(name).Value() != value:`,
+		new:  `case len(key.ValueWithShadows()) < 0 && last.Key(name).Value() != value:`,
+	},
+	{
+		name: "profile-of-another", what: "a profile could be another account's", by: "configuration",
+		file: "auditor/daemon/config_sources.go",
+		old:  `is && id != accountID {`, new: `is && id == "" {`,
+	},
 	// Secrets, and what a doctor says.
+	{
+		name: "secret-encodes", what: "a secret that is encoded as JSON showed what it is", by: "access",
+		file: "auditor/huawei/secret.go",
+		old:  "func (Secret) MarshalJSON() ([]byte, error) { return []byte(`\"` + hidden + `\"`), nil }",
+		new:  "func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`\"` + s.reveal() + `\"`), nil }",
+	},
+	{
+		name: "anything-is-sent", what: "whatever request is made were sent, one that writes too", by: "doctor",
+		file: "auditor/huawei/wire.go",
+		old:  `if !ok || req.URL.Scheme`, new: `if false && !ok || req.URL.Scheme`,
+	},
+	{
+		name: "doctor-skips-a-permission", what: "a doctor tried all permissions but one", by: "doctor",
+		file: "auditor/huawei/probe.go",
+		old:  `each := []func(){s.grants, s.identity, s.globalWitness, s.inheritedWitness, s.policies}`,
+		new:  `each := []func(){s.grants, s.identity, s.globalWitness, func() { s.try(opInheritedRoles).Outcome = auditor.TryOK }, s.policies}`,
+	},
+	{
+		name: "doctor-well-without-list", what: "a doctor found all well while accounts may be missing", by: "auditor",
+		file: "auditor/doctor.go",
+		old:  `return d.Main == nil && len(d.Gaps) == 0 &&`, new: `return d.Main == nil &&`,
+	},
 	{
 		name: "secret-prints", what: "a secret that is printed showed what it is",
 		file: "auditor/huawei/secret.go",
