@@ -153,7 +153,7 @@ func TestTheDaemonFollowsTheOrganization(t *testing.T) {
 			t.Errorf("%s does not say %q", path, want)
 		}
 	}
-	// A refusal takes nothing away, and is told. Nor does a reload meanwhile.
+	// A refusal takes nothing away, and is told.
 	g.set(func(o *organization) {
 		o.err = &rules.Unknown{Reason: rules.ReasonDenied, Detail: "management account only"}
 	})
@@ -180,6 +180,71 @@ func TestTheDaemonFollowsTheOrganization(t *testing.T) {
 	if run = l.again(); reasonOf(run, ids[gamma]) != "" || l.scraped()[gamma] != 0 || !strings.Contains(l.log.String(), "account gone") {
 		t.Errorf("gamma: %s", reasonOf(run, ids[gamma]))
 	}
+}
+
+// TestAReloadForgetsNoAccount: what the sources said before a reload still counts after it, be the organization refused meanwhile.
+// An account that had vanished goes on vanishing, for as many runs in all as without a reload.
+func TestAReloadForgetsNoAccount(t *testing.T) {
+	g := &guarded{}
+	names := []string{alpha, beta, gamma}
+	config := ""
+	l := startLoopWith(t, func(l *loop, o *Options) {
+		for _, acct := range l.named(names...) {
+			g.members = append(g.members, huawei.Member{ID: acct.ID, Name: acct.Name, Status: "active"})
+		}
+		config = strings.Replace(l.config(hourly), "accounts:\n  static:\n",
+			"accounts:\n  organization: {enabled: true, keep_vanished: 4, access: {via: iam, agency: AgencyAuditReader}}\n", 1)
+		config = strings.Replace(config, "endpoints: {", "endpoints: {organizations: 'http://127.0.0.1:1', ", 1) // which is never asked
+		write(t, l.file, config, 0o600)
+		var err error
+		if o.Config, err = LoadConfig(l.file); err != nil {
+			t.Fatal(err)
+		}
+		o.organization, o.Watch = g, false
+	}, "", names...)
+	l.gate.Unlock()
+	defer func() { _ = l.stop() }()
+	gone := l.named(gamma)[0].ID
+	reloads := 0
+	reload := func() *auditor.Run {
+		t.Helper()
+		reloads++
+		l.rewrite(config + fmt.Sprintf("# reloaded %d times\n", reloads))
+		if code, says := l.get("POST", "/-/reload"); code != 200 {
+			t.Fatalf("reload: %d %s", code, says)
+		}
+		run := l.next()
+		if run.Trigger != "reload" {
+			t.Errorf("a run by %s", run.Trigger)
+		}
+		return run
+	}
+	want := func(when string, run *auditor.Run, gaps int, state string) {
+		t.Helper()
+		sweeps := len(names)
+		if state == "" {
+			sweeps--
+		}
+		if got := reasonOf(run, gone); len(run.Sweeps) != sweeps || len(run.Gaps) != gaps || got != state {
+			t.Errorf("%s: %d accounts, %d gaps, the one that left is %q; want %d, %d, %q", when, len(run.Sweeps), len(run.Gaps), got, sweeps, gaps, state)
+		}
+		if infos := l.scraped(); len(infos) != sweeps {
+			t.Errorf("%s: %v", when, infos)
+		}
+	}
+	is := reasonOf(l.next(), gone)
+	want("after a reload", reload(), 0, is)
+	g.set(func(o *organization) { o.err = &rules.Unknown{Reason: rules.ReasonDenied, Detail: "not now"} })
+	want("after a reload, refused", reload(), 1, is)
+	g.set(func(o *organization) { o.err, o.members = nil, slices.Delete(o.members, 2, 3) })
+	want("left", l.again(), 0, "vanished")
+	want("left, after a reload", reload(), 0, "vanished")
+	g.set(func(o *organization) { o.err = &rules.Unknown{Reason: rules.ReasonDenied, Detail: "not now"} })
+	want("left, after a reload, refused", reload(), 1, "vanished")
+	g.set(func(o *organization) { o.err = nil })
+	want("left, for the third run that says so", reload(), 0, "vanished")
+	want("left, for the fourth", l.again(), 0, "vanished")
+	want("gone", reload(), 0, "")
 }
 
 func TestTheFileOfAccountsIsReadForEveryRun(t *testing.T) {
