@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
@@ -187,6 +188,50 @@ func TestAnOrganizationIsFollowedFromRunToRun(t *testing.T) {
 		cloud.drift(t, `{"kind": "join_organization", "account": %q, "member": {"ou": %q}}`, acct.Name, acct.Member.OU)
 	}
 	d.shows(t, "they are back", allWell(n+1, 0))
+	cloud.untouched(t)
+	d.interrupt(t)
+}
+
+// A hangup takes no account away: those that are known stay expected while the organization may not be listed, and one that had
+// vanished stays so.
+func TestAHangupForgetsNoAccount(t *testing.T) {
+	t.Parallel()
+	const n = 5
+	cloud, fleet := startSimulator(t, members(n, bySTS)...), fleetOf(n)
+	d := cloud.serve(t, strings.Replace(cloud.looped(), "    require_agency: true\n", "    require_agency: true\n    keep_vanished: 100\n", 1))
+	d.always(t, nil)
+	d.shows(t, "all are compliant", allWell(n, 0))
+	d.always(t, func(s series) error {
+		if s.one("accounts_expected") != n {
+			return fmt.Errorf("%v accounts are expected", s.one("accounts_expected"))
+		}
+		return nil
+	})
+	cloud.drift(t, `{"kind": "leave_organization", "account": %q}`, fleet[2].Name)
+	vanished := func(s series) bool {
+		return s.one("account_unknown", fmt.Sprintf("account_id=%q", fleet[2].ID), `reason="vanished"`) == 1 && s.one("accounts", `state="compliant"`) == n-1
+	}
+	d.shows(t, "one has vanished", vanished)
+	cloud.do(t, http.MethodPut, "/settings", `{"failures": [{"operation": "ListAccounts", "style": "status_403"}]}`)
+	runs := func() int { return strings.Count(d.err.String(), `"trigger":"reload"`) }
+	before := runs()
+	d.signal(t, syscall.SIGHUP)
+	within(t, "a run follows the hangup", func() string {
+		if runs() == before {
+			return "none so far"
+		}
+		return ""
+	})
+	d.ended(t)
+	if all := d.scrape(t); !vanished(all) || all.one("run_complete") != 0 {
+		t.Errorf("after a hangup, refused: %v", all.where("accounts"))
+	}
+	cloud.do(t, http.MethodPut, "/settings", `{}`)
+	d.ended(t)
+	d.ended(t)
+	if all := d.scrape(t); !vanished(all) {
+		t.Errorf("listed again: %v", all.where("accounts"))
+	}
 	cloud.untouched(t)
 	d.interrupt(t)
 }
