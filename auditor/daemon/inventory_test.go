@@ -252,6 +252,22 @@ func TestAccountsThatAreLeftAlone(t *testing.T) {
 	l.want(2, 0, 8, 0, 0)
 }
 
+// Tags that were never read leave nobody out: a configuration may ask for them anew while the organization is refused.
+func TestTagsThatWereNotReadExcludeNobody(t *testing.T) {
+	o := fleet(5)
+	for i := range o.members {
+		o.members[i].Tags = nil // as they are not asked for
+	}
+	l := listing(t, o, nil)
+	l.want(5, 0, 0, 0, 0)
+	l.config.Accounts.Organization.IncludeTags = map[string][]string{"env": {"prod"}}
+	o.err = &rules.Unknown{Reason: rules.ReasonDenied, Detail: "not now"}
+	l.want(5, 0, 0, 0, 1)
+	*o = *fleet(5)
+	delete(o.members[0].Tags, "env")
+	l.want(4, 0, 1, 0, 0)
+}
+
 func TestAnAccountOfSeveralSources(t *testing.T) {
 	o := fleet(4)
 	l := listing(t, o, func(a *AccountsConfig) {
