@@ -3,6 +3,7 @@ package auditor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -122,8 +123,8 @@ func (d *Diagnosis) Well() bool {
 	return d.Main == nil && len(d.Gaps) == 0 && !slices.ContainsFunc(d.Probes, func(p Probe) bool { return !p.Well() })
 }
 
-// Diagnose probes every account of the inventory once. An error means that there is no diagnosis at all, since the accounts are not
-// known; whatever stands in the way of reading one of them is part of the Diagnosis.
+// Diagnose probes every account of the inventory once. Whatever stands in the way of reading one of them is part of the Diagnosis, as is
+// why no account is known at all. An error means that there is no diagnosis: chosen accounts are not there, or the inventory is broken.
 func (a *Auditor) Diagnose(ctx context.Context, prober Prober, progress Progress) (*Diagnosis, error) {
 	d := &Diagnosis{Program: a.Program, StartedAt: a.Now().UTC(), Restricted: a.Restricted}
 	for i := range a.Baselines {
@@ -143,7 +144,11 @@ func (a *Auditor) Diagnose(ctx context.Context, prober Prober, progress Progress
 	}
 	listing, err := a.Inventory.Accounts(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list the accounts: %w", err)
+		why, ok := errors.AsType[*rules.Unknown](err)
+		if !ok {
+			return nil, fmt.Errorf("list the accounts: %w", err)
+		}
+		listing = Listing{Gaps: []rules.Unknown{*why}}
 	}
 	d.Excluded, d.Gaps, d.Notes = listing.Excluded, listing.Gaps, listing.Notes
 	accounts := listing.Accounts

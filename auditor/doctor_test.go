@@ -3,6 +3,7 @@ package auditor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -108,6 +109,25 @@ func TestDiagnoseWithoutIdentity(t *testing.T) {
 	}
 	if _, err := doctor(nil).Diagnose(t.Context(), prober{verify: errors.New("x")}, nil); err == nil {
 		t.Error("a diagnosis without an inventory")
+	}
+}
+
+// refused is an inventory of which nothing is known.
+type refused struct{ why error }
+
+func (r refused) Accounts(context.Context) (auditor.Listing, error) { return auditor.Listing{}, r.why }
+
+// That no account is known is what a doctor finds, with what to do about it.
+func TestDiagnoseOfNothing(t *testing.T) {
+	a := doctor(nil)
+	a.Inventory = refused{fmt.Errorf("wrapped: %w", &rules.Unknown{Reason: rules.ReasonDenied, Detail: "x", Remedy: "y"})}
+	d, err := a.Diagnose(t.Context(), prober{}, nil)
+	if err != nil || d.Well() || len(d.Probes) != 0 || len(d.Gaps) != 1 || d.Gaps[0].Remedy != "y" {
+		t.Errorf("%v %+v", err, d)
+	}
+	a.Inventory = refused{errors.New("broken")}
+	if _, err := a.Diagnose(t.Context(), prober{}, nil); err == nil {
+		t.Error("a diagnosis of a broken inventory")
 	}
 }
 

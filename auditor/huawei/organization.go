@@ -57,17 +57,6 @@ func organizationPurse() *purse {
 	return &purse{mostRequests: 4*maxUnits + maxMembersOfAll, mostBytes: 1 << 30, mostRetries: 10 * retriesOfASweep}
 }
 
-// organizationActions are the permissions that listing an organization needs.
-func organizationActions() string {
-	var all []string
-	for o := range operations {
-		if operations[o].service == serviceOrganizations {
-			all = append(all, operations[o].action)
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
 // Organization lists the accounts of the organization of the main identity's account: all of them, or none and an error that
 // wraps a *rules.Unknown.
 //

@@ -276,7 +276,7 @@ func TestOrganizationMayNotBeRead(t *testing.T) {
 			for range 10 { // more often than a key may be refused
 				_, err := c.Organization(t.Context(), huawei.OrganizationQuery{})
 				u, ok := errors.AsType[*rules.Unknown](err)
-				if !ok || u.Reason != rules.ReasonDenied || !strings.Contains(u.Remedy, "organizations:accounts:list") ||
+				if !ok || u.Reason != rules.ReasonDenied || !strings.Contains(u.Remedy, "the action organizations:") ||
 					!strings.Contains(u.Remedy, "delegated administrator") || !strings.Contains(u.Remedy, org.Accounts[0].ID) {
 					t.Fatalf("%v, remedy %q", err, u.Remedy)
 				}

@@ -30,9 +30,9 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 			"that allows %s on that agency", c.main.AccountID, c.main.AccountID, operations[o].action)
 	}
 	if operations[o].service == serviceOrganizations && f.reason == rules.ReasonDenied {
-		return fmt.Sprintf("the organization is shown to its management account and to delegated administrators alone: make "+
-			"account %s one, or use a main identity of the management account, and allow it the actions %s", c.main.AccountID,
-			organizationActions())
+		return fmt.Sprintf("an administrator of account %s allows the main identity the action %s, one of those that deploy/iam has for "+
+			"listing an organization; which is shown to its management account and to delegated administrators alone: make the account "+
+			"one, or use a main identity of the management account", c.main.AccountID, operations[o].action)
 	}
 	if f.rejection == rejectedTooLarge {
 		return "look into the account: no answer is expected to be that large; raise limits.body_bytes if it is right"

@@ -113,8 +113,11 @@ func run(ctx context.Context, args []string, c console) (code int) {
 	case f.err != nil:
 		a.say(f.err.Error())
 	}
-	if f.hint != "" {
+	switch u, ok := errors.AsType[*rules.Unknown](f.err); {
+	case f.hint != "":
 		a.say(f.hint)
+	case ok && u.Remedy != "":
+		a.say(u.Remedy)
 	}
 	return f.code
 }
