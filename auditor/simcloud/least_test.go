@@ -172,6 +172,49 @@ func TestTheReaderCannotWrite(t *testing.T) {
 	}
 }
 
+// Keys that were made by assuming the reader's agency are as helpless: they are what the auditor has in an account.
+func TestAnAssumedReaderCannotWrite(t *testing.T) {
+	for version, held := range map[string]simcloud.Agency{
+		"1.1": {Grants: []simcloud.Grant{{Policy: "published", Custom: true, Scope: "global"}}}, "5.0": {Attached: []string{"published"}},
+	} {
+		t.Run(version, func(t *testing.T) {
+			policy := simcloud.Policy{DisplayName: "published", Version: version, Allow: published(t, "v"+version+"/reader.json")}
+			if version == "1.1" {
+				policy.Type = "AX"
+			}
+			key := simcloud.Key{Access: "AKENTERING", Secret: "entering-secret"}
+			cloud := newCloud(t, func(o *simcloud.Organization) {
+				held.Name, held.Trust = "Tested", simcloud.Trust{Name: "beta"}
+				o.Accounts[0].Policies = append(o.Accounts[0].Policies, policy)
+				o.Accounts[0].Agencies = append(o.Accounts[0].Agencies, held)
+				o.Accounts[1].Users = append(o.Accounts[1].Users, simcloud.User{Name: "entering", Keys: []simcloud.Key{key}, Actions: []string{"sts:agencies:assume"}})
+			})
+			url := serve(t, cloud)
+			resp, err := newSDK(t, url, betaID, key, "", nil).sts.AssumeAgency(&msts.AssumeAgencyRequest{Body: &msts.AssumeAgencyReqBody{
+				AgencyUrn: "iam::" + alphaID + ":agency:Tested", AgencySessionName: "tested",
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := resp.Credentials
+			s := newSDK(t, url, alphaID, simcloud.Key{Access: c.AccessKeyId, Secret: c.SecretAccessKey}, c.SecurityToken, nil)
+			if _, err := s.v3.ListAgencies(&m3.ListAgenciesRequest{DomainId: alphaID}); err != nil {
+				t.Errorf("it cannot read either: %v", err)
+			}
+			for name, do := range writes(t, cloud, s) {
+				if err := do(); err == nil {
+					t.Errorf("%s is let in", name)
+				} else {
+					wantStatus(t, err, 403)
+				}
+			}
+			if n := len(cloud.Journal()); n > 0 {
+				t.Errorf("%d entries in the journal", n)
+			}
+		})
+	}
+}
+
 // The documents for repair let in what they say and nothing beyond: each of their actions is one of a write that the cloud has,
 // granting and revoking share none, and neither makes, changes or deletes an agency.
 func TestRepairCanDoWhatItMust(t *testing.T) {

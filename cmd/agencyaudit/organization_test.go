@@ -720,6 +720,64 @@ func TestOneAccountOfTheOrganization(t *testing.T) {
 	cloud.untouched(t)
 }
 
+// The doctor of an organization says in JSON and by its exit code what it found, be it that the organization may not be listed, and
+// changes nothing.
+func TestADoctorOfAnOrganization(t *testing.T) {
+	t.Parallel()
+	const n = 30
+	cloud, fleet := startSimulator(t, members(n, bySTS)...), fleetOf(n)
+	dir := t.TempDir()
+	replace(t, filepath.Join(dir, "agencyaudit.yaml"), cloud.config)
+	type diagnosis struct {
+		Schema string `json:"schema"`
+		Well   bool   `json:"well"`
+		Writes string `json:"writes"`
+		Gaps   []struct {
+			Reason, Remedy string
+		} `json:"inventory_gaps"`
+		Accounts []struct {
+			Account struct{ ID string } `json:"account"`
+			Well    bool                `json:"well"`
+		} `json:"accounts"`
+	}
+	doctor := func(want, accounts, ill, gaps int) diagnosis {
+		t.Helper()
+		p := launch(t, dir, cloud.key, []string{"doctor", "-o", "json"})
+		code := p.wait(t)
+		var d diagnosis
+		if err := json.Unmarshal([]byte(p.out.String()), &d); err != nil {
+			t.Fatalf("exit code %d, %v:\n%s%s", code, err, last(p.out.String(), 1000), last(p.err.String(), 1000))
+		}
+		unwell := 0
+		for _, a := range d.Accounts {
+			if !a.Well {
+				unwell++
+			}
+		}
+		if code != want || d.Well != (want == exitOK) || len(d.Accounts) != accounts || unwell != ill || len(d.Gaps) != gaps || d.Writes != "not_probed" {
+			t.Errorf("exit code %d, want %d: %d accounts, %d of them ill; %+v", code, want, len(d.Accounts), unwell, d.Gaps)
+		}
+		return d
+	}
+	doctor(exitOK, n, 0, 0)
+	cloud.drift(t, `{"kind": "delete_agency", "account": %q, "agency": "AgencyAuditReader"}`, fleet[7].ID)
+	for _, a := range doctor(exitPartial, n, 1, 0).Accounts {
+		if !a.Well && a.Account.ID != fleet[7].ID {
+			t.Errorf("%s is ill, want %s", a.Account.ID, fleet[7].ID)
+		}
+	}
+	cloud.do(t, http.MethodPut, "/settings", `{"failures": [{"operation": "ListAccounts", "style": "status_403"}]}`)
+	if d := doctor(exitPartial, 0, 0, 1); d.Gaps[0].Reason != "denied" || !strings.Contains(d.Gaps[0].Remedy, "organizations:accounts:list") {
+		t.Errorf("%+v", d.Gaps)
+	}
+	for _, args := range [][]string{{"doctor", "-o", "prom"}, {"doctor", "word"}, {"doctor", "--config", "none.yaml"}} {
+		if code := launch(t, dir, cloud.key, args).wait(t); code != exitUsage {
+			t.Errorf("%q: exit code %d, want %d", args, code, exitUsage)
+		}
+	}
+	cloud.untouched(t)
+}
+
 // The configuration says which part of the organization is audited; what is left out is counted.
 func TestAPartOfTheOrganization(t *testing.T) {
 	t.Parallel()
