@@ -59,6 +59,7 @@ type stage struct {
 
 // stages are all of them, in the order in which a mutant meets them until it is caught.
 var stages = []stage{
+	{name: "lists", pkg: "./auditor/huawei", tests: "Page|List|Loop", asked: true},
 	{name: "organization", pkg: "./auditor/huawei", tests: "Organization|Tag|Status|Unit|TestParsers/organization", asked: true},
 	{name: "access", pkg: "./auditor/huawei", tests: "STS|Trust|Secret|Whose|Server|Pod|Source|Identity|Endpoint|Address|Site|Key|Expir|Access|Members", asked: true},
 	{name: "doctor", pkg: "./auditor/huawei", tests: "Probe|Wire|Operation", asked: true},

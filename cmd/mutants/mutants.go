@@ -201,7 +201,7 @@ var mutants = []mutant{
 		old:  `n != len(got.rows) {`, new: `n < 0 {`,
 	},
 	{
-		name: "marker-loop-not-seen", what: "a marker that leads back were followed again", by: "reader",
+		name: "marker-loop-not-seen", what: "a marker that leads back were followed again", by: "lists",
 		file: "auditor/huawei/pages.go",
 		old:  `if _, ok := markers[marker]; ok {`, new: `if _, ok := markers[marker]; ok && page < 0 {`,
 	},
