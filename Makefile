@@ -54,7 +54,7 @@ worlds: ## play WORLDS random worlds below the SDK and SIM_WORLDS through it, ag
 parsers: ## give each parser of the cloud's answers MUTATIONS inputs made of recorded ones; about three minutes on two cores
 	GOGC=800 AGENCYAUDIT_MUTATIONS=$(MUTATIONS) go test -count=1 -timeout 30m -run '^TestParsers$$' -v ./auditor/huawei
 
-mutants: ## break the program on purpose, one way after the other, and have the tests find out; about 40 minutes
+mutants: ## break the program on purpose, one way after the other, and have the tests find out; about 70 minutes
 	go run ./cmd/mutants
 
 mutants-check: ## the same with MUTANTS ways chosen at random

@@ -162,7 +162,8 @@ func (c *configCheck) profile(at string, creds CredentialsConfig) (k huawei.Keys
 		c.doc.Add(at+".profile_file", fmt.Sprintf("%s has more than %d bytes", where, maxProfileFile), "name the file with the profiles")
 		return k
 	case oddLine(data) > 0:
-		c.doc.Add(at+".profile_file", fmt.Sprintf("%s has a line, the one numbered %d, that readers of such files understand differently", where, oddLine(data)),
+		c.doc.Add(at+".profile_file",
+			fmt.Sprintf("%s has a line, the one numbered %d, that readers of such files understand differently", where, oddLine(data)),
 			"leave nothing but spaces between words, no control characters, and nothing behind the name of a section")
 		return k
 	case err != nil: // which quotes the line, secret or not

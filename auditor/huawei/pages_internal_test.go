@@ -104,8 +104,13 @@ func TestPagesBelieveNoList(t *testing.T) {
 		}
 		seen[c.kind]++
 		var rows []string
+		followed := map[string]bool{}
 		for i, p := range shown {
 			last := i == len(shown)-1
+			if c.kind == "marked" && followed[p.marker] {
+				t.Fatalf("seed %d: followed %q twice: %v", seed, p.marker, shown)
+			}
+			followed[p.marker] = true
 			if c.kind == "counted" && p.total != len(got) || c.kind == "marked" && (p.marker == "") != last {
 				t.Fatalf("seed %d: believed %q of %v", seed, got, shown)
 			}

@@ -61,7 +61,10 @@ type stage struct {
 var stages = []stage{
 	{name: "lists", pkg: "./auditor/huawei", tests: "Page|List|Loop", asked: true},
 	{name: "organization", pkg: "./auditor/huawei", tests: "Organization|Tag|Status|Unit|TestParsers/organization", asked: true},
-	{name: "access", pkg: "./auditor/huawei", tests: "STS|Trust|Secret|Whose|Server|Pod|Source|Identity|Endpoint|Address|Site|Key|Expir|Access|Members", asked: true},
+	{
+		name: "access", pkg: "./auditor/huawei", asked: true,
+		tests: "STS|Trust|Secret|Whose|Server|Pod|Source|Identity|Endpoint|Address|Site|Key|Expir|Access|Members",
+	},
 	{name: "doctor", pkg: "./auditor/huawei", tests: "Probe|Wire|Operation", asked: true},
 	{name: "inventory", pkg: "./auditor/daemon", tests: "Account|List|Organization|Remember|Refus|Choose|Reload|Tags", asked: true},
 	{name: "configuration", pkg: "./auditor/daemon", tests: "Config|Secret|Credential|Keys|Profile|Endpoint", asked: true},

@@ -21,6 +21,9 @@ func TestMutantsFitTheCode(t *testing.T) {
 				t.Error("the name is taken")
 			}
 			names[m.name] = true
+			if met := m.stages(); m.by != "" && met[0].name != m.by {
+				t.Errorf("there is no stage %q", m.by)
+			}
 			source, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(m.file)))
 			if err != nil {
 				t.Fatal(err)
