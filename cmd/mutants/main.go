@@ -63,9 +63,9 @@ var stages = []stage{
 	{name: "organization", pkg: "./auditor/huawei", tests: "Organization|Tag|Status|Unit|TestParsers/organization", asked: true},
 	{
 		name: "access", pkg: "./auditor/huawei", asked: true,
-		tests: "STS|Trust|Secret|Whose|Server|Pod|Source|Identity|Endpoint|Address|Site|Key|Expir|Access|Members",
+		tests: "STS|Trust|Secret|Whose|Server|Pod|Source|Identity|Endpoint|Address|Config|Site|Key|Expir|Access|Members",
 	},
-	{name: "doctor", pkg: "./auditor/huawei", tests: "Probe|Wire|Operation", asked: true},
+	{name: "doctor", pkg: "./auditor/huawei", tests: "Probe|Writes|Reads|Operation", asked: true},
 	{name: "inventory", pkg: "./auditor/daemon", tests: "Account|List|Organization|Remember|Refus|Choose|Reload|Tags", asked: true},
 	{name: "configuration", pkg: "./auditor/daemon", tests: "Config|Secret|Credential|Keys|Profile|Endpoint", asked: true},
 	{name: "worlds", pkg: "./auditor/huawei", tests: "^TestWorlds"},
