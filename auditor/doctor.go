@@ -83,6 +83,8 @@ type Diagnosis struct {
 	// Main says why the program's own identity is not the configured one, or cannot be asked about; nil when it is right, or
 	// when there is none.
 	Main *rules.Unknown
+	// Chain is the agency between the program's own key and the accounts; nil when there is none.
+	Chain *Chain
 	// Ahead is how far this machine's clock is ahead of the cloud's, if ClockKnown.
 	Ahead      time.Duration
 	ClockKnown bool
@@ -99,6 +101,12 @@ type Diagnosis struct {
 	Excluded []Exclusion
 	Gaps     []rules.Unknown
 	Notes    []string
+}
+
+// Chain is an agency that the program's own key assumes, and by which everything else is done.
+type Chain struct {
+	// AccountID is the account that the agency is in, and Via the service that lets it be assumed: iam or sts.
+	AccountID, Agency, Via string
 }
 
 // Headroom compares what a run asks of the cloud with what it may ask.

@@ -323,14 +323,14 @@ func TestNothingIsRememberedOfAnotherOrganization(t *testing.T) {
 	}
 	for owner, n := range map[string]int{"a": 3, "b": 0} {
 		is := &engine{config: defaultConfig()}
-		is.config.Accounts.Organization.Enabled, is.config.Credentials.AccountID = true, owner
+		is.config.Accounts.Organization.Enabled, is.config.reader.Main.AccountID = true, owner
 		is.inherit(was)
 		if got := len(is.known().Accounts); got != n {
 			t.Errorf("of the organization of %s: %d accounts", owner, got)
 		}
 	}
 	off := &engine{config: defaultConfig()}
-	off.config.Credentials.AccountID = "a"
+	off.config.reader.Main.AccountID = "a"
 	if off.inherit(was); len(off.known().Accounts) != 0 {
 		t.Error("accounts of an organization that is no longer asked are still expected")
 	}

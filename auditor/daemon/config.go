@@ -190,6 +190,21 @@ type CredentialsConfig struct {
 	// Profile is the section of it in which ak, sk and, for a temporary key, security_token are read. A domain_id there must be
 	// AccountID. Source profile only. Default: global.
 	Profile string `yaml:"profile"`
+	// Chain is an agency of another account that the key assumes, and by which everything else is then done: the organization is
+	// listed by it, and the agencies that are assumed trust its account. Default: none.
+	Chain ChainConfig `yaml:"chain"`
+}
+
+// ChainConfig is an agency between the program's own key and the accounts.
+type ChainConfig struct {
+	// Via is iam or sts, for the service that lets the agency be assumed.
+	Via string `yaml:"via"`
+	// AccountID is the id of the account that the agency is in. That the keys which come are of it is checked before they are used.
+	AccountID string `yaml:"account_id"`
+	// Agency is the name of the agency, which trusts the account of the key.
+	Agency string `yaml:"agency"`
+	// ExternalID is what the trust policy of a trust agency asks for. Via sts only.
+	ExternalID string `yaml:"external_id"`
 }
 
 // CloudConfig says which cloud is asked, and where.

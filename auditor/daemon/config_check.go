@@ -182,7 +182,7 @@ func (c *configCheck) access(at, id string, a AccessConfig, keys map[huawei.Secr
 		return huawei.Access{Keys: k}
 	case viaIAM, viaSTS:
 		c.useless(at, "via: "+a.Via, "ak_env", "sk_env", "ak_file", "sk_file")
-		const remedy = "write the name of the account's agency that trusts the account of credentials, such as AgencyAuditReader"
+		remedy := "write the name of the account's agency that trusts the account of " + c.trusted(at) + ", such as AgencyAuditReader"
 		if len(a.Agency) > maxName {
 			c.doc.Add(at+".agency", fmt.Sprintf("has more than %d bytes", maxName), "write the name as the console shows it")
 		} else if c.doc.Require(at+".agency", remedy) && c.doc.Line(at+".agency", a.Agency, maxName, remedy) &&
@@ -199,6 +199,15 @@ func (c *configCheck) access(at, id string, a AccessConfig, keys map[huawei.Secr
 	}
 	c.doc.Add(at+".via", fmt.Sprintf("%q is no way into an account", a.Via), "write keys, iam or sts")
 	return huawei.Access{}
+}
+
+// trusted is where the account stands that an agency must trust.
+func (c *configCheck) trusted(at string) string {
+	const chain = "credentials.chain"
+	if c.doc.Has(chain) && at != chain {
+		return chain
+	}
+	return "credentials"
 }
 
 // sts checks what is particular to STS.
@@ -224,10 +233,10 @@ func (c *configCheck) once(at, id string, key huawei.Secret, seen map[huawei.Sec
 	switch main := &c.cfg.reader.Main; {
 	case twice && first.id != id:
 		c.doc.Add(at, "uses the same key as "+first.at+", and a key opens its own account alone",
-			"name a key of this account, or use via: iam with an agency that trusts the account of credentials")
+			"name a key of this account, or use via: iam with an agency that trusts the account of "+c.trusted(at))
 	case key == main.Keys.AccessKey && id != main.AccountID:
 		c.doc.Add(at, "uses the key of credentials, and a key opens its own account alone",
-			"name a key of this account, or use via: iam with an agency that trusts the account of credentials")
+			"name a key of this account, or use via: iam with an agency that trusts the account of "+c.trusted(at))
 	case !twice:
 		seen[key] = keyPlace{fmt.Sprintf("%s (%s:%d)", at, c.file, c.doc.Fault(at, "", "").Line), id}
 	}
@@ -284,6 +293,9 @@ func (c *configCheck) useless(at, here string, keys ...string) {
 func (c *configCheck) checkCredentials() {
 	const at = "credentials"
 	if !c.doc.Has(at) {
+		if c.cfg.Accounts.Organization.Enabled {
+			return // where it is needed in any case, and missed
+		}
 		for i, a := range c.cfg.Accounts.Static {
 			if a.Access.Via == viaIAM || a.Access.Via == viaSTS {
 				c.doc.Add(at, fmt.Sprintf("is missing, and %s is entered via %s", strictyaml.Index("accounts.static", i), a.Access.Via),
@@ -300,6 +312,7 @@ func (c *configCheck) checkCredentials() {
 	}
 	main.AccountID = creds.AccountID
 	c.checkSource(at, creds, main)
+	main.Chain = c.checkChain(at+".chain", creds.AccountID, creds.Chain)
 }
 
 func (c *configCheck) checkLimits() {

@@ -67,11 +67,38 @@ func (c *configCheck) checkSource(at string, creds CredentialsConfig, main *huaw
 		main.Keys.SecretKey = c.half(at+".sk_file", creds.SKFile, fileWithSK, c.secretFile)
 	case sourceProfile:
 		main.Keys = c.profile(at, creds)
+		main.From = fmt.Sprintf("the section %s of the file %s", shown(creds.Profile), shown(c.path(creds.ProfileFile)))
 	case sourceECS:
 		main.Source = &huawei.Source{Kind: huawei.SourceECS, Address: c.cfg.Cloud.Endpoints.Metadata}
 	case sourcePod:
 		main.Source = c.pod(at + ".source")
 	}
+}
+
+// checkChain resolves the agency between the program's own key and the accounts; nil if there is none.
+func (c *configCheck) checkChain(at, own string, chain ChainConfig) *huawei.Chain {
+	if !c.doc.Has(at) {
+		return nil
+	}
+	if c.doc.Require(at+".account_id", accountIDRemedy) {
+		switch {
+		case !accountIDPattern.MatchString(chain.AccountID):
+			c.doc.Add(at+".account_id", "is not the id of an account", accountIDRemedy)
+		case chain.AccountID == own:
+			c.doc.Add(at+".account_id", "is the account of the key itself, which needs no chain",
+				"leave the chain out, or name the account that it leads into")
+		}
+	}
+	const via = "write iam or sts, for the service that lets the agency be assumed"
+	if !c.doc.Require(at+".via", via) {
+		return nil
+	}
+	if chain.Via != viaIAM && chain.Via != viaSTS {
+		c.doc.Add(at+".via", fmt.Sprintf("%q is no way into the account of a chain", chain.Via), via)
+		return nil
+	}
+	a := AccessConfig{Via: chain.Via, Agency: chain.Agency, ExternalID: chain.ExternalID}
+	return &huawei.Chain{AccountID: chain.AccountID, Access: c.access(at, chain.AccountID, a, nil)}
 }
 
 // pod resolves the identity of the pod that the program runs in.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -60,7 +61,7 @@ ak = A` + canary + `
 func TestCredentialsFromAProfile(t *testing.T) {
 	secret := func(text string) huawei.Secret { return huawei.NewSecret(text) }
 	for text, want := range map[string]huawei.Keys{
-		"": {AccessKey: secret("AKGLOBAL" + canary), SecretKey: secret("SKGLOBAL" + canary + "==")},
+		", profile: global": {AccessKey: secret("AKGLOBAL" + canary), SecretKey: secret("SKGLOBAL" + canary + "==")},
 		", profile: temporary": {
 			AccessKey: secret("AKTEMP" + canary), SecretKey: secret("SKTEMP" + canary), SecurityToken: secret("TOKEN" + canary + "/+="),
 		},
@@ -71,8 +72,9 @@ func TestCredentialsFromAProfile(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 			continue
 		}
-		if !reflect.DeepEqual(cfg.Reader().Main, huawei.Identity{Keys: want, AccountID: "d0000000000000000000000000000009"}) {
-			t.Errorf("%q: other keys", text)
+		from := fmt.Sprintf("the section %q of the file %q", strings.TrimPrefix(text, ", profile: "), "etc/secrets/profiles")
+		if got := cfg.Reader().Main; !reflect.DeepEqual(got, huawei.Identity{Keys: want, From: from, AccountID: "d0000000000000000000000000000009"}) {
+			t.Errorf("%q: other keys, or from %s", text, got.From)
 		}
 		accept(t, cfg)
 	}

@@ -21,6 +21,9 @@ func (d *Daemon) Doctor(ctx context.Context, accounts []string) (*auditor.Diagno
 	if err != nil {
 		return nil, err
 	}
+	if chain := e.config.Credentials.Chain; chain.Via != "" {
+		found.Chain = &auditor.Chain{AccountID: chain.AccountID, Agency: chain.Agency, Via: chain.Via}
+	}
 	found.Headroom = auditor.Headroom{
 		Requests: requestsOfASweep * len(found.Probes) * len(a.Baselines), PerSecond: e.config.Cloud.Rate.Total, Of: limits.RunTimeout,
 	}

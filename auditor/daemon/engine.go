@@ -59,7 +59,7 @@ func (d *Daemon) newEngine(cfg *Config, filed *accountsFile) (*engine, error) {
 		list = o.organization
 	}
 	return &engine{
-		config: cfg, cloud: cloud, lister: list, memory: &memory{owner: cfg.Credentials.AccountID}, filed: filed,
+		config: cfg, cloud: cloud, lister: list, memory: &memory{owner: cfg.reader.Main.Account()}, filed: filed,
 		fileFault: cfg.fileFault, log: o.Logger, version: o.Version, now: o.Now,
 		panicked: d.metrics.Panicked,
 	}, nil
@@ -80,7 +80,7 @@ func (e *engine) inherit(from *engine) {
 }
 
 // owner is the account whose organization is asked.
-func (e *engine) owner() string { return e.config.Credentials.AccountID }
+func (e *engine) owner() string { return e.config.reader.Main.Account() }
 
 // inventory lists the accounts with these names or ids, or all of them when there are none.
 func (e *engine) inventory(accounts []string) *inventory {

@@ -21,8 +21,8 @@ const expiryMargin = 5 * time.Minute
 // door is the way into one account, with the temporary keys that are still good.
 type door struct {
 	access Access
-	// borrows says that the account is the main identity's, and read with its keys, which change.
-	borrows bool
+	// ofMain says that the account is the main identity's, and read with its keys, which may change.
+	ofMain bool
 	// lane is what is minded of the requests with the account's keys.
 	lane *lane
 	// turn holds a token while nobody assumes; whoever holds the token may touch pass.
@@ -122,8 +122,11 @@ func (c *Cloud) door(accountID string) *door {
 
 // holder says whose keys the account is read with.
 func (d *door) holder() holder {
-	if d.access.Agency != "" {
+	switch {
+	case d.access.Agency != "":
 		return assumedKeys
+	case d.ofMain:
+		return mainKeys
 	}
 	return ownKeys
 }
@@ -131,7 +134,7 @@ func (d *door) holder() holder {
 // enter returns keys for the account: its own, the ones that were assumed before, or new ones.
 func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door) (pass, *rules.Unknown) {
 	switch {
-	case d.borrows:
+	case d.ofMain && c.main.fetch != nil:
 		return c.borrow(ctx)
 	case d.access.Agency == "":
 		return pass{keys: d.access.Keys}, nil
@@ -188,27 +191,71 @@ type assumption struct {
 	op op
 	// way is what Meter hears.
 	way string
-	// ask sends the request. flaw says what is wrong with the answer; it is empty when nothing is.
-	ask func(c *Cloud, requests api, account rules.Account, a Access) (p pass, flaw, requestID string, err error)
+	// most is how long its keys may last.
+	most time.Duration
+	// ask sends the request for keys that last that long. flaw says what is wrong with the answer; it is empty when nothing is.
+	ask func(c *Cloud, requests api, accountID string, a Access, lasting time.Duration) (p pass, flaw, requestID string, err error)
 }
 
 // assumptionBy is that of a service.
 func assumptionBy(v Via) assumption {
 	if v == ViaSTS {
-		return assumption{op: opAssumeSTS, way: "sts", ask: (*Cloud).askSTS}
+		return assumption{op: opAssumeSTS, way: "sts", most: longestSTS, ask: (*Cloud).askSTS}
 	}
-	return assumption{op: opAssume, way: "iam", ask: (*Cloud).askIAM}
+	return assumption{op: opAssume, way: "iam", most: longestIAM, ask: (*Cloud).askIAM}
+}
+
+// longestIAM and longestSTS are how long keys of either may last, and longestChained those of STS that were made with a temporary
+// key (facts 6.1, 6.2).
+const longestIAM, longestSTS, longestChained = 24 * time.Hour, 12 * time.Hour, time.Hour
+
+// take assumes an agency of an account with the keys of a wire, which are those of an identity, and returns what came once nothing
+// is wrong with it.
+func (c *Cloud) take(w *wire, m *identity, accountID string, a Access, lasting time.Duration) (pass, *fault) {
+	by := assumptionBy(a.Via)
+	requests, err := w.dial(m.AccountID)
+	if err != nil {
+		return pass{}, lie(rules.ReasonUnauthenticated, "%v", err).as("")
+	}
+	lasting = min(lasting, by.most)
+	if a.Via == ViaSTS && !w.keys.SecurityToken.IsZero() {
+		lasting = min(lasting, longestChained)
+	}
+	p, flaw, requestID, err := by.ask(c, requests, accountID, a, lasting)
+	if err != nil {
+		f := asFault(by.op, err)
+		if f.status == http.StatusNotFound {
+			// An agency that does not exist is answered with 403 or with 404: nothing documented says which (facts 6.1).
+			f.reason, f.rejection = rules.ReasonDenied, ""
+		}
+		return pass{}, f
+	}
+	switch {
+	case p.keys.check() != nil || p.keys.SecurityToken.IsZero():
+		flaw = "half a temporary key"
+	case flaw != "":
+		flaw = p.keys.scrub(flaw)
+	case !p.expires.After(c.now()):
+		flaw = fmt.Sprintf("a temporary key that ended at %s", p.expires.Format(time.RFC3339))
+	default:
+		return p, nil
+	}
+	f := lie(rules.ReasonRejected, "the cloud answered with %s", flaw).as(rejectedItem)
+	f.requestID = cleanID(requestID)
+	return pass{}, f
 }
 
 // askIAM assumes an agency (facts 6.1). The answer does not say whose keys these are. What they read does: each row bears the
 // account, and an absence is believed of the account's own keys alone.
-func (c *Cloud) askIAM(requests api, account rules.Account, a Access) (p pass, flaw, requestID string, err error) {
-	seconds := int32(c.cfg.SessionDuration / time.Second)
+func (c *Cloud) askIAM(
+	requests api, accountID string, a Access, lasting time.Duration,
+) (p pass, flaw, requestID string, err error) {
+	seconds := int32(lasting / time.Second)
 	resp, requestID, err := requests.assume(&model.CreateTemporaryAccessKeyByAgencyRequest{
 		Body: &model.CreateTemporaryAccessKeyByAgencyRequestBody{Auth: &model.AgencyAuth{Identity: &model.AgencyAuthIdentity{
 			Methods: []model.AgencyAuthIdentityMethods{model.GetAgencyAuthIdentityMethodsEnum().ASSUME_ROLE},
 			AssumeRole: &model.IdentityAssumerole{
-				AgencyName: a.Agency, DomainId: &account.ID, DurationSeconds: &seconds,
+				AgencyName: a.Agency, DomainId: &accountID, DurationSeconds: &seconds,
 				SessionUser: &model.AssumeroleSessionuser{Name: &c.cfg.SessionName},
 			},
 		}}},
@@ -226,18 +273,13 @@ func (c *Cloud) askIAM(requests api, account rules.Account, a Access) (p pass, f
 	return p, flaw, requestID, nil
 }
 
-// longestSTS is how long keys of STS may last, and longestChained those that were made with a temporary key (facts 6.2).
-const longestSTS, longestChained = 12 * time.Hour, time.Hour
-
 // askSTS assumes an agency or a trust agency (facts 6.2). The answer says whose session it is.
-func (c *Cloud) askSTS(requests api, account rules.Account, a Access) (p pass, flaw, requestID string, err error) {
-	lasting := min(c.cfg.SessionDuration, longestSTS)
-	if !c.main.current().keys.SecurityToken.IsZero() {
-		lasting = min(lasting, longestChained)
-	}
+func (c *Cloud) askSTS(
+	requests api, accountID string, a Access, lasting time.Duration,
+) (p pass, flaw, requestID string, err error) {
 	seconds := int32(lasting / time.Second)
 	body := &modelsts.AssumeAgencyReqBody{
-		AgencyUrn: "iam::" + account.ID + ":agency:" + a.Agency, AgencySessionName: c.cfg.SessionName, DurationSeconds: &seconds,
+		AgencyUrn: "iam::" + accountID + ":agency:" + a.Agency, AgencySessionName: c.cfg.SessionName, DurationSeconds: &seconds,
 	}
 	if a.ExternalID != "" {
 		body.ExternalId = &a.ExternalID
@@ -256,7 +298,7 @@ func (c *Cloud) askSTS(requests api, account rules.Account, a Access) (p pass, f
 		p.expires = asked.Add(lasting)
 	}
 	session := resp.AssumedAgency
-	if want := "sts::" + account.ID + "::assumed-agency:" + a.Agency + "/" + c.cfg.SessionName; session.Urn != want {
+	if want := "sts::" + accountID + "::assumed-agency:" + a.Agency + "/" + c.cfg.SessionName; session.Urn != want {
 		return p, fmt.Sprintf("a temporary key of %q, which was not asked for", shorten(session.Urn)), requestID, nil
 	}
 	if id, name, _ := strings.Cut(session.Id, ":"); !isID(id) || name != c.cfg.SessionName {
@@ -294,41 +336,15 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, d *door) (p p
 		settle(u, u == nil || proves(status))
 		c.cfg.Meter.Refreshed(by.way, u == nil)
 	}()
-	fail := func(f *fault) *rules.Unknown {
-		status = f.status
-		if f.status == 404 {
-			// An agency that does not exist is answered with 403 or with 404: nothing documented says which (facts 6.1).
-			f.reason, f.rejection = rules.ReasonDenied, ""
-		}
-		return c.unknown(by.op, fmt.Sprintf("assuming the agency %q", d.access.Agency), f, mainKeys)
-	}
 	w.keys = c.main.current().keys // which may be others by now
-	requests, err := w.dial(c.main.AccountID)
-	if err != nil {
-		return pass{}, fail(lie(rules.ReasonUnauthenticated, "%v", err).as(""))
-	}
-	p, flaw, requestID, err := by.ask(c, requests, account, d.access)
-	if err != nil {
-		f := asFault(by.op, err)
-		if f.status == 401 {
+	p, f := c.take(w, c.main, account.ID, d.access, c.cfg.SessionDuration)
+	if f != nil {
+		status = f.status
+		if f.status == http.StatusUnauthorized {
 			// Be it about this account alone: the main identity's key is not used for it again in this run.
 			d.lane.breaker.bar(f, true)
 		}
-		return pass{}, fail(f)
-	}
-	reject := func(what string) (pass, *rules.Unknown) {
-		f := lie(rules.ReasonRejected, "the cloud answered with %s", what).as(rejectedItem)
-		f.requestID = cleanID(requestID)
-		return pass{}, fail(f)
-	}
-	if p.keys.check() != nil || p.keys.SecurityToken.IsZero() {
-		return reject("half a temporary key")
-	}
-	if flaw != "" {
-		return reject(p.keys.scrub(flaw))
-	}
-	if !p.expires.After(c.now()) {
-		return reject(fmt.Sprintf("a temporary key that ended at %s", p.expires.Format(time.RFC3339)))
+		return pass{}, c.unknown(by.op, fmt.Sprintf("assuming the agency %q", d.access.Agency), f, mainKeys)
 	}
 	c.log.Debug("account entered", "account", account.Name, "account_id", account.ID, "agency", d.access.Agency, "expires_at", p.expires)
 	return p, nil

@@ -27,11 +27,13 @@ type Cloud struct {
 	// dial makes the api over a wire: the SDK's, but in tests.
 	dial func(w *wire, accountID string) (api, error)
 	idle func()
-	// source is the way to where the main identity's keys come from; nil when they do not change.
-	source    http.RoundTripper
-	main      *identity
-	doors     doors
-	catalogue *catalogue
+	// source is the way to where the program's own keys come from; nil when they do not change.
+	source http.RoundTripper
+	// main is by whom everything is done. first is nil unless there is a chain: it then holds the program's own key, by which the
+	// main identity's are made and nothing else is done.
+	main, first *identity
+	doors       doors
+	catalogue   *catalogue
 	// requests counts what was sent, by operation.
 	requests [opCount]atomic.Int64
 
@@ -66,20 +68,33 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	transport := newTransport(s, cfg.Connections, dialTo(s))
 	c := &Cloud{
 		cfg: cfg, site: s, log: log, transport: drainedLines{transport}, dial: dialSDK, idle: transport.CloseIdleConnections,
-		source: source, main: newIdentity(cfg.Main), catalogue: newCatalogue(log),
+		source: source, catalogue: newCatalogue(log),
 		pauses: defaultPauses(cfg.RequestTimeout), total: newLimiter(limitOf(cfg.Rate.Total)), allowance: newAllowance(),
 	}
 	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
-	c.main.origin = from
-	c.main.lane = c.newLane(0, mainBounds, &c.pauses.main, "the main identity")
 	c.doors.byID, c.doors.lanes = make(map[string]*door, len(cfg.Accounts)), map[Keys][]*lane{}
-	c.doors.sign(c.main.Keys, c.main.lane)
+	var own *identity
+	if link := cfg.Main.Chain; link == nil {
+		c.main = c.identity("the main identity", mainKeys, cfg.Main)
+		own = c.main
+	} else {
+		c.first = c.identity("the program's own identity", firstKeys, cfg.Main)
+		c.main = c.identity("the main identity", mainKeys, Identity{AccountID: link.AccountID})
+		c.main.fetch, c.main.from = c.chained, "the chain"
+		c.main.care = fmt.Sprintf("check that the chain's agency %q of account %s still exists and still trusts account %s",
+			link.Access.Agency, link.AccountID, cfg.Main.AccountID)
+		own = c.first
+	}
+	if from != nil {
+		own.fetch = func(ctx context.Context) (pass, *rules.Unknown) { return c.fetch(ctx, own.title, from) }
+		own.from, own.care = from.name, from.care
+	}
 	for id, access := range cfg.Accounts {
 		c.doors.add(id, c.newDoor(access))
 	}
 	if id := c.main.AccountID; id != "" && c.doors.byID[id] == nil {
 		d := c.newDoor(Access{Keys: c.main.Keys}) // from the start, so that it knows of refusals
-		d.borrows = from != nil
+		d.ofMain = true
 		c.doors.add(id, d)
 	}
 	return c, nil
@@ -108,8 +123,11 @@ func (c *Cloud) Verify(ctx context.Context) (err error) {
 	}
 	// The run waits for this, be it only that the cloud has asked for a pause.
 	most := verifyRequests * c.cfg.RequestTimeout
-	if c.main.origin != nil {
+	if c.source != nil {
 		most += sourceRequests * sourceTimeout
+	}
+	if c.first != nil {
+		most += 2 * c.cfg.RequestTimeout
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, most, errVerifyTime)
 	defer cancel()
@@ -117,7 +135,7 @@ func (c *Cloud) Verify(ctx context.Context) (err error) {
 		return c.cutShort(ctx, "checking the main identity")
 	}
 	defer c.main.unlock()
-	if u := c.verify(ctx, false); u != nil {
+	if u := c.verify(ctx, c.main, false); u != nil {
 		return u
 	}
 	c.main.begin()
@@ -142,10 +160,13 @@ func (c *Cloud) PolicyIDs(_ context.Context, names []string) (map[string][]strin
 	return ids, at, nil
 }
 
-// identity is the main identity and what is known of it.
+// identity is an identity of the program and what is known of it.
 type identity struct {
 	Identity
-	lane *lane
+	// title is what it is called, and by says whose keys its are.
+	title string
+	by    holder
+	lane  *lane
 	// turn holds a token while nobody asks about the identity; whoever holds the token may touch the fields below.
 	turn chan struct{}
 	// asked says that refusal is an answer; refusal is nil while the identity is the configured one.
@@ -189,6 +210,15 @@ func newIdentity(id Identity) *identity {
 	return m
 }
 
+// identity makes an identity ready.
+func (c *Cloud) identity(title string, by holder, id Identity) *identity {
+	m := newIdentity(id)
+	m.title, m.by = title, by
+	m.lane = c.newLane(0, mainBounds, &c.pauses.main, title)
+	c.doors.sign(m.Keys, m.lane)
+	return m
+}
+
 func (m *identity) lock(ctx context.Context) error {
 	select {
 	case <-m.turn:
@@ -211,7 +241,7 @@ func (c *Cloud) confirm(ctx context.Context) *rules.Unknown {
 	if c.main.asked && c.main.refusal != nil || sure && !c.main.isDue(c.now()) {
 		return c.main.refusal
 	}
-	u := c.verify(ctx, sure)
+	u := c.verify(ctx, c.main, sure)
 	if u != nil && ctx.Err() != nil {
 		c.main.asked = false // it was this sweep that ended, which says nothing about the identity
 	}
@@ -365,23 +395,23 @@ func (m *identity) inDoubt() bool {
 	return m.doubted
 }
 
-// verify sees to it that there is a key, asks whose it is and remembers the answer; sure says that it was answered before, and asked
-// again of another key alone. The caller holds the turn.
-func (c *Cloud) verify(ctx context.Context, sure bool) *rules.Unknown {
-	c.main.asked = false // and so it stays, should asking panic
-	c.main.mu.Lock()
-	c.main.doubted = false
-	c.main.mu.Unlock()
-	changed, u := c.renew(ctx)
+// verify sees to it that an identity has a key, asks whose it is and remembers the answer; sure says that it was answered before, and
+// asked again of another key alone. The caller holds the turn.
+func (c *Cloud) verify(ctx context.Context, m *identity, sure bool) *rules.Unknown {
+	m.asked = false // and so it stays, should asking panic
+	m.mu.Lock()
+	m.doubted = false
+	m.mu.Unlock()
+	changed, u := c.renew(ctx, m)
 	if u == nil && (changed || !sure) {
-		if u = c.whose(ctx); u != nil {
-			c.main.drop(u)
+		if u = c.whose(ctx, m); u != nil {
+			m.drop(u)
 		}
 	}
-	c.main.asked, c.main.refusal = true, u
+	m.asked, m.refusal = true, u
 	if u == nil {
-		c.adopt()
-		c.main.checked()
+		c.adopt(m)
+		m.checked()
 	}
 	return u
 }
@@ -394,32 +424,32 @@ func (m *identity) checked() {
 	m.checks++
 }
 
-// whose says why the main identity's key is not known to be of the configured account; nil when it is.
-func (c *Cloud) whose(ctx context.Context) *rules.Unknown {
-	const doing = "asking whose the main identity's key is"
-	keys := c.main.Keys
-	if c.main.origin != nil {
-		keys = c.main.fresh.keys
+// whose says why an identity's key is not known to be of the configured account; nil when it is.
+func (c *Cloud) whose(ctx context.Context, m *identity) *rules.Unknown {
+	doing := "asking whose " + m.title + "'s key is"
+	keys := m.Keys
+	if m.fetch != nil {
+		keys = m.fresh.keys
 	}
 	w, done := c.newWire(ctx, keys, c.log)
 	defer done()
-	requests, err := w.dial(c.main.AccountID)
+	w.by, w.lane = m.by, m.lane
+	requests, err := w.dial(m.AccountID)
 	if err != nil {
 		return &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: doing + ": " + err.Error()}
 	}
 	resp, _, err := requests.domains(&model.KeystoneListAuthDomainsRequest{})
 	if err != nil {
-		return c.unknown(opDomains, doing, asFault(opDomains, err), mainKeys)
+		return c.unknown(opDomains, doing, asFault(opDomains, err), m.by)
 	}
 	var ids []string
 	for _, d := range *resp.Domains {
 		ids = append(ids, shorten(d.Id))
 	}
-	if len(ids) != 1 || ids[0] != c.main.AccountID {
+	if len(ids) != 1 || ids[0] != m.AccountID {
 		return &rules.Unknown{
 			Reason: rules.ReasonUnauthenticated,
-			Detail: fmt.Sprintf("the main identity must belong to account %s, and the cloud says that its key belongs to %s",
-				c.main.AccountID, listed(ids)),
+			Detail: fmt.Sprintf("%s must belong to account %s, and the cloud says that its key belongs to %s", m.title, m.AccountID, listed(ids)),
 			Remedy: "configure a key of the right account, or the right account id; no account is entered with this one",
 		}
 	}

@@ -45,9 +45,29 @@ func (k Keys) IsZero() bool {
 // Identity is who the program is: an access key and the account that it must belong to.
 type Identity struct {
 	Keys Keys
+	// From says for people where Keys were found, if nobody wrote them down for this program alone.
+	From string
 	// Source is where temporary keys come from, instead of Keys.
 	Source    *Source
 	AccountID string
+	// Chain is nil when everything is done with these keys themselves.
+	Chain *Chain
+}
+
+// Chain is an agency of another account, which the program's own key assumes: all that the main identity does, this agency does.
+type Chain struct {
+	// AccountID is the account that the agency is in.
+	AccountID string
+	// Access is how it is entered: by an agency.
+	Access Access
+}
+
+// Account is the account in whose name accounts are entered and the organization is listed.
+func (i Identity) Account() string {
+	if i.Chain != nil {
+		return i.Chain.AccountID
+	}
+	return i.AccountID
 }
 
 // Access says how to read one account: by keys of its own, or by an agency of it that trusts the main identity's
@@ -211,7 +231,7 @@ func (c Config) withDefaults() (Config, *site, error) {
 		assumes = assumes || c.Members.Agency != ""
 	}
 	switch {
-	case c.Main.Keys.IsZero() && c.Main.Source == nil && c.Main.AccountID == "":
+	case c.Main.Keys.IsZero() && c.Main.Source == nil && c.Main.Account() == "":
 		if assumes {
 			fault("an account is entered by an agency, and there is no main identity to assume it")
 		}
@@ -221,6 +241,9 @@ func (c Config) withDefaults() (Config, *site, error) {
 		}
 		if !isID(c.Main.AccountID) {
 			fault("main identity: %q is no account id; it is needed to check whose key it is", c.Main.AccountID)
+		}
+		if err := c.Main.Chain.check(c.Main.AccountID, s); err != nil {
+			fault("chain: %w", err)
 		}
 	}
 	return c, s, errors.Join(faults...)
@@ -292,6 +315,21 @@ func (i Identity) check() error {
 		return errors.New("both keys and a source of them")
 	}
 	return i.Source.Check()
+}
+
+// check says what is wrong with a chain that begins with a key of the account from. There may be none.
+func (h *Chain) check(from string, s *site) error {
+	switch {
+	case h == nil:
+		return nil
+	case !isID(h.AccountID):
+		return fmt.Errorf("%q is no account id; it is needed to check whose key is made", h.AccountID)
+	case h.AccountID == from:
+		return errors.New("it leads into the account that the key is of")
+	case h.Access.Agency == "":
+		return errors.New("it names no agency to assume")
+	}
+	return h.Access.check(s)
 }
 
 // site is where requests go.

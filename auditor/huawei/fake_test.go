@@ -323,7 +323,9 @@ func (f *fake) organized(name, parent string) map[string]any {
 		for _, id := range slices.Sorted(maps.Keys(f.accounts)) {
 			rows = append(rows, map[string]any{"id": id, "name": "n-" + id, "status": "active", "joined_at": "2024-09-02T06:11:27Z"})
 		}
-		rows = append(rows, map[string]any{"id": mainID, "name": "main", "status": "active", "joined_at": "2024-09-02T06:11:27Z"})
+		if f.accounts[mainID] == nil {
+			rows = append(rows, map[string]any{"id": mainID, "name": "main", "status": "active", "joined_at": "2024-09-02T06:11:27Z"})
+		}
 	case name == "tags":
 		rows, key = []any{map[string]any{"key": "env", "value": "prod"}}, name
 	}

@@ -188,26 +188,27 @@ func (c *Cloud) prepare(b *breaker, r *rule, subject string) {
 
 // openBreakers are those that are open.
 type openBreakers struct {
-	mu         sync.Mutex
-	away, main bool
-	accounts   int
+	mu   sync.Mutex
+	away bool
+	// identities counts those of the main identity, and of the one before it in a chain.
+	identities, accounts int
 }
 
 // noticed takes note that a breaker opened or closed. It is called with the breaker locked.
 func (c *Cloud) noticed(b *breaker, open bool) {
 	level, of := slog.LevelWarn, b.subject
+	one := -1
+	if open {
+		one = 1
+	}
 	c.open.mu.Lock()
 	switch {
 	case b == &c.away:
 		c.open.away = open
-	case b == &c.main.lane.breaker:
-		c.open.main = open
-	case open:
-		c.open.accounts++
+	case c.ofIdentity(b):
+		c.open.identities += one
 	default:
-		c.open.accounts--
-	}
-	if b != &c.away && b != &c.main.lane.breaker {
+		c.open.accounts += one
 		level = slog.LevelDebug // the sweeps say so, and of which account
 	}
 	c.open.mu.Unlock()
@@ -228,5 +229,10 @@ func (c *Cloud) tellBreakers() {
 		c.cfg.Meter.Breakers(c.main.exists(), c.doors.count())
 		return
 	}
-	c.cfg.Meter.Breakers(c.open.main, c.open.accounts)
+	c.cfg.Meter.Breakers(c.open.identities > 0, c.open.accounts)
+}
+
+// ofIdentity says whether a breaker is one of the program's identities, and not an account's.
+func (c *Cloud) ofIdentity(b *breaker) bool {
+	return b == &c.main.lane.breaker || c.first != nil && b == &c.first.lane.breaker
 }

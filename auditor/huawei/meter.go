@@ -13,11 +13,11 @@ type Meter interface {
 	Rejected(reason string)
 	// Retried is called for each request that is sent once more after a fault of the cloud, not after one of 429.
 	Retried(service string)
-	// Breakers is called with whether the main identity's breaker is open, and how many of the accounts' own and assumed
-	// keys have one that is.
+	// Breakers is called with whether the main identity's breaker is open, or that of the one before it in a chain, and how many of the
+	// accounts' own and assumed keys have one that is.
 	Breakers(main bool, accounts int)
-	// Refreshed is called when temporary keys were asked for, with the way in ("iam", "sts", "ecs"
-	// or "pod") and whether they came.
+	// Refreshed is called when temporary keys were asked for, with the way in and whether they came: "iam" or "sts" into an account,
+	// "ecs" or "pod" for the program's own, "chain" for those of the chain's agency.
 	Refreshed(way string, ok bool)
 	// Skew is called for each answer with how far this machine's clock is ahead of the cloud's, by the Date headers of the last
 	// few: they are rounded to a second by the cloud and contain the way of the answer.

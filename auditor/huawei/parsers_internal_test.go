@@ -457,7 +457,7 @@ var parsers = []parser{
 		recorded: []string{`{"domains":[{"id":"a0","name":"n","enabled":true,"description":"","links":{"self":"x"}}],"links":{"self":"x"}}`},
 		program: func(h *harness) ([]string, error) {
 			return h.answered(func(op, string) string { return "" }, func() ([]string, error) {
-				if u := h.cloud.whose(h.wire.ctx); u != nil {
+				if u := h.cloud.whose(h.wire.ctx, h.cloud.main); u != nil {
 					return nil, u
 				}
 				return []string{"a0"}, nil
@@ -738,7 +738,7 @@ func sourceParser(of string, at func(h *harness) *Cloud, object string, names [4
 			recorded("HSTB", "canary/+=", "canary-token", "2026-01-09T01:59:59Z"),
 		},
 		program: func(h *harness) ([]string, error) {
-			p, u := at(h).fetch(h.wire.ctx)
+			p, u := at(h).main.fetch(h.wire.ctx)
 			if u != nil {
 				return nil, u
 			}

@@ -13,21 +13,15 @@ const (
 	ownKeys     holder = iota // the account's own
 	assumedKeys               // made by assuming an agency of the account
 	mainKeys                  // the main identity's
+	firstKeys                 // the program's own, if it is by a chain that they become the main identity's
 )
 
 const remedyTimeout = "raise limits.account_timeout or limits.run_timeout, or lower limits.concurrency, if the cloud is merely slow"
 
 // remedy says what the operator can do about a fault, and who can grant what is missing.
 func (c *Cloud) remedy(o op, f *fault, by holder) string {
-	if o == opAssumeSTS && f.reason == rules.ReasonDenied {
-		return fmt.Sprintf("an administrator of the account creates the agency or trust agency, lets it trust account %s, with the "+
-			"external id if it asks for one, and authorizes it with IAM ReadOnlyAccess; an administrator of account %s allows the main "+
-			"identity the action %s on it", c.main.AccountID, c.main.AccountID, operations[o].action)
-	}
-	if o == opAssume && f.reason == rules.ReasonDenied {
-		return fmt.Sprintf("an administrator of the account creates the agency, lets it trust account %s and authorizes it "+
-			"with IAM ReadOnlyAccess; an administrator of account %s gives the main identity Agent Operator, or a policy "+
-			"that allows %s on that agency", c.main.AccountID, c.main.AccountID, operations[o].action)
+	if o.assumes() && f.reason == rules.ReasonDenied {
+		return c.letIn(o, by)
 	}
 	if operations[o].service == serviceOrganizations && f.reason == rules.ReasonDenied {
 		return fmt.Sprintf("an administrator of account %s allows the main identity the action %s, one of those that deploy/iam has for "+
@@ -39,12 +33,8 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 	}
 	switch f.reason {
 	case rules.ReasonUnauthenticated:
-		return map[holder]string{
-			ownKeys:     "check that the account's access key exists, is enabled and is spelt right",
-			assumedKeys: "check that the agency that was assumed still exists and still trusts the main identity's account",
-			mainKeys:    "check that the main identity's access key exists, is enabled and is spelt right",
-		}[by] + ", that this machine's clock" + c.clock.words() + " is right to a few minutes, and that the account is neither suspended nor in " +
-			"arrears; it was not tried again, since the cloud locks a key after more than five refused signatures"
+		return c.keyAdvice(by) + ", that this machine's clock" + c.clock.words() + " is right to a few minutes, and that the account is neither " +
+			"suspended nor in arrears; it was not tried again, since the cloud locks a key after more than five refused signatures"
 	case rules.ReasonDenied:
 		if operations[o].action == "" {
 			return "check that the key may be used at all, and from this machine's address"
@@ -52,7 +42,7 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 		return fmt.Sprintf("an administrator of the account allows the action %s to the %s; the system-defined policy "+
 			"IAM ReadOnlyAccess should contain it", spelt(operations[o].action), map[holder]string{
 			ownKeys:     "user whose key it is, once it is certain that the key is one of this account",
-			assumedKeys: "agency that is assumed", mainKeys: "main identity",
+			assumedKeys: "agency that is assumed", mainKeys: c.mainWords(), firstKeys: "program's own identity",
 		}[by])
 	case rules.ReasonThrottled:
 		return "lower cloud.rate, or run less often; other programs that use the same account count too"
@@ -83,4 +73,47 @@ func (c *Cloud) doubtRemedy(r rules.Reason) string {
 	default:
 		return c.remedy(opAgencies, &fault{reason: r}, ownKeys)
 	}
+}
+
+// mainWords is what the main identity is called where somebody is to do something about it.
+func (c *Cloud) mainWords() string {
+	if c.first == nil {
+		return "main identity"
+	}
+	return fmt.Sprintf("main identity (the chain's agency %q)", c.cfg.Main.Chain.Access.Agency)
+}
+
+// letIn says what lets an agency be assumed, by whom on either side.
+func (c *Cloud) letIn(o op, by holder) string {
+	whose, from, who, rights := "the account", c.main.AccountID, c.mainWords(), "authorizes it with IAM ReadOnlyAccess"
+	if by == firstKeys {
+		whose, from, who = "account "+c.main.AccountID, c.first.AccountID, "program's own identity"
+		rights = "lets it assume the agencies of the accounts that are read"
+	}
+	if o == opAssumeSTS {
+		return fmt.Sprintf("an administrator of %s creates the agency or trust agency, lets it trust account %s, with the external id if it asks "+
+			"for one, and %s; an administrator of account %s allows the %s the action %s on it", whose, from, rights, from, who, operations[o].action)
+	}
+	return fmt.Sprintf("an administrator of %s creates the agency, lets it trust account %s and %s; an administrator of account %s gives the %s "+
+		"Agent Operator, or a policy that allows %s on that agency", whose, from, rights, from, who, operations[o].action)
+}
+
+// keyAdvice says what to look at when the cloud refused a key: it depends on where the key came from.
+func (c *Cloud) keyAdvice(by holder) string {
+	m := c.main
+	switch {
+	case by == ownKeys:
+		return "check that the account's access key exists, is enabled and is spelt right"
+	case by == assumedKeys:
+		return "check that the agency that was assumed still exists and still trusts the main identity's account"
+	case by == firstKeys:
+		m = c.first
+	}
+	switch {
+	case m.care != "":
+		return m.care
+	case m.From != "":
+		return fmt.Sprintf("check that %s's access key, which is from %s, exists and is enabled", m.title, m.From)
+	}
+	return "check that " + m.title + "'s access key exists, is enabled and is spelt right"
 }

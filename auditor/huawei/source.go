@@ -68,8 +68,9 @@ type origin struct {
 	// form is what an answer with keys must have, and names are those of the parts of a key in it.
 	form  []member
 	names [4]string
-	// advice is what to do when there is no key to be had, and nobody answers.
-	advice, silence string
+	// advice is what to do when there is no key to be had, silence when nobody answers, and care what to look at when the cloud refuses
+	// a key that came.
+	advice, silence, care string
 }
 
 // Check says what is wrong with the source; nil when nothing is.
@@ -106,8 +107,9 @@ func (s Source) server() (*origin, error) {
 	o := &origin{
 		kind: s.Kind, way: "ecs", name: "the metadata service", url: metadataAddress,
 		names:   [4]string{"access", "secret", "securitytoken", "expires_at"},
-		advice:  "give the server an agency that trusts the cloud service ECS, or configure another source of the main identity's key",
-		silence: "run the program on a server of the cloud that reaches its metadata service, or configure another source of the main identity's key",
+		advice:  "give the server an agency that trusts the cloud service ECS, or configure another source of the program's own key",
+		silence: "run the program on a server of the cloud that reaches its metadata service, or configure another source of the program's own key",
+		care:    "check that the server's agency, whose key the metadata service gave, still exists and still trusts the cloud service ECS",
 	}
 	o.form = formOf("credential", o.names)
 	link := netip.MustParseAddr(strings.TrimPrefix(metadataAddress, "http://"))
@@ -131,8 +133,9 @@ func (s Source) pod() (*origin, error) {
 	o := &origin{
 		kind: s.Kind, way: "pod", name: "the identity service of the pod", url: s.Address, token: s.Token,
 		names:   [4]string{"accessKeyId", "secretAccessKey", "securityToken", "expiration"},
-		advice:  "give the pod's service account an agency, or configure another source of the main identity's key",
-		silence: "run the program in a pod that has an identity and reaches the service, or configure another source of the main identity's key",
+		advice:  "give the pod's service account an agency, or configure another source of the program's own key",
+		silence: "run the program in a pod that has an identity and reaches the service, or configure another source of the program's own key",
+		care:    "check that the agency of the pod's service account, whose key the pod's identity service gave, still exists and still trusts it",
 	}
 	o.form = formOf("credentials", o.names)
 	u, err := url.Parse(s.Address)
@@ -200,16 +203,15 @@ func sourceRoots(s *site) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.roots}
 }
 
-// fetch gets keys. Nothing of an answer is shown in what is wrong with it.
-func (c *Cloud) fetch(ctx context.Context) (pass, *rules.Unknown) {
-	o := c.main.origin
-	var p pass
+// fetch gets keys of an identity from where they come from. Nothing of an answer is shown in what is wrong with it.
+func (c *Cloud) fetch(ctx context.Context, title string, o *origin) (p pass, u *rules.Unknown) {
+	defer func() { c.cfg.Meter.Refreshed(o.way, u == nil) }()
 	var err error
 	ask := c.metadata
 	if o.kind == SourcePod {
 		ask = c.podIdentity
 	}
-	body, f := ask(ctx)
+	body, f := ask(ctx, o)
 	if f == nil {
 		p, err = o.keys(body)
 	}
@@ -229,8 +231,8 @@ func (c *Cloud) fetch(ctx context.Context) (pass, *rules.Unknown) {
 		}
 		return p, nil
 	}
-	u := &rules.Unknown{
-		Reason: f.reason, Detail: fmt.Sprintf("getting the main identity's key from %s: %s", o.name, f.detail), Remedy: o.remedy(f),
+	u = &rules.Unknown{
+		Reason: f.reason, Detail: fmt.Sprintf("getting %s's key from %s: %s", title, o.name, f.detail), Remedy: o.remedy(f),
 	}
 	if f.rejection != "" {
 		u.Detail += "; rejected: " + f.rejection
@@ -252,9 +254,9 @@ func (o *origin) remedy(f *fault) string {
 
 // metadata asks the metadata service for keys: for a token first, and with that for the keys. A service that has no tokens, which
 // it says with 404 or 405, is asked without.
-func (c *Cloud) metadata(ctx context.Context) ([]byte, *fault) {
+func (c *Cloud) metadata(ctx context.Context, o *origin) ([]byte, *fault) {
 	const ttl = "60" // it is used at once, and once
-	status, body, f := c.ask(ctx, http.MethodPut, "/meta-data/latest/api/token", http.Header{"X-Metadata-Token-Ttl-Seconds": {ttl}}, nil)
+	status, body, f := c.ask(ctx, o, http.MethodPut, "/meta-data/latest/api/token", http.Header{"X-Metadata-Token-Ttl-Seconds": {ttl}}, nil)
 	header := http.Header{}
 	switch {
 	case f != nil:
@@ -268,7 +270,7 @@ func (c *Cloud) metadata(ctx context.Context) ([]byte, *fault) {
 	case status != http.StatusNotFound && status != http.StatusMethodNotAllowed:
 		return nil, otherStatus(status, body)
 	}
-	status, body, f = c.ask(ctx, http.MethodGet, "/openstack/latest/securitykey", header, nil)
+	status, body, f = c.ask(ctx, o, http.MethodGet, "/openstack/latest/securitykey", header, nil)
 	if f == nil && status != http.StatusOK {
 		f = otherStatus(status, body)
 	}
@@ -276,15 +278,15 @@ func (c *Cloud) metadata(ctx context.Context) ([]byte, *fault) {
 }
 
 // podIdentity asks the identity service of the pod for keys, with the token as it is now.
-func (c *Cloud) podIdentity(ctx context.Context) ([]byte, *fault) {
-	token, err := c.main.origin.token()
+func (c *Cloud) podIdentity(ctx context.Context, o *origin) ([]byte, *fault) {
+	token, err := o.token()
 	if err != nil {
 		return nil, lie(rules.ReasonDenied, "not asked, since the pod's token cannot be used: %s", shorten(err.Error())).as("")
 	}
 	if !printable(token.reveal(), maxKeyText) {
 		return nil, lie(rules.ReasonDenied, "not asked, since the pod's token is none").as("")
 	}
-	status, body, f := c.ask(ctx, http.MethodPost, "", http.Header{
+	status, body, f := c.ask(ctx, o, http.MethodPost, "", http.Header{
 		"Authorization": {token.reveal()}, "Content-Type": {"application/json; charset=utf-8"},
 	}, []byte("{}"))
 	if f == nil && status != http.StatusOK {
@@ -309,14 +311,14 @@ func otherStatus(status int, body []byte) *fault {
 }
 
 // ask sends one request to the source and reads the whole answer.
-func (c *Cloud) ask(ctx context.Context, method, path string, header http.Header, body []byte) (int, []byte, *fault) {
+func (c *Cloud) ask(ctx context.Context, o *origin, method, path string, header http.Header, body []byte) (int, []byte, *fault) {
 	within, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
 	var content io.Reader
 	if body != nil {
 		content = bytes.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(within, method, c.main.origin.url+path, content)
+	req, err := http.NewRequestWithContext(within, method, o.url+path, content)
 	if err != nil {
 		return 0, nil, lie(rules.ReasonRejected, "not sent: the request cannot be made").as("")
 	}

@@ -52,7 +52,7 @@ func FuzzToken(f *testing.F) {
 			asked = append(asked, strings.Join(r.Header["X-Metadata-Token"], "|"))
 			return []byte(parsers[slices.IndexFunc(parsers, func(p parser) bool { return p.name == "keys of a server" })].recorded[0])
 		})
-		_, u := h.server.fetch(t.Context())
+		_, u := h.server.main.fetch(t.Context())
 		text := strings.TrimSuffix(string(token), "\n")
 		good := keyPattern.MatchString(text) && len(text) <= 1024
 		switch {

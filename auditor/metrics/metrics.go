@@ -93,7 +93,7 @@ var (
 		"status", "redirect", "content_type", "encoding", "too_large", "short_body", "json", "envelope", "error_envelope", "item",
 		"too_many_items", "page_loop", "unstable_paging", "count_mismatch", "witness_mismatch", other,
 	}
-	ways           = []string{"iam", "sts", "ecs", "pod", other}
+	ways           = []string{"iam", "sts", "ecs", "pod", "chain", other}
 	refreshResults = []string{"ok", "failed"}
 	identities     = []string{"main", "account"}
 	places         = []string{

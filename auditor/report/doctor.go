@@ -41,10 +41,17 @@ func (p *page) diagnosisHead(d *auditor.Diagnosis) {
 		seconds(d.EndedAt.Sub(d.StartedAt)), rules.Escape(d.Program)))
 	p.gap()
 	p.doctorsList(d)
-	if d.Main != nil {
+	switch chain := d.Chain; {
+	case d.Main != nil && chain == nil:
 		p.paint("identity  ", red, "the program's own key is not confirmed: "+string(d.Main.Reason)+", see below")
-	} else {
+	case d.Main != nil:
+		p.paint("identity  ", red, "the program's own key, or the chain to account "+rules.Escape(chain.AccountID)+", is not confirmed: "+
+			string(d.Main.Reason)+", see below")
+	case chain == nil:
 		p.say("identity  ", "the program's own key, if there is one, is of the account that is configured")
+	default:
+		p.say("identity  ", "the program's own key let it enter account "+rules.Escape(chain.AccountID)+" by the chain's agency "+
+			rules.Escape(chain.Agency)+" ("+rules.Escape(chain.Via)+"), and the key from there is of that account")
 	}
 	p.say("clock     ", clockWords(d.Ahead, d.ClockKnown))
 	p.say("rate      ", headroomWords(d))
@@ -242,7 +249,11 @@ func orders(probe *auditor.Probe) []order {
 func (p *page) doctorsOrders(d *auditor.Diagnosis) {
 	var all []*order
 	if d.Main != nil {
-		all = append(all, &order{what: "the program's own key", why: d.Main})
+		what := "the program's own key"
+		if d.Chain != nil {
+			what += ", or the chain"
+		}
+		all = append(all, &order{what: what, why: d.Main})
 	}
 	for i := range d.Gaps {
 		all = append(all, &order{what: "the list of accounts", why: &d.Gaps[i]})
@@ -338,6 +349,7 @@ type diagnosisForm struct {
 	Restricted bool         `json:"restricted"`
 	Well       bool         `json:"well"`
 	Identity   *unknownForm `json:"identity_fault"`
+	Chain      *chainForm   `json:"chain"`
 	// Ahead is null while no answer told.
 	Ahead    *float64     `json:"clock_ahead_seconds"`
 	Headroom headroomForm `json:"headroom"`
@@ -397,6 +409,12 @@ func formFault(u *rules.Unknown) *unknownForm {
 	return &f
 }
 
+type chainForm struct {
+	AccountID string `json:"account_id"`
+	Agency    string `json:"agency"`
+	Via       string `json:"via"`
+}
+
 // DoctorJSON writes a diagnosis as a JSON document. Its error is the writer's.
 func DoctorJSON(w io.Writer, d *auditor.Diagnosis) error {
 	f := diagnosisForm{
@@ -405,6 +423,9 @@ func DoctorJSON(w io.Writer, d *auditor.Diagnosis) error {
 		Headroom: headroomForm{Requests: d.Headroom.Requests, Takes: d.Headroom.Takes().Seconds(), Of: d.Headroom.Of.Seconds()},
 		Gaps:     forms(d.Gaps, formUnknown), Notes: list(d.Notes), Excluded: forms(d.Excluded, formExclusion),
 		Accounts: forms(d.Probes, func(p auditor.Probe) patientForm { return formProbe(p, d.Agencies) }),
+	}
+	if d.Chain != nil {
+		f.Chain = &chainForm{d.Chain.AccountID, d.Chain.Agency, d.Chain.Via}
 	}
 	if d.ClockKnown {
 		ahead := d.Ahead.Seconds()

@@ -200,12 +200,20 @@ func TestDoctorJSON(t *testing.T) {
 		t.Errorf("%s", b.String())
 	}
 	for _, want := range []string{
-		`"requests_per_second": null`, `"identity_fault": null`, `"way": null`, `"present": null`, `"present": true`, `"outcome": "untried"`,
+		`"requests_per_second": null`, `"identity_fault": null`, `"chain": null`, `"way": null`, `"present": null`, `"present": true`, `"outcome": "untried"`,
 		`"reason": "denied"`, `"identity_action": "iam:y:ListAgencies"`,
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s is missing:\n%s", want, b.String())
 		}
+	}
+	d.Chain = &auditor.Chain{AccountID: "d1", Agency: "Hop", Via: "sts"}
+	b.Reset()
+	if err := report.DoctorJSON(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	if want := `"chain":{"account_id":"d1","agency":"Hop","via":"sts"}`; !strings.Contains(strings.Join(strings.Fields(b.String()), ""), want) {
+		t.Errorf("%s is missing:\n%s", want, b.String())
 	}
 	failing := writer(func([]byte) (int, error) { return 0, errors.New("full") })
 	if report.DoctorJSON(failing, d) == nil || report.Doctor(failing, d, report.Options{}) == nil {

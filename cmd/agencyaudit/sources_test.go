@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,111 @@ accounts: {static: [{name: target, id: %s, access: {via: iam, agency: AgencyAudi
 			default:
 				t.Errorf("%s of another account: %s was sent", source, n.Operation)
 			}
+		}
+	}
+	noWrites(t, cloud)
+}
+
+// TestAChainOfAccounts audits an organization from a server of one of its members, by way of an agency of the management account,
+// through the built program; and sees each hop fail.
+func TestAChainOfAccounts(t *testing.T) {
+	const host, self = "all-four-at-all-resources", "exact-and-wider"
+	org := simcloud.Bundled()
+	mainID, hostID := org.Accounts[0].ID, ""
+	mayHop := simcloud.Policy{
+		DisplayName: "Hop", Version: "5.0", Allow: []string{"sts:agencies:assume"}, Resources: []string{"iam::" + mainID + ":agency:AgencyAuditMain"},
+	}
+	for i, a := range org.Accounts {
+		if a.Name == host {
+			hostID = a.ID
+			org.Accounts[i].Policies = append(a.Policies, mayHop)
+			org.Accounts[i].Agencies = append(a.Agencies,
+				simcloud.Agency{Name: "Server", Trust: simcloud.Trust{Name: "op_svc_ecs"}, Attached: []string{"Hop"}})
+		}
+	}
+	hop := simcloud.Agency{
+		Name: "AgencyAuditMain", TrustPolicy: &simcloud.TrustPolicy{Principals: []string{hostID}, ExternalID: "audit-4711"},
+		Attached: []string{"AuditTheOrganization"},
+	}
+	org.Accounts[0].Agencies = append(org.Accounts[0].Agencies, hop)
+	org.Instances = append(org.Instances, simcloud.Instance{Name: "server", Account: host, Agency: "Server"})
+	org.Settings.Instance = "server"
+	own := &org.Accounts[slices.IndexFunc(org.Accounts, func(a simcloud.Account) bool { return a.Name == self })]
+	own.Users = append(own.Users, simcloud.User{
+		Name: "own", Keys: []simcloud.Key{{Access: "OWN", Secret: "secret-of-its-own"}}, Policies: []string{"IAM ReadOnlyAccess"},
+	})
+	cloud, err := simcloud.New(org)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := cloud.Start(simcloud.Listen{Cloud: "127.0.0.1:0", Control: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	dir := t.TempDir()
+	run := func(chain string, args ...string) (int, string) {
+		t.Helper()
+		config := filepath.Join(dir, "agencyaudit.yaml")
+		text := fmt.Sprintf(`credentials: {source: ecs, account_id: %s, chain: {via: sts, account_id: %s, agency: AgencyAuditMain%s}}
+cloud: {site: custom, region: ap-southeast-3, endpoints: {iam: %[4]q, sts: %[4]q, organizations: %[4]q, metadata: %[5]q}}
+accounts:
+  organization: {enabled: true, access: {via: sts, agency: AgencyAuditReader}}
+  static: [{name: own, id: %[6]s, access: {via: keys, ak_env: OWN_AK, sk_env: OWN_SK}}]
+`, hostID, mainID, chain, server.URL, server.ControlURL, own.ID)
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cloud.ResetCounters()
+		code, out, complaints := programIn(t, []string{"OWN_AK=OWN", "OWN_SK=secret-of-its-own"}, append(args, "--config", config)...)
+		return code, strings.Join(strings.Fields(out+complaints), " ")
+	}
+	// The server's own account did nothing but hop, and is read like any other.
+	check := func(allowed ...string) {
+		t.Helper()
+		for _, n := range cloud.Counters() {
+			if n.AccountID != mainID && strings.HasPrefix(n.Operation, "Assume") && n.AccountID != hostID {
+				t.Errorf("%s was sent by %s", n.Operation, n.Account)
+			}
+			if len(allowed) > 0 && n.AccountID != own.ID && !slices.Contains(allowed, n.Operation) {
+				t.Errorf("%s was sent by %s", n.Operation, n.Account)
+			}
+		}
+	}
+	chosen := []string{"--account", host, "--account", "management", "--account", "exact-baseline", "--account", "own"}
+	for command, want := range map[string]string{
+		"audit": "4 compliant", "doctor": "the program's own key let it enter account " + mainID + " by the chain's agency AgencyAuditMain (sts), and the key " +
+			"from there is of that account",
+	} {
+		if code, says := run(", external_id: audit-4711", append([]string{command}, chosen...)...); code != 0 || !strings.Contains(says, want) {
+			t.Errorf("%s: exit code %d\n%s", command, code, says)
+		}
+		check()
+	}
+	for name, tc := range map[string]struct{ chain, instance, says, who string }{
+		"another external id": {
+			", external_id: nobody", "server", "the chain to account " + mainID + ": assuming its agency \"AgencyAuditMain\": the cloud answered 403",
+			"an administrator of account " + mainID + " creates the agency or trust agency, lets it trust account " + hostID + ", with the external id",
+		},
+		"a server of another account": {
+			", external_id: audit-4711", "auditor-server", "the chain to account " + mainID + " was not begun: asking whose the program's own identity's key is",
+			"check that the server's agency, whose key the metadata service gave, still exists",
+		},
+	} {
+		s := cloud.Settings()
+		s.Instance = tc.instance
+		if err := cloud.SetSettings(s); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"audit", "doctor"} {
+			code, says := run(tc.chain, command)
+			if code != 2 || !strings.Contains(says, tc.says) || !strings.Contains(says, tc.who) {
+				t.Errorf("%s, %s: exit code %d\n%s", name, command, code, says)
+			}
+			if command == "audit" && !strings.Contains(says, "1 compliant") {
+				t.Errorf("%s: the account with keys of its own was not read\n%s", name, says)
+			}
+			check("KeystoneListAuthDomains", "GetMetadataToken", "GetSecurityKey", "AssumeAgency")
 		}
 	}
 	noWrites(t, cloud)
