@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/agencyaudit/agencyaudit/auditor/huawei"
 )
 
 // site is one of the vendor's sites (facts 1, 5.4, 6.2, 7).
@@ -122,14 +124,10 @@ func checkEndpoint(address string) (string, error) {
 	host := strings.ToLower(u.Hostname())
 	loopback := host == "localhost"
 	if ip, err := netip.ParseAddr(host); err == nil {
-		ip = ip.Unmap()
-		switch {
-		case ip.IsLinkLocalUnicast():
-			return "", fmt.Errorf("%s is a link-local address, where metadata services are and no IAM", ip)
-		case ip.IsUnspecified() || ip.IsMulticast():
-			return "", fmt.Errorf("%s is not the address of one host", ip)
+		if err := huawei.CheckAddress(ip); err != nil {
+			return "", err
 		}
-		loopback = ip.IsLoopback()
+		loopback = ip.Unmap().IsLoopback()
 	} else if !hostPattern.MatchString(host) || numericHost(host) {
 		return "", errors.New("has a host that is neither a name nor an address")
 	}

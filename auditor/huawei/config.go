@@ -414,7 +414,7 @@ func placeOf(endpoint string) (p place, err error) {
 	ip, ipErr := netip.ParseAddr(host)
 	switch {
 	case ipErr == nil:
-		if err := checkAddress(ip); err != nil {
+		if err := CheckAddress(ip); err != nil {
 			return p, fmt.Errorf("endpoint %q: %w", endpoint, err)
 		}
 		p.loopback = ip.Unmap().IsLoopback()
@@ -438,15 +438,34 @@ func placeOf(endpoint string) (p place, err error) {
 	return p, nil
 }
 
-// checkAddress refuses the addresses at which no IAM can be: those of one link, where cloud metadata services answer
-// with credentials, and those of nobody or of many.
-func checkAddress(ip netip.Addr) error {
+// CheckAddress refuses the addresses at which no service of the cloud can be: those of one link, where metadata services answer
+// with credentials, and those of nobody or of many. An address of IPv6 that routers take for one of IPv4 is judged by that.
+func CheckAddress(ip netip.Addr) error {
 	ip = ip.Unmap()
+	inner := inIPv4(ip)
 	switch {
-	case ip.IsLinkLocalUnicast():
-		return fmt.Errorf("%s is link-local, where metadata services are", ip)
-	case ip.IsUnspecified() || ip.IsMulticast():
-		return fmt.Errorf("%s is no address of a host", ip)
+	case ip.IsLinkLocalUnicast(), inner.IsLinkLocalUnicast():
+		return fmt.Errorf("%s is a link-local address, where metadata services are and no other service of the cloud", ip)
+	case ip.Zone() != "":
+		return fmt.Errorf("%s is an address of one of this machine's networks", ip)
+	case ip.IsUnspecified(), ip.IsMulticast(), inner.Is4() && (inner.As4()[0] == 0 || inner.As4()[0] >= 224):
+		return fmt.Errorf("%s is not the address of one host", ip)
+	case inner != ip && inner.IsLoopback():
+		return fmt.Errorf("%s may lead to this machine itself", ip)
 	}
 	return nil
+}
+
+// inIPv4 is the address of IPv4 that one of IPv6 stands for: in the prefix for translation (NAT64), of 6to4, and in the old form
+// that ends with one. Any other address is itself.
+func inIPv4(ip netip.Addr) netip.Addr {
+	b := ip.As16()
+	switch {
+	case ip.Is4(), ip.IsLoopback(), ip.IsUnspecified():
+	case netip.MustParsePrefix("64:ff9b::/96").Contains(ip), netip.MustParsePrefix("::/96").Contains(ip):
+		return netip.AddrFrom4([4]byte(b[12:]))
+	case netip.MustParsePrefix("2002::/16").Contains(ip):
+		return netip.AddrFrom4([4]byte(b[2:6]))
+	}
+	return ip
 }

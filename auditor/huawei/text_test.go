@@ -165,7 +165,7 @@ func TestAddresses(t *testing.T) {
 	if err := control("http://127.0.0.1:1", "127.0.0.1:1"); errors.As(err, &refused) {
 		t.Errorf("loopback is the endpoint, and is refused: %v", err)
 	}
-	if err := checkAddress(netip.MustParseAddr("10.0.0.1")); err != nil {
+	if err := CheckAddress(netip.MustParseAddr("10.0.0.1")); err != nil {
 		t.Error(err)
 	}
 	var op *net.OpError

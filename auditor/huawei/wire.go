@@ -51,7 +51,7 @@ func (p *place) dialer() *net.Dialer {
 			if err != nil {
 				return &addressError{fmt.Errorf("address %q: %w", address, err)}
 			}
-			if err := checkAddress(ap.Addr()); err != nil {
+			if err := CheckAddress(ap.Addr()); err != nil {
 				return &addressError{fmt.Errorf("%s leads to a forbidden address: %w", p.host, err)}
 			}
 			if ap.Addr().Unmap().IsLoopback() && !p.loopback {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
@@ -209,4 +211,45 @@ accounts:
 		}
 	}
 	noWrites(t, cloud)
+}
+
+// TestProxiesOfTheEnvironment are not used, for signed requests and keys are nothing for them to see.
+func TestProxiesOfTheEnvironment(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	var came atomic.Int64
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			came.Add(1)
+			_ = conn.Close()
+		}
+	}()
+	var env []string
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+		env = append(env, name+"=http://"+l.Addr().String(), strings.ToLower(name)+"=http://"+l.Addr().String())
+	}
+	config := filepath.Join(t.TempDir(), "agencyaudit.yaml")
+	for _, source := range []string{"environment", "ecs"} {
+		text := fmt.Sprintf(`credentials: {source: %s, account_id: d0000000000000000000000000000001}
+cloud: {site: custom, endpoints: {iam: "https://iam.invalid", sts: "https://sts.invalid", organizations: "https://organizations.invalid"}}
+limits: {request_timeout: 1s, account_timeout: 3s, run_timeout: 3s}
+accounts: {static: [{name: target, id: d0000000000000000000000000000002, access: {via: sts, agency: AgencyAuditReader}}]}
+`, source)
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, complaints := programIn(t, append(env, "HUAWEICLOUD_SDK_AK=AK", "HUAWEICLOUD_SDK_SK=SK"), "audit", "--config", config); code != 2 {
+			t.Errorf("source %s: exit code %d\n%s%s", source, code, out, complaints)
+		}
+	}
+	if n := came.Load(); n > 0 {
+		t.Errorf("%d connections were made to a proxy", n)
+	}
 }
