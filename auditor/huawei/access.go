@@ -37,6 +37,8 @@ type pass struct {
 	expires time.Time
 	// used says that the keys were not made for this sweep.
 	used bool
+	// placed says that the cloud was asked whose assumed keys are, and did not say that they are another account's.
+	placed bool
 }
 
 func (c *Cloud) newDoor(a Access) *door {
@@ -131,8 +133,9 @@ func (d *door) holder() holder {
 	return ownKeys
 }
 
-// enter returns keys for the account: its own, the ones that were assumed before, or new ones.
-func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door) (pass, *rules.Unknown) {
+// enter returns keys for the account: its own, the ones that were assumed before, or new ones. Assumed keys are known not to be
+// another account's, unless blind says that the caller asks whose they are.
+func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door, blind bool) (pass, *rules.Unknown) {
 	switch {
 	case d.ofMain && c.main.fetch != nil:
 		return c.borrow(ctx)
@@ -148,17 +151,48 @@ func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door) (pass
 	if f := d.lane.breaker.refuses(); f != nil { // another sweep has tried in the meantime
 		return pass{}, c.notRead(d, f)
 	}
-	if !d.pass.keys.IsZero() && c.now().Before(d.pass.expires.Add(-expiryMargin)) {
-		p := d.pass
-		p.used = true
-		return p, nil
+	p := d.pass
+	p.used = true
+	if p.keys.IsZero() || !c.now().Before(p.expires.Add(-expiryMargin)) {
+		var u *rules.Unknown
+		if p, u = c.assume(ctx, account, d); u != nil {
+			return pass{}, u
+		}
 	}
-	p, u := c.assume(ctx, account, d)
-	if u != nil {
-		return pass{}, u
+	if !blind && !p.placed {
+		if u := c.place(ctx, account, d, p); u != nil {
+			d.pass = pass{}
+			d.bar(p, u)
+			return pass{}, u
+		}
+		p.placed = true
 	}
 	d.pass = p
 	return p, nil
+}
+
+// place says why assumed keys may be another account's; nil when they are not. To say that they are of none tells nothing, which some
+// keys may be answered: what is read with them then does.
+func (c *Cloud) place(ctx context.Context, account rules.Account, d *door, p pass) *rules.Unknown {
+	w, done := c.newWire(ctx, p.keys, c.log.With("account_id", account.ID))
+	defer done()
+	w.account, w.by, w.lane, w.aside = account.ID, d.holder(), d.lane, true
+	s := &sweep{cloud: c, account: account, wire: w, by: d.holder()}
+	var err error
+	if s.api, err = w.dial(account.ID); err == nil {
+		err = s.ownKey(false)
+	}
+	if err != nil {
+		return asUnknown(err)
+	}
+	return nil
+}
+
+// bar keeps the account from being asked with keys that were refused though they were new.
+func (d *door) bar(p pass, u *rules.Unknown) {
+	if d.lane.buried(p.keys) {
+		d.lane.breaker.bar(&fault{reason: u.Reason, detail: u.Detail, requestID: u.RequestID}, false)
+	}
 }
 
 // notRead is why an account is not read, by its breaker.
@@ -245,8 +279,8 @@ func (c *Cloud) take(w *wire, m *identity, accountID string, a Access, lasting t
 	return pass{}, f
 }
 
-// askIAM assumes an agency (facts 6.1). The answer does not say whose keys these are. What they read does: each row bears the
-// account, and an absence is believed of the account's own keys alone.
+// askIAM assumes an agency (facts 6.1). The answer does not say whose keys these are: that is asked before anything is read with them.
+// What is read says so as well: each row bears the account.
 func (c *Cloud) askIAM(
 	requests api, accountID string, a Access, lasting time.Duration,
 ) (p pass, flaw, requestID string, err error) {
@@ -297,6 +331,7 @@ func (c *Cloud) askSTS(
 	if p.expires = time.Time(*cr.Expiration).UTC(); p.expires.After(asked.Add(lasting)) {
 		p.expires = asked.Add(lasting)
 	}
+	p.placed = true
 	session := resp.AssumedAgency
 	if want := "sts::" + accountID + "::assumed-agency:" + a.Agency + "/" + c.cfg.SessionName; session.Urn != want {
 		return p, fmt.Sprintf("a temporary key of %q, which was not asked for", shorten(session.Urn)), requestID, nil

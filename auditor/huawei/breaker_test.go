@@ -230,7 +230,7 @@ func TestAMainKeyThatIsRevoked(t *testing.T) {
 			b := inBubble(t, f, cfg)
 			start := time.Now()
 			refused := 0
-			for _, step := range []string{"assume", "domains"} {
+			for _, step := range []string{"assume", "domains " + mainID} {
 				revoked := whileIn(func() time.Time { return start }, tc.from, time.Hour, func(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
 					f.mu.Lock()
 					refused++

@@ -235,6 +235,9 @@ func (w *wire) inTurn(o op, req *http.Request, signed time.Time) (resp *http.Res
 	started := time.Now()
 	resp, f = w.once(o, req)
 	ofCloud, ofIdentity = w.verdicts(o, f, time.Since(started))
+	if w.aside && ofIdentity == served {
+		ofIdentity = undecided
+	}
 	if cloudLeave.trial && ofIdentity == failed {
 		ofIdentity = undecided // it was let through to see whether the cloud is back, which is not this account's affair
 	}

@@ -55,8 +55,8 @@ func TestRates(t *testing.T) {
 		if len(assumed) != 40 || assumed[39].at.Sub(assumed[0].at) > 30*time.Second {
 			t.Errorf("%d accounts entered, the last of them after %s", len(assumed), assumed[39].at.Sub(assumed[0].at))
 		}
-		// 40 accounts of seven requests and a few for all, at ten a second.
-		if d := took(run); d < 27*time.Second || d > 31*time.Second {
+		// 40 accounts of eight requests and a few for all, at ten a second.
+		if d := took(run); d < 31*time.Second || d > 35*time.Second {
 			t.Errorf("the run took %s", d)
 		}
 	})

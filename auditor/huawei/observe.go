@@ -48,7 +48,7 @@ func (c *Cloud) Observe(
 		}
 		// Evidence is of one set of keys: an observation that outlives its keys begins anew, once.
 		started := c.now()
-		p, u := c.enter(ctx, account, d)
+		p, u := c.enter(ctx, account, d, false)
 		if u != nil {
 			return ev, trail, u
 		}
@@ -70,9 +70,7 @@ func (c *Cloud) Observe(
 		}
 		d.forget(ctx, p)
 		if !c.worn(p) || !first {
-			if d.lane.buried(p.keys) {
-				d.lane.breaker.bar(&fault{reason: u.Reason, detail: u.Detail, requestID: u.RequestID}, false)
-			}
+			d.bar(p, u)
 			return ev, trail, u
 		}
 		c.log.Info("keys of an account ended while it was read; beginning anew", "account", account.Name, "account_id", account.ID)
@@ -130,7 +128,7 @@ func (s *sweep) observe(b rules.Baseline, last rules.Last) (rules.Observation, e
 	switch {
 	case i < 0:
 		// A list shows nothing to a key of another account, so absence is believed of this account's alone.
-		if err := s.ownKey(); err != nil {
+		if err := s.ownKey(true); err != nil {
 			return o, err
 		}
 		var ids []string
@@ -179,8 +177,9 @@ func (s *sweep) observe(b rules.Baseline, last rules.Last) (rules.Observation, e
 	return o, nil
 }
 
-// ownKey makes sure that the key is the account's. Asking needs no permission (facts 4).
-func (s *sweep) ownKey() error {
+// ownKey makes sure that the key is the account's. Asking needs no permission (facts 4). Without certain an answer that names no
+// account will do: it does not speak against the key, and the rows that are read with it will say whose they are.
+func (s *sweep) ownKey(certain bool) error {
 	const doing = "asking whose the account's key is"
 	resp, requestID, err := s.api.domains(&model.KeystoneListAuthDomainsRequest{})
 	if err != nil {
@@ -190,15 +189,19 @@ func (s *sweep) ownKey() error {
 	for _, d := range *resp.Domains {
 		ids = append(ids, shorten(d.Id))
 	}
-	if len(ids) == 1 && ids[0] == s.account.ID {
+	if len(ids) == 1 && ids[0] == s.account.ID || len(ids) == 0 && !certain {
 		return nil
+	}
+	remedy := "configure a key of the account"
+	if s.by == assumedKeys {
+		remedy = "see who answers at the address of the service that let the agency be assumed"
 	}
 	return &rules.Unknown{
 		Reason: rules.ReasonUnauthenticated,
 		Detail: fmt.Sprintf("%s: the key must belong to account %s, and the cloud says that it belongs to %s",
 			doing, s.account.ID, listed(ids)),
 		RequestID: cleanID(requestID),
-		Remedy:    "configure a key of the account; what another account's key shows is no evidence about this one",
+		Remedy:    remedy + "; what another account's key shows is no evidence about this one",
 	}
 }
 

@@ -71,7 +71,7 @@ func (c *Cloud) Probe(ctx context.Context, account rules.Account, agencies []str
 		err = c.notRead(d, f)
 		return p
 	}
-	keys, u := c.enter(ctx, account, d)
+	keys, u := c.enter(ctx, account, d, true)
 	if u != nil {
 		err = u
 		return p
@@ -147,7 +147,7 @@ func (s *prober) came(o op, doing, id string, err error) bool {
 // probe makes the tries: first whose the key is, then the list of agencies, whose answer says what to ask the others about, then
 // these at once, and last the one that goes by another one's answer.
 func (s *prober) probe(agencies []string) {
-	if err := s.ownKey(); err != nil {
+	if err := s.ownKey(true); err != nil {
 		foiled(&s.p.Tries[1], asUnknown(err))
 		note(s.p.Tries[2:], "whose the key is, is not certain")
 		return

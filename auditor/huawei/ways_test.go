@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
@@ -350,4 +351,50 @@ func TestAccessesThatCannotBe(t *testing.T) {
 			t.Errorf("%s: %v", name, fmt.Sprint(err))
 		}
 	}
+}
+
+// TestTheAccountBehindAnAgency: keys that IAM made are asked about before anything is read with them, once for as long as they last.
+// With those of another account nothing is read at all.
+func TestTheAccountBehindAnAgency(t *testing.T) {
+	f := newFake(t, 3)
+	synctest.Test(t, func(t *testing.T) {
+		b := inBubble(t, f, f.assuming())
+		for run, asks := range []int{1, 0, 1} {
+			b.forget()
+			wantReasons(t, b.run(), map[rules.Reason]int{"": 3})
+			for id := range f.accounts {
+				sent := b.of(id)
+				about := slices.DeleteFunc(slices.Clone(sent), func(s sending) bool { return s.operation != "domains" })
+				if len(about) != asks || asks == 1 && sent[0].operation != "domains" {
+					t.Errorf("run %d: asked %d times, and first of all about %s", run, len(about), sent[0].operation)
+				}
+			}
+			passes(30 * time.Minute)
+		}
+		passes(time.Hour)
+		f.lie("domains "+accountID(0), say(200, `{"domains":[{"id":"`+accountID(1)+`","name":"n","enabled":true,"description":""}]}`))
+		for range 2 { // nor is it forgotten
+			b.forget()
+			run := b.run()
+			wantReasons(t, run, map[rules.Reason]int{"": 2, rules.ReasonUnauthenticated: 1})
+			want := "the key must belong to account " + accountID(0) + ", and the cloud says that it belongs to account " + accountID(1)
+			if u := run.Sweeps[0].Report.Unknown; u == nil || !strings.Contains(u.Detail, want) || !strings.Contains(u.Remedy, "let the agency be assumed") {
+				t.Errorf("%v", u)
+			}
+			if sent := b.of(accountID(0)); len(sent) != 1 || sent[0].operation != "domains" {
+				t.Errorf("sent %v", sent)
+			}
+		}
+		// The doctor asks by himself, and what he found out does not pass for an answer afterwards.
+		p := b.cloud.Probe(t.Context(), account(0), []string{coc})
+		if p.Well() || p.Tries[0].Outcome != "ok" || p.Tries[1].Outcome != "failed" {
+			t.Errorf("the doctor says %+v", p.Tries[:2])
+		}
+		unknown(t, b.cloud, 0, rules.ReasonUnauthenticated)
+		// That it is of nobody does not speak against it, and is no proof: the rows say whose they are, and an absence is not believed.
+		f.lie("domains "+accountID(0), say(200, `{"domains":[]}`))
+		mustObserve(t, b.cloud, 0)
+		f.accounts[accountID(0)].agencies = nil
+		unknown(t, b.cloud, 0, rules.ReasonUnauthenticated)
+	})
 }

@@ -110,6 +110,8 @@ type wire struct {
 	by      holder
 	lane    *lane
 	purse   *purse
+	// aside says that an answer tells the identity's breaker nothing: whoever is refused what it reads may still ask whose its key is.
+	aside bool
 	// sent counts the requests that are charged to the account, and paid the turns that were waited for in vain.
 	sent, paid atomic.Int64
 }

@@ -61,7 +61,7 @@ func TestPanicIsUnknown(t *testing.T) {
 	c.WrapTransport(func(http.RoundTripper) http.RoundTripper { return network })
 	f.log()
 	mustObserve(t, c, 0)
-	if sent := f.log(); asked(sent, "domains") != 1 {
+	if sent := f.log(); asked(sent, "domains") != 2 { // of the identity and of the account
 		t.Errorf("sent %q", sent)
 	}
 }
