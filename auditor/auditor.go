@@ -59,6 +59,8 @@ type Run struct {
 	Suspect []string `json:"suspect,omitempty"`
 	// Baselines are the baselines that the accounts were compared with.
 	Baselines []rules.Baseline `json:"baselines"`
+	// Waivers are what findings of the run were accepted by, whether they accepted any or not.
+	Waivers []rules.Waiver `json:"waivers,omitempty"`
 	// States counts the sweeps by state; every state is a key.
 	States map[rules.State]int `json:"states"`
 	// CatalogueAt is, by baseline, the instant until which the catalogue of policies that it was judged with is known to be

@@ -20,7 +20,9 @@ type Auditor struct {
 	Inventory Inventory
 	Observer  Observer
 	Baselines []rules.Baseline
-	Logger    *slog.Logger
+	// Waivers are what findings are accepted by.
+	Waivers []rules.Waiver
+	Logger  *slog.Logger
 	// Now is the clock, in any zone.
 	Now func() time.Time
 	// Program is the version that the runs carry.
@@ -54,7 +56,7 @@ const (
 // Everything is read before anything is judged, since the trust of one agency is compared with that of the others.
 func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*Run, error) {
 	run := &Run{
-		ID: newID(), Trigger: trigger, Program: a.Program, StartedAt: a.Now().UTC(), Baselines: a.Baselines,
+		ID: newID(), Trigger: trigger, Program: a.Program, StartedAt: a.Now().UTC(), Baselines: a.Baselines, Waivers: a.Waivers,
 		Restricted: a.Restricted, Findings: []rules.Finding{}, CatalogueAt: map[string]time.Time{},
 	}
 	log := a.Logger.With("run", run.ID)
@@ -236,6 +238,7 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 		if j.why == nil {
 			err := a.guard(log.With("account", j.account.Name, "account_id", j.account.ID), PlaceJudge, "judging", func() error {
 				j.sweep.Report = rules.Evaluate(*j.baseline, j.evidence, *fleets[j.baseline], now)
+				rules.Accept(&j.sweep.Report, a.Waivers, now)
 				j.sweep.share(j.before)
 				j.sweep.Planes = j.evidence.Planes()
 				j.sweep.RequestIDs = j.evidence.RequestIDs()

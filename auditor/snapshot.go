@@ -49,6 +49,8 @@ type Snapshot struct {
 	CompletedAt time.Time
 	// Baselines are those that the subjects are judged by.
 	Baselines []rules.Baseline
+	// Waivers are those that findings are accepted by.
+	Waivers []rules.Waiver
 	// Catalogue is the site's catalogue's last word on each policy that the baselines require, in their order; there is none
 	// on a policy that no catalogue was read for.
 	Catalogue []Resolution
@@ -75,6 +77,8 @@ type Standing struct {
 	Required []rules.Covered
 	// Findings are what evidence found wrong and none has refuted since.
 	Findings []rules.Finding
+	// since is when the readings began that first showed each of Findings.
+	since map[findingKey]time.Time
 	// keptAt is when the oldest reading began that something in Required or Findings rests on which Evidence could not decide;
 	// zero when there is none.
 	keptAt time.Time
@@ -97,7 +101,7 @@ func NewSnapshot(subjects []Subject, baselines []rules.Baseline, maxAge time.Dur
 // severities or what is required of its account changed, keeps what is wrong of it, as far as the new baseline requires it.
 func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge time.Duration) *Snapshot {
 	next := NewSnapshot(subjects, baselines, maxAge)
-	next.Run, next.CompletedAt = s.Run, s.CompletedAt
+	next.Run, next.CompletedAt, next.Waivers = s.Run, s.CompletedAt, s.Waivers
 	next.Excluded, next.Gaps, next.Notes, next.TagKeys = s.Excluded, s.Gaps, s.Notes, s.TagKeys
 	old := s.index()
 	before := map[string]*rules.Baseline{}
@@ -141,10 +145,29 @@ func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge
 	return next
 }
 
+// Accept is the snapshot with its findings accepted by these waivers and no others.
+func (s *Snapshot) Accept(waivers []rules.Waiver, now time.Time) *Snapshot {
+	next := *s
+	next.Waivers, next.Standings = waivers, slices.Clone(s.Standings)
+	for i := range next.Standings {
+		st := &next.Standings[i]
+		st.Findings = rules.Accepted(st.Account, st.Baseline, st.Findings, waivers, now)
+		if st.Last != nil {
+			last := *st.Last
+			rules.Accept(&last.Report, waivers, now)
+			if st.Evidence == st.Last {
+				st.Evidence = &last
+			}
+			st.Last = &last
+		}
+	}
+	return &next
+}
+
 // Next is the snapshot after one more run. What is expected from then on is what the run swept; accounts that it excluded, or
 // says to be gone, are left out, and any other one that it did not sweep is unknown.
 func (s *Snapshot) Next(run *Run) *Snapshot {
-	next := &Snapshot{MaxAge: s.MaxAge, Run: run, CompletedAt: s.CompletedAt, Baselines: s.Baselines, Catalogue: s.resolve(run)}
+	next := &Snapshot{MaxAge: s.MaxAge, Run: run, CompletedAt: s.CompletedAt, Baselines: s.Baselines, Waivers: s.Waivers, Catalogue: s.resolve(run)}
 	next.Excluded, next.Gaps, next.Notes, next.TagKeys = run.Excluded, run.Gaps, run.Notes, run.TagKeys
 	if run.Complete {
 		next.CompletedAt = run.EndedAt
@@ -217,6 +240,7 @@ func (st *Standing) take(sweep *Sweep, required []rules.Requirement) {
 	if !sweep.HasEvidence() {
 		return
 	}
+	defer func() { st.since = st.first(sweep.StartedAt) }()
 	before, found, readAt := st.Required, st.Findings, st.ReadAt()
 	if !st.keptAt.IsZero() {
 		readAt = st.keptAt
@@ -255,6 +279,34 @@ func (st *Standing) take(sweep *Sweep, required []rules.Requirement) {
 	}
 	slices.SortStableFunc(st.Findings, func(a, b rules.Finding) int { return cmp.Compare(rank(a.Severity), rank(b.Severity)) })
 }
+
+// findingKey tells the findings of a standing apart.
+type findingKey struct {
+	rule, policy, policyID string
+	scope                  rules.ScopeKind
+}
+
+func keyOf(f *rules.Finding) findingKey { return findingKey{f.Rule, f.Policy, f.PolicyID, f.Scope} }
+
+// first is since for the findings that there are now: those that were not there before are of the reading that began at an instant.
+func (st *Standing) first(at time.Time) map[findingKey]time.Time {
+	if len(st.Findings) == 0 {
+		return nil
+	}
+	since := make(map[findingKey]time.Time, len(st.Findings))
+	for i := range st.Findings {
+		k := keyOf(&st.Findings[i])
+		if was, known := st.since[k]; known {
+			since[k] = was
+		} else {
+			since[k] = at
+		}
+	}
+	return since
+}
+
+// Since is when the reading began that first showed a finding of the standing, which no evidence has refuted since.
+func (st *Standing) Since(f *rules.Finding) time.Time { return st.since[keyOf(f)] }
 
 // decides says whether a report has a word on a required grant.
 func decides(r *rules.Report, policy string, scope rules.ScopeKind) bool {
@@ -334,11 +386,11 @@ func (st *Standing) At(now time.Time, maxAge time.Duration) (rules.State, *rules
 			Remedy: "see why no run was committed since: the page's last error, or the log",
 		}
 	}
-	return st.Last.Report.State, nil
+	return st.Last.Report.StateAt(now), nil
 }
 
 // StaleAt is the next instant after now at which evidence of a subject that is not unknown yet, or good news of the
-// catalogue, gets too old; zero when there is none.
+// catalogue, gets too old, or at which a waiver of a finding ends; zero when there is none.
 func (s *Snapshot) StaleAt(now time.Time) time.Time {
 	var first time.Time
 	since := func(then time.Time) {
@@ -358,7 +410,23 @@ func (s *Snapshot) StaleAt(now time.Time) time.Time {
 		}
 		since(st.ReadAt())
 	}
+	s.waiversEnd(now, func(at time.Time) {
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	})
 	return first
+}
+
+// waiversEnd tells the instants after now at which a finding is no longer accepted.
+func (s *Snapshot) waiversEnd(now time.Time, at func(time.Time)) {
+	for i := range s.Standings {
+		for j := range s.Standings[i].Findings {
+			if f := &s.Standings[i].Findings[j]; f.WaivedAt(now) {
+				at(f.Waived.Expires)
+			}
+		}
+	}
 }
 
 // Count counts the standings by their state at an instant; every state is a key, and the sum is len(Standings).

@@ -55,7 +55,7 @@ func Suspicions(before *Snapshot, run *Run) []string {
 			f.vanished = true
 		} else {
 			f.isDark = f.isDark || dark(&is.Report)
-			f.changed = f.changed || !was && (dark(&is.Report) || is.Report.State != st.Last.Report.State)
+			f.changed = f.changed || !was && (dark(&is.Report) || found(is.Report.State) != found(st.Last.Report.State))
 		}
 		fates[st.Account.ID] = f
 	}
@@ -75,6 +75,14 @@ func Suspicions(before *Snapshot, run *Run) []string {
 			"from %d to %d", changed, total, darkBefore, darkNow))
 	}
 	return why
+}
+
+// found is a state for comparison: what people accept is found in the cloud all the same.
+func found(s rules.State) rules.State {
+	if s == rules.StateWaived {
+		return rules.StateDrifted
+	}
+	return s
 }
 
 // dark says whether an account could not be read, or not be judged by what was.

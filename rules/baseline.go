@@ -32,6 +32,8 @@ type Baseline struct {
 	Cohorts []Cohort `json:"cohorts,omitempty"`
 	// ServiceSteps are the steps on the service's own console that add a missing policy; empty when there are none.
 	ServiceSteps []string `json:"service_steps,omitempty"`
+	// Allowed are grants that certain accounts may have beyond Required, from overlays of the baseline.
+	Allowed []Allowance `json:"allowed,omitempty"`
 	// Risks classifies what the baseline does not have.
 	Risks RiskTable `json:"-"`
 	// Severities replaces the severity of a rule, by rule id, where the operator wants another one.
@@ -64,6 +66,39 @@ type Scenario struct {
 // accepts says whether a system-defined policy of that display name satisfies the requirement.
 func (r Requirement) accepts(name string) bool {
 	return name == r.Policy || slices.Contains(r.Accepts, name)
+}
+
+// Allowance is a grant that certain accounts may have although the baseline does not require it.
+type Allowance struct {
+	Selector Selector `json:"selector"`
+	// Policy is the display name of a system-defined policy, PolicyID the id of any policy; one of the two is set.
+	Policy   string `json:"policy,omitempty"`
+	PolicyID string `json:"policy_id,omitempty"`
+	// Scope is where it may be granted: there, and at every scope that it contains.
+	Scope ScopeKind `json:"scope"`
+	// Critical says that the grant is allowed although its risk is critical.
+	Critical bool `json:"critical,omitempty"`
+	// Owner answers for it, and Reason says why it is meant.
+	Owner  string `json:"owner"`
+	Reason string `json:"reason"`
+}
+
+// allows says whether the allowance is about a grant of an account, of that risk.
+func (a *Allowance) allows(account Account, g Grant, risk Risk) bool {
+	named := a.PolicyID != "" && a.PolicyID == g.Policy.ID ||
+		a.Policy != "" && a.Policy == g.Policy.Name && g.Policy.Origin == System
+	return named && (a.Scope == g.Scope.Kind || a.Scope.contains(g.Scope.Kind)) && (a.Critical || risk != RiskCritical) &&
+		a.Selector.Selects(account)
+}
+
+// allowance is the first allowance that is about a grant of an account; nil when there is none.
+func (b *Baseline) allowance(account Account, g Grant) *Allowance {
+	for i := range b.Allowed {
+		if b.Allowed[i].allows(account, g, b.Risks.Of(g.Policy)) {
+			return &b.Allowed[i]
+		}
+	}
+	return nil
 }
 
 // Cohort is a group of accounts that lack one policy for one known reason.

@@ -24,6 +24,8 @@ func Evaluate(b Baseline, e Evidence, fleet Fleet, now time.Time) Report {
 		trust, grants := j.weighTrust(), j.weighGrants()
 		r.Unknown = cmp.Or(trust, grants)
 		r.Required = j.covered
+		r.Allowed = j.allowed
+		slices.SortFunc(r.Allowed, func(a, b AllowedGrant) int { return compareGrants(a.Grant, b.Grant) })
 	}
 	for _, rule := range ruleTable {
 		if rule.find == nil {
@@ -119,6 +121,7 @@ type judgement struct {
 	redundant  []Grant
 	impostors  []Grant
 	excess     []Grant
+	allowed    []AllowedGrant
 }
 
 // sharesName says whether a finding about one policy needs its id to be told apart by whoever looks at a console.
@@ -195,6 +198,10 @@ func (j *judgement) weighGrants() *Unknown {
 		case g.Policy.Origin == Custom && j.baseline.names(g.Policy.Name):
 			j.impostors = append(j.impostors, g)
 		default:
+			if a := j.baseline.allowance(j.evidence.account, g); a != nil {
+				j.allowed = append(j.allowed, AllowedGrant{Grant: g, Owner: a.Owner, Reason: a.Reason})
+				continue
+			}
 			j.excess = append(j.excess, g)
 		}
 	}

@@ -53,6 +53,8 @@ type Finding struct {
 	Cohort string `json:"cohort,omitempty"`
 	// CohortSays says what is known of that group; it is no consequence.
 	CohortSays string `json:"cohort_says,omitempty"`
+	// Waived says that the finding was accepted, and until when; nil when it was not, see WaivedAt.
+	Waived *Acceptance `json:"waived,omitempty"`
 }
 
 // Report is the verdict on one agency in one account.
@@ -67,8 +69,17 @@ type Report struct {
 	Unknown *Unknown `json:"unknown,omitempty"`
 	// Required has one entry for each required grant, in the baseline's order; none without evidence or without agency.
 	Required []Covered `json:"required,omitempty"`
+	// Allowed are the grants that the baseline does not require and that an overlay allows to the account.
+	Allowed []AllowedGrant `json:"allowed,omitempty"`
 	// Findings are in their total order: severity, rule, policy, scope, policy id.
 	Findings []Finding `json:"findings"`
+}
+
+// AllowedGrant is a grant that an overlay allows, with what its Allowance says of it.
+type AllowedGrant struct {
+	Grant  Grant  `json:"grant"`
+	Owner  string `json:"owner"`
+	Reason string `json:"reason"`
 }
 
 // Remedy is one way to put a finding right by hand.
