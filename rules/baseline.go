@@ -32,8 +32,10 @@ type Baseline struct {
 	Cohorts []Cohort `json:"cohorts,omitempty"`
 	// ServiceSteps are the steps on the service's own console that add a missing policy; empty when there are none.
 	ServiceSteps []string `json:"service_steps,omitempty"`
-	// Allowed are grants that certain accounts may have beyond Required, from overlays of the baseline.
-	Allowed []Allowance `json:"allowed,omitempty"`
+	// Allowed are grants that certain accounts may have beyond Required, from overlays of the baseline. Overlays are the SHA-256
+	// of those files, in lower-case hexadecimal.
+	Allowed  []Allowance `json:"allowed,omitempty"`
+	Overlays []string    `json:"overlays,omitempty"`
 	// Risks classifies what the baseline does not have.
 	Risks RiskTable `json:"-"`
 	// Severities replaces the severity of a rule, by rule id, where the operator wants another one.

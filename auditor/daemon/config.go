@@ -13,6 +13,7 @@ import (
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
 	"github.com/agencyaudit/agencyaudit/auditor/schedule"
 	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/baseline"
 	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
 )
 
@@ -24,6 +25,10 @@ type Config struct {
 	// Baselines are what accounts are compared with, each the name of a bundled baseline or the path of a baseline file.
 	// No two may be about the same agency. Default: [coc].
 	Baselines []string `yaml:"baselines"`
+	// Overlays are files that allow certain accounts grants beyond their baseline. Default: none.
+	Overlays []string `yaml:"overlays"`
+	// Waivers says which findings are accepted, and until when.
+	Waivers WaiversConfig `yaml:"waivers"`
 	// Accounts are the accounts to audit.
 	Accounts AccountsConfig `yaml:"accounts"`
 	// Credentials are the program's own key, by which it assumes agencies. Needed when an account is entered via iam or sts.
@@ -47,6 +52,7 @@ type Config struct {
 	sources   sources
 	digest    string
 	baselines []rules.Baseline
+	waivers   []rules.Waiver
 	reader    huawei.Config
 	// keysAt says where the keys of accounts stand.
 	keysAt map[huawei.Secret]keyPlace
@@ -275,6 +281,7 @@ func defaultConfig() *Config {
 		Cloud:    CloudConfig{Site: "intl", Rate: RateConfig{PerAccount: 8, Total: 200}},
 		Schedule: ScheduleConfig{Cron: "*/15 * * * *", Jitter: 30 * time.Second, Drain: 20 * time.Second},
 		MaxAge:   time.Hour,
+		Waivers:  WaiversConfig{MaxAge: baseline.DefaultWaiverAge, WarnBefore: 14 * 24 * time.Hour},
 		Listen:   ListenConfig{Address: "127.0.0.1:9878"},
 		Limits: LimitsConfig{
 			Concurrency: 64, RunTimeout: 10 * time.Minute, AccountTimeout: time.Minute, RequestTimeout: 20 * time.Second,

@@ -72,6 +72,7 @@ func (c *configCheck) check() {
 	c.checkSeverities()
 	c.checkCredentials()
 	c.checkAccounts()
+	c.checkAgreed()
 	c.checkCloud()
 	c.checkLimits()
 	c.checkSchedule()

@@ -94,7 +94,8 @@ func (e *engine) run(
 ) (*auditor.Run, error) {
 	limits := e.config.Limits
 	a := &auditor.Auditor{
-		Inventory: e.inventory(accounts), Observer: e.cloud, Baselines: e.config.LoadedBaselines(), Logger: e.log, Now: e.now,
+		Inventory: e.inventory(accounts), Observer: e.cloud, Baselines: e.config.LoadedBaselines(), Waivers: e.config.LoadedWaivers(),
+		Logger: e.log, Now: e.now,
 		Program: e.version, Concurrency: e.config.atOnce(), Restricted: len(accounts) > 0, Before: before, Panicked: e.panicked,
 		RunTimeout: limits.RunTimeout, AccountTimeout: limits.AccountTimeout,
 	}
@@ -173,6 +174,6 @@ func userAgent(version string) string {
 // show of it at that instant. The run must be of all accounts.
 func WriteMetrics(w io.Writer, cfg *Config, run *auditor.Run, now time.Time) error {
 	baselines := cfg.LoadedBaselines()
-	s := auditor.NewSnapshot(nil, baselines, cfg.MaxAge).Next(run)
+	s := auditor.NewSnapshot(nil, baselines, cfg.MaxAge).Accept(cfg.LoadedWaivers(), now).Next(run)
 	return metrics.WriteRun(w, s, now, run.Program)
 }

@@ -38,7 +38,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer begun()
 	cfg := d.current().config
 	known := d.engine.known()
-	first := auditor.NewSnapshot(d.engine.expected(known), cfg.LoadedBaselines(), cfg.MaxAge)
+	first := auditor.NewSnapshot(d.engine.expected(known), cfg.LoadedBaselines(), cfg.MaxAge).
+		Accept(cfg.LoadedWaivers(), d.options.Now())
 	first.Excluded, first.Notes, first.TagKeys = known.Excluded, known.Notes, known.TagKeys
 	if err := d.show(first); err != nil {
 		return err
@@ -297,7 +298,8 @@ func (d *Daemon) swap() {
 	// A large fleet takes a second to show, in which others want to know how the program is.
 	next.inherit(d.current())
 	known := next.known()
-	expected := d.snapshot.Load().Expect(next.expected(known), cfg.LoadedBaselines(), cfg.MaxAge)
+	expected := d.snapshot.Load().Expect(next.expected(known), cfg.LoadedBaselines(), cfg.MaxAge).
+		Accept(cfg.LoadedWaivers(), d.options.Now())
 	expected.Excluded, expected.Notes, expected.TagKeys = known.Excluded, known.Notes, known.TagKeys
 	if err := d.show(expected); err != nil {
 		d.options.Logger.Error("the new configuration is not shown before its first run", "err", err)

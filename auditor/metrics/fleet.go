@@ -225,6 +225,8 @@ func (w *writer) snapshot(s *auditor.Snapshot, now time.Time) {
 	w.states(rows)
 	w.grants(rows)
 	w.agencies(rows)
+	w.findings(rows, now)
+	w.waivers(s, now)
 }
 
 func (w *writer) suspect(s *auditor.Snapshot) {
@@ -413,6 +415,84 @@ func policyLabel(f *rules.Finding) string {
 		return string(rules.Custom)
 	}
 	return string(rules.Unresolved)
+}
+
+// seen is one series about findings, by all of its labels, and what is known of them together.
+type seen struct {
+	rule, policy string
+	scope        rules.ScopeKind
+	since        time.Time
+	waived       bool
+}
+
+// findings writes since when there are findings, and which of them are accepted. Findings that would be the same series are one,
+// which is as old as the oldest of them, and accepted if all of them are.
+func (w *writer) findings(rows []row, now time.Time) {
+	all := make([][]seen, len(rows))
+	for i := range rows {
+		all[i] = rows[i].seen(now)
+	}
+	write := func(name, help string, one func(s *seen)) {
+		w.family(name, help)
+		for i := range rows {
+			for j := range all[i] {
+				s := &all[i][j]
+				if name == "finding_waived" && !s.waived {
+					continue
+				}
+				w.series(name, rows[i].labels)
+				w.label("rule", s.rule)
+				w.label("policy", s.policy)
+				w.label("scope", string(s.scope))
+				one(s)
+			}
+		}
+	}
+	write("finding_first_seen_timestamp_seconds", "When the reading began that first showed the finding, which none has refuted since.",
+		func(s *seen) { w.instant(s.since) })
+	write("finding_waived", "1 while the finding is accepted by a waiver.", func(*seen) { w.value(1) })
+}
+
+// seen are the series about the findings of a standing, the most severe first.
+func (r *row) seen(now time.Time) []seen {
+	var list []seen
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		s := seen{rule: f.Rule, scope: f.Scope, since: r.Since(f), waived: f.WaivedAt(now)}
+		if f.Policy != "" || f.PolicyID != "" {
+			s.policy = policyLabel(f)
+		}
+		n := slices.IndexFunc(list, func(o seen) bool { return o.rule == s.rule && o.policy == s.policy && o.scope == s.scope })
+		switch {
+		case n >= 0:
+			list[n].waived = list[n].waived && s.waived
+			if s.since.Before(list[n].since) {
+				list[n].since = s.since
+			}
+		case len(list) < maxExcess:
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// waivers writes when waivers end, and which of them accept nothing.
+func (w *writer) waivers(s *auditor.Snapshot, now time.Time) {
+	uses := s.WaiverUses(now)
+	w.family("waiver_expiry_timestamp_seconds", "When the waiver ends, or has ended.")
+	for i := range uses {
+		w.series("waiver_expiry_timestamp_seconds", "")
+		w.label("waiver", label(uses[i].ID))
+		w.instant(uses[i].Expires)
+	}
+	w.family("waiver_unused", "1 while there is no finding that the waiver is about, 0 while there is one; absent while that is not known.")
+	for i := range uses {
+		if u := &uses[i]; u.Findings > 0 || u.Known {
+			w.series("waiver_unused", "")
+			w.label("waiver", label(u.ID))
+			w.value(number(u.Findings == 0))
+		}
+	}
 }
 
 func (w *writer) agencies(rows []row) {

@@ -167,6 +167,34 @@ policy_excess{policy="Q",policy_id="5",scope="all_resources",kind="wider",risk="
 policy_excess_dropped 0
 agency_trust_mismatch 1
 agency_expiry_timestamp_seconds 1775966400
+finding_first_seen_timestamp_seconds{rule="grant/excess",policy="Tenant",scope="global"} 1772366400
+finding_first_seen_timestamp_seconds{rule="grant/excess",policy="custom",scope="project"} 1772366400
+finding_first_seen_timestamp_seconds{rule="grant/excess",policy="unresolved",scope="identity"} 1772366400
+finding_first_seen_timestamp_seconds{rule="policy/impostor",policy="P",scope="global"} 1772366400
+finding_first_seen_timestamp_seconds{rule="grant/wider",policy="Q",scope="all_resources"} 1772366400
+finding_first_seen_timestamp_seconds{rule="trust/mismatch",policy="",scope=""} 1772366400
+`},
+		"accepted, one of two that are one series": {[]*auditor.Run{run(judged(a, noon.Add(-time.Minute), rules.StateDrifted, exact, exact,
+			rules.Finding{Rule: rules.RuleTrustMismatch})), run(judged(a, noon, rules.StateDrifted, exact, exact,
+			rules.Finding{Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Waived: &rules.Acceptance{Waiver: "w", Expires: noon.Add(hour)}},
+			rules.Finding{Rule: rules.RuleExcess, PolicyID: "2", Scope: rules.Project, Grants: []rules.Grant{grant("2", rules.Custom)}, Severity: rules.Info},
+			rules.Finding{
+				Rule: rules.RuleExcess, PolicyID: "3", Scope: rules.Project, Grants: []rules.Grant{grant("3", rules.Custom)}, Severity: rules.Info,
+				Waived: &rules.Acceptance{Waiver: "w", Expires: noon.Add(hour)},
+			},
+		))}, `account_info{ou=""} 1
+account_state{state="waived"} 1
+account_last_complete_read_timestamp_seconds 1772366400
+policy_missing{policy="P",scope="global"} 0
+policy_missing{policy="Q",scope="all_resources"} 0
+policy_excess{policy="custom",policy_id="2",scope="project",kind="grant",risk="none"} 1
+policy_excess{policy="custom",policy_id="3",scope="project",kind="grant",risk="none"} 1
+policy_excess_dropped 0
+agency_trust_mismatch 1
+agency_expiry_timestamp_seconds 1775966400
+finding_first_seen_timestamp_seconds{rule="trust/mismatch",policy="",scope=""} 1772366340
+finding_first_seen_timestamp_seconds{rule="grant/excess",policy="custom",scope="project"} 1772366400
+finding_waived{rule="trust/mismatch",policy="",scope=""} 1
 `},
 		"unreadable after drift: ones stay, zeros go": {[]*auditor.Run{
 			run(judged(a, noon, rules.StateDrifted, missing, exact, rules.Finding{Rule: rules.RuleTrustMismatch},
@@ -180,6 +208,8 @@ policy_missing{policy="P",scope="global"} 1
 policy_excess{policy="T",policy_id="1",scope="global",kind="grant",risk="low"} 1
 policy_excess_dropped 0
 agency_trust_mismatch 1
+finding_first_seen_timestamp_seconds{rule="trust/mismatch",policy="",scope=""} 1772366400
+finding_first_seen_timestamp_seconds{rule="grant/excess",policy="T",scope="global"} 1772366400
 `},
 		"unreadable after compliance": {[]*auditor.Run{
 			run(judged(a, noon, rules.StateCompliant, exact, exact)), run(dark(a, noon.Add(time.Minute), rules.ReasonTimeout)),
@@ -201,6 +231,7 @@ policy_excess{policy="T",policy_id="1",scope="project",kind="grant",risk="low"} 
 policy_excess_dropped 0
 agency_trust_mismatch 0
 agency_expiry_timestamp_seconds 1775966400
+finding_first_seen_timestamp_seconds{rule="grant/excess",policy="T",scope="project"} 1772366400
 `},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -426,6 +457,25 @@ func (r reference) Collect(ch chan<- prometheus.Metric) {
 			send("policy_excess", n, with("policy", k[0], "policy_id", k[1], "scope", k[2], "kind", k[3], "risk", k[4])...)
 		}
 		send("policy_excess_dropped", 0, acct...)
+		oldest, open := map[[3]string]time.Time{}, map[[3]string]bool{}
+		for i := range st.Findings {
+			f := &st.Findings[i]
+			k := [3]string{f.Rule, "", string(f.Scope)}
+			if f.Policy+f.PolicyID != "" {
+				k[1] = policyLabel(f)
+			}
+			if at, known := oldest[k]; !known || st.Since(f).Before(at) {
+				oldest[k] = st.Since(f)
+			}
+			open[k] = open[k] || f.Waived == nil || !r.now.Before(f.Waived.Expires)
+		}
+		for k, at := range oldest {
+			labels := with("rule", k[0], "policy", k[1], "scope", k[2])
+			send("finding_first_seen_timestamp_seconds", float64(at.UnixMilli())/1000, labels...)
+			if !open[k] {
+				send("finding_waived", 1, labels...)
+			}
+		}
 		var agency *rules.Agency
 		if st.Evidence != nil {
 			agency = st.Evidence.Report.Agency
@@ -435,6 +485,20 @@ func (r reference) Collect(ch chan<- prometheus.Metric) {
 		}
 		if agency != nil && !agency.ExpiresAt.IsZero() && (!unknown || ending) {
 			send("agency_expiry_timestamp_seconds", float64(agency.ExpiresAt.UnixMilli())/1000, acct...)
+		}
+	}
+	for i := range r.s.Waivers {
+		w := &r.s.Waivers[i]
+		send("waiver_expiry_timestamp_seconds", float64(w.Expires.UnixMilli())/1000, "waiver", label(w.ID))
+		used, known := false, r.s.Run != nil && len(r.s.Gaps) == 0
+		for _, st := range r.s.Standings {
+			if state, _ := st.At(r.now, r.s.MaxAge); state == rules.StateUnknown && w.Selector.Selects(st.Account) {
+				known = false
+			}
+			used = used || slices.ContainsFunc(st.Findings, func(f rules.Finding) bool { return w.Covers(st.Account, st.Baseline, &f) })
+		}
+		if used || known {
+			send("waiver_unused", truth[!used], "waiver", label(w.ID))
 		}
 	}
 	for _, each := range rules.States() {
@@ -538,8 +602,13 @@ func TestEveryScrapeIsCleanAndSums(t *testing.T) {
 func full(t testing.TB, m *Metrics) {
 	t.Helper()
 	a, b := account(1), account(2)
-	s := snapshot(a, b).Next(run(judged(a, noon, rules.StateDrifted, "missing", "exact",
-		rules.Finding{Rule: rules.RuleExcess, Policy: "T", PolicyID: "1", Scope: rules.Global, Risk: rules.RiskLow}), dark(b, noon, rules.ReasonDenied)))
+	waivers := []rules.Waiver{{
+		ID: "w", Selector: rules.Selector{Accounts: []string{"*"}}, Rules: []string{rules.RuleExcess}, Added: noon.Add(-hour), Expires: noon.Add(hour),
+	}}
+	of := judged(a, noon, rules.StateDrifted, "missing", "exact",
+		rules.Finding{Rule: rules.RuleExcess, Policy: "T", PolicyID: "1", Scope: rules.Global, Risk: rules.RiskLow})
+	rules.Accept(&of.Report, waivers, noon)
+	s := snapshot(a, b).Accept(waivers, noon).Next(run(of, dark(b, noon, rules.ReasonDenied)))
 	if err := m.Commit(s); err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,15 @@ func TestHostileNames(t *testing.T) {
 		baselines := []rules.Baseline{base, two}
 		s := auditor.NewSnapshot(auditor.Subjects(accounts, baselines), baselines, hour)
 		s.TagKeys = keys
+		var waivers []rules.Waiver
+		for n := range rapid.IntRange(0, 3).Draw(rt, "waivers") {
+			waivers = append(waivers, rules.Waiver{
+				ID: fmt.Sprint("w-", n), Rules: []string{pick(rules.RuleExcess, rules.RuleTrustMismatch).Draw(rt, "waived")},
+				Selector: rules.Selector{Accounts: []string{pick("*", fmt.Sprintf("d%031d", n)).Draw(rt, "chosen")}},
+				Added:    noon.Add(-hour), Expires: noon.Add(time.Duration(rapid.IntRange(-10, 90).Draw(rt, "ends")) * time.Minute),
+			})
+		}
+		s = s.Accept(waivers, noon)
 		for n := range rapid.IntRange(0, 3).Draw(rt, "runs") {
 			at := noon.Add(time.Duration(n) * time.Minute)
 			var sweeps []auditor.Sweep
@@ -73,6 +82,7 @@ func TestHostileNames(t *testing.T) {
 				if sw.Report.State == rules.StateUnknown {
 					sw.Report.Unknown = &rules.Unknown{Reason: rules.ReasonIncomplete}
 				}
+				rules.Accept(&sw.Report, waivers, at)
 				sweeps = append(sweeps, sw)
 			}
 			r := run(sweeps...)

@@ -21,6 +21,7 @@ func Explain(w io.Writer, run *auditor.Run, sweep *auditor.Sweep, o Options) err
 	p.unknown(&sweep.Report)
 	p.agency(b, &sweep.Report, run.Restricted)
 	p.coverage(b, &sweep.Report)
+	p.allowed(&sweep.Report)
 	for i, f := range sweep.Report.Findings {
 		p.finding(b, &sweep.Report, i, f)
 	}
@@ -169,6 +170,22 @@ func (p *page) coverage(b rules.Baseline, r *rules.Report) {
 	p.grid(2, []column{{"POLICY", 32}, {"COVERAGE", 8}, {"REQUIRED AT", 28}, {"HELD AT", 0}}, rows)
 }
 
+// allowed lists the grants that are meant, though the baseline does not require them.
+func (p *page) allowed(r *rules.Report) {
+	if len(r.Allowed) == 0 {
+		return
+	}
+	p.title("Allowed beyond the baseline")
+	rows := make([][]cell, len(r.Allowed))
+	for i, a := range r.Allowed {
+		name := cmp.Or(a.Grant.Policy.Name, a.Grant.Policy.ID)
+		rows[i] = []cell{
+			{rules.Escape(name), ""}, {rules.Escape(scopeOf(a.Grant.Scope)), ""}, {rules.Escape(a.Owner), ""}, {rules.Escape(a.Reason), ""},
+		}
+	}
+	p.grid(2, []column{{"POLICY", 32}, {"HELD AT", 24}, {"OWNER", 16}, {"REASON", 0}}, rows)
+}
+
 // grantList names where grants hold, and their policy where it bears another name than the required one.
 func grantList(grants []rules.Grant, name string) string {
 	if len(grants) == 0 {
@@ -213,6 +230,15 @@ func (p *page) finding(b rules.Baseline, r *rules.Report, i int, f rules.Finding
 	if f.CohortSays != "" {
 		p.gap()
 		p.say("  ", rules.Escape(f.CohortSays))
+	}
+	if w := f.Waived; w != nil {
+		says := fmt.Sprintf("Accepted until %s by the waiver %s of %s: %s", instant(w.Expires), rules.Escape(w.Waiver), rules.Escape(w.Owner),
+			rules.Escape(w.Reason))
+		if w.Ticket != "" {
+			says += " (" + rules.Escape(w.Ticket) + ")"
+		}
+		p.gap()
+		p.paint("  ", green, says)
 	}
 	for _, g := range f.Grants {
 		name := cmp.Or(rules.Escape(g.Policy.Name), "without a name")

@@ -189,6 +189,36 @@ type cloud struct {
 	restricted bool
 	fixtures   []fixture
 	lacks      string // a policy that the catalogue does not have
+	waivers    []rules.Waiver
+}
+
+// waivers are one of each kind: in force, ending soon, ended, ahead and about nothing.
+func waivers() []rules.Waiver {
+	day := 24 * time.Hour
+	waiver := func(id, account, rule string, from, to time.Duration) rules.Waiver {
+		return rules.Waiver{
+			ID: id, Selector: rules.Selector{Accounts: []string{account}}, Rules: []string{rule}, Added: now.Add(from), Expires: now.Add(to),
+			WarnAt: now.Add(to - 14*day), Owner: "team \x1b[2Jops", Reason: "until the migration is done", Ticket: "SEC-1",
+		}
+	}
+	ticketless := waiver("no-ticket", "extra-in-projects", rules.RuleExcess, -day, 30*day)
+	ticketless.Ticket, ticketless.Policies = "", []string{"ECS FullAccess"}
+	return []rules.Waiver{
+		waiver("in-force", "extra-admin", rules.RuleExcess, -day, 30*day), ticketless,
+		waiver("ends-soon", "beta-*", rules.RuleMissing, -80*day, 3*day), waiver("has-ended", "narrower", rules.RuleNarrower, -80*day, -day),
+		waiver("not-yet", "expired", rules.RuleExpired, day, 30*day), waiver("about-nothing", "exact", rules.RuleExcess, -day, 30*day),
+	}
+}
+
+// allowing is a baseline with an overlay.
+func allowing() rules.Baseline {
+	b := cocBaseline()
+	b.Overlays = []string{strings.Repeat("fedcba9876543210", 4)}
+	b.Allowed = []rules.Allowance{{
+		Selector: rules.Selector{Accounts: []string{"extra-*"}}, Policy: "OBS ReadOnlyAccess", Scope: rules.AllResources,
+		Owner: "team storage", Reason: "COC reads the buckets of the inventory there",
+	}}
+	return b
 }
 
 func (c cloud) Accounts(context.Context) (auditor.Listing, error) {
@@ -229,6 +259,7 @@ func runOf(t testing.TB, c cloud, baselines ...rules.Baseline) *auditor.Run {
 	a := auditor.Auditor{
 		Inventory: c, Observer: c, Baselines: baselines, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return now },
 		Program: "v1.2.3", Concurrency: 2, RunTimeout: time.Hour, AccountTimeout: time.Hour, Restricted: c.restricted,
+		Waivers: c.waivers,
 	}
 	run, err := a.Run(t.Context(), "audit", nil)
 	if err != nil {

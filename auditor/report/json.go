@@ -40,6 +40,34 @@ type runForm struct {
 	Left     map[auditor.ExclusionReason]int `json:"excluded_reasons"`
 	Excluded []exclusionForm                 `json:"excluded"`
 	Gone     []accountForm                   `json:"gone"`
+	Waivers  []waiverForm                    `json:"waivers"`
+}
+
+// waiverForm is a waiver with what it is good for.
+type waiverForm struct {
+	ID       string  `json:"id"`
+	State    string  `json:"state"`
+	Added    string  `json:"added"`
+	Expires  string  `json:"expires"`
+	Owner    string  `json:"owner"`
+	Reason   string  `json:"reason"`
+	Ticket   *string `json:"ticket"`
+	Findings int     `json:"findings"`
+}
+
+// acceptanceForm is the waiver that accepts a finding.
+type acceptanceForm struct {
+	Waiver  string  `json:"waiver"`
+	Expires string  `json:"expires"`
+	Owner   string  `json:"owner"`
+	Reason  string  `json:"reason"`
+	Ticket  *string `json:"ticket"`
+}
+
+type allowedForm struct {
+	Grant  grantForm `json:"grant"`
+	Owner  string    `json:"owner"`
+	Reason string    `json:"reason"`
 }
 
 type programForm struct {
@@ -58,6 +86,7 @@ type baselineForm struct {
 	Trust      trustForm         `json:"trust"`
 	WarnBefore int64             `json:"warn_before_expiry_seconds"`
 	Required   []requirementForm `json:"required"`
+	Overlays   []string          `json:"overlays"`
 }
 
 type trustForm struct {
@@ -87,6 +116,7 @@ type sweepForm struct {
 	Unknown   *unknownForm  `json:"unknown"`
 	Found     *agencyForm   `json:"agency"`
 	Required  []coveredForm `json:"required"`
+	Allowed   []allowedForm `json:"allowed"`
 	Findings  []findingForm `json:"findings"`
 	Evidence  *evidenceForm `json:"evidence"`
 	StartedAt string        `json:"started_at"`
@@ -157,21 +187,22 @@ type scopeForm struct {
 }
 
 type findingForm struct {
-	ID           string       `json:"id"`
-	Rule         string       `json:"rule"`
-	Severity     string       `json:"severity"`
-	Baseline     string       `json:"baseline"`
-	Policy       *string      `json:"policy"`
-	PolicyID     *string      `json:"policy_id"`
-	Scope        *string      `json:"scope"`
-	Risk         *string      `json:"risk"`
-	Cohort       *string      `json:"cohort"`
-	CohortSays   *string      `json:"cohort_says"`
-	Message      string       `json:"message"`
-	Consequences []string     `json:"consequences"`
-	Grants       []grantForm  `json:"grants"`
-	Remedies     []remedyForm `json:"remedies"`
-	Page         *string      `json:"page"`
+	ID           string          `json:"id"`
+	Rule         string          `json:"rule"`
+	Severity     string          `json:"severity"`
+	Baseline     string          `json:"baseline"`
+	Policy       *string         `json:"policy"`
+	PolicyID     *string         `json:"policy_id"`
+	Scope        *string         `json:"scope"`
+	Risk         *string         `json:"risk"`
+	Cohort       *string         `json:"cohort"`
+	CohortSays   *string         `json:"cohort_says"`
+	Message      string          `json:"message"`
+	Consequences []string        `json:"consequences"`
+	Grants       []grantForm     `json:"grants"`
+	Waived       *acceptanceForm `json:"waived"`
+	Remedies     []remedyForm    `json:"remedies"`
+	Page         *string         `json:"page"`
 }
 
 type remedyForm struct {
@@ -301,7 +332,8 @@ func formRun(run *auditor.Run) runForm {
 		Gaps: forms(run.Gaps, formUnknown), Gone: forms(run.Gone, formAccount),
 		Excluded: forms(run.Excluded, formExclusion),
 		States:   map[rules.State]int{}, Reasons: map[rules.Reason]int{},
-		Worst: map[rules.Severity]int{rules.Critical: 0, rules.High: 0, rules.Warning: 0, rules.Info: 0},
+		Waivers: forms(run.WaiverUses(), func(u auditor.WaiverUse) waiverForm { return formWaiver(u, run.EndedAt) }),
+		Worst:   map[rules.Severity]int{rules.Critical: 0, rules.High: 0, rules.Warning: 0, rules.Info: 0},
 	}
 	for _, s := range rules.States() {
 		form.States[s] = run.States[s]
@@ -315,6 +347,10 @@ func formRun(run *auditor.Run) runForm {
 		}
 	}
 	return form
+}
+
+func formWaiver(u auditor.WaiverUse, now time.Time) waiverForm {
+	return waiverForm{u.ID, u.Is(now), stamp(u.Added), stamp(u.Expires), u.Owner, u.Reason, orNull(u.Ticket), u.Findings}
 }
 
 func formExclusion(e auditor.Exclusion) exclusionForm {
@@ -339,6 +375,7 @@ func formBaseline(b rules.Baseline) baselineForm {
 				Scenarios: forms(r.Scenarios, func(s rules.Scenario) scenarioForm { return scenarioForm{orNull(s.Module), s.Use} }),
 			}
 		}),
+		Overlays: list(b.Overlays),
 	}
 }
 
@@ -352,6 +389,7 @@ func formSweep(b rules.Baseline, s *auditor.Sweep) sweepForm {
 				By: forms(c.By, formGrant), PolicyIDs: list(c.PolicyIDs),
 			}
 		}),
+		Allowed:   forms(r.Allowed, func(a rules.AllowedGrant) allowedForm { return allowedForm{formGrant(a.Grant), a.Owner, a.Reason} }),
 		Findings:  forms(r.Findings, func(f rules.Finding) findingForm { return formFinding(b, *r, f) }),
 		StartedAt: stamp(s.StartedAt), EndedAt: stamp(s.EndedAt), Requests: s.Trail.Requests,
 	}
@@ -381,6 +419,9 @@ func formFinding(b rules.Baseline, r rules.Report, f rules.Finding) findingForm 
 		Consequences: list(f.Consequences), Grants: forms(f.Grants, formGrant),
 		Remedies: forms(rules.Remedies(b, f), func(m rules.Remedy) remedyForm { return remedyForm{m.Where, list(m.Steps)} }),
 		Page:     orNull(pageOf(f.Rule)),
+	}
+	if w := f.Waived; w != nil {
+		form.Waived = &acceptanceForm{w.Waiver, stamp(w.Expires), w.Owner, w.Reason, orNull(w.Ticket)}
 	}
 	return form
 }

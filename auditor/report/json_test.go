@@ -51,6 +51,7 @@ func documents(t testing.TB) map[string]*auditor.Run {
 		"unresolvable": runOf(t, cloud{fixtures: layouts()[:3], lacks: cocSelf}),
 		"empty.json":   runOf(t, cloud{}),
 		"inventory":    odd(runOf(t, cloud{fixtures: layouts()[:1]})),
+		"accepted":     runOf(t, cloud{fixtures: layouts(), waivers: waivers()}, allowing()),
 		"suspect":      suspect(runOf(t, cloud{fixtures: layouts()[:1]})),
 	}
 }

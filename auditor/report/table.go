@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -179,9 +180,35 @@ func (p *page) head(run *auditor.Run) {
 	for _, note := range run.Notes {
 		p.paint("", yellow, "Note: "+elide(note, maxSentence)+".")
 	}
+	p.waivers(run)
 	for _, why := range run.Suspect {
 		p.paint("", red, "Suspect: "+rules.Escape(why)+". Do not act on this run before you know why.")
 	}
+}
+
+// waivers says which waivers somebody has to look at: those that end soon, have ended, or accept nothing.
+func (p *page) waivers(run *auditor.Run) {
+	uses := run.WaiverUses()
+	for i := range uses {
+		u := &uses[i]
+		about := fmt.Sprintf("Waiver %s of %s ", rules.Escape(u.ID), elide(u.Owner, maxName))
+		switch u.Is(run.EndedAt) {
+		case auditor.WaiverEnding:
+			p.paint("", yellow, about+"ends at "+instant(u.Expires)+"; it is about "+plural(u.Findings, "finding")+".")
+		case auditor.WaiverEnded:
+			p.paint("", yellow, about+"ended at "+instant(u.Expires)+"; it was about "+plural(u.Findings, "finding")+": renew it, or delete it.")
+		case auditor.WaiverUnused:
+			p.paint("", dim, about+"accepts nothing, since there is no such finding: delete it.")
+		}
+	}
+}
+
+// accepted says by which waiver a finding is accepted; nothing of one that is not.
+func accepted(f rules.Finding) string {
+	if f.Waived == nil {
+		return ""
+	}
+	return " · waived until " + f.Waived.Expires.UTC().Format(time.DateOnly) + " by " + rules.Escape(f.Waived.Waiver)
 }
 
 // requestOf names the request that a refusal was the answer to, if it is known.
@@ -373,7 +400,7 @@ func (p *page) what(r *rules.Report) [][]cell {
 	}
 	found := p.findings(r)
 	for _, f := range found {
-		out = append(out, []cell{{string(f.Severity), severityColor(f.Severity)}, {elide(f.Short(), maxSentence), ""}})
+		out = append(out, []cell{{string(f.Severity), severityColor(f.Severity)}, {elide(f.Short(), maxSentence) + accepted(f), ""}})
 	}
 	switch {
 	case r.State == rules.StateNotEnabled:

@@ -32,12 +32,7 @@ type checker struct {
 }
 
 func (c *checker) check(f *written) {
-	switch {
-	case !c.doc.Require("version", fmt.Sprintf("write version: %d, the version of this file format", FormatVersion)):
-	case f.Version != FormatVersion:
-		c.doc.Add("version", fmt.Sprintf("is %d, which this program does not read", f.Version),
-			fmt.Sprintf("write version: %d, or use the program that the file was written for", FormatVersion))
-	}
+	c.version(f.Version)
 	if c.doc.Require("name", "write a short name such as coc") && !namePattern.MatchString(f.Name) {
 		c.doc.Add("name", "is not a short name", "write up to 63 lower-case letters, digits and hyphens, such as coc")
 	}

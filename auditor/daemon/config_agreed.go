@@ -1,0 +1,146 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/baseline"
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
+)
+
+// WaiversConfig says which findings are accepted.
+type WaiversConfig struct {
+	// File is a file of waivers. Default: none.
+	File string `yaml:"file"`
+	// MaxAge is how long a waiver may last, from the day on which it was added; from 1d to 3650d. Default: 90d.
+	MaxAge time.Duration `yaml:"max_age"`
+	// WarnBefore is how long before its end a waiver is spoken of; from 0s to 365d. Default: 14d.
+	WarnBefore time.Duration `yaml:"warn_before"`
+}
+
+// LoadedWaivers returns the waivers, in the order of their file, those that have ended among them.
+func (c *Config) LoadedWaivers() []rules.Waiver { return slices.Clone(c.waivers) }
+
+// checkAgreed loads what people agreed on beside the baselines: overlays and waivers.
+func (c *configCheck) checkAgreed() {
+	c.checkOverlays()
+	w := c.cfg.Waivers
+	if w.MaxAge < 24*time.Hour || w.MaxAge > 3650*24*time.Hour {
+		c.doc.Add("waivers.max_age", fmt.Sprintf("%s is out of range", rules.Span(w.MaxAge)), "write a duration from 1d to 3650d")
+	}
+	if w.WarnBefore < 0 || w.WarnBefore > 365*24*time.Hour {
+		c.doc.Add("waivers.warn_before", fmt.Sprintf("%s is out of range", rules.Span(w.WarnBefore)), "write a duration from 0s to 365d")
+	}
+	if !c.doc.Has("waivers.file") {
+		return
+	}
+	const at = "waivers.file"
+	data, path, ok := c.agreed(at, w.File, "a file of waivers")
+	if !ok {
+		return
+	}
+	waivers, err := baseline.LoadWaivers(path, data, w.MaxAge)
+	if !c.foreign(at, err) {
+		return
+	}
+	for i := range waivers {
+		waivers[i].WarnAt = waivers[i].Expires.Add(-w.WarnBefore)
+		for j, name := range waivers[i].Baselines {
+			c.ofABaseline(path, fmt.Sprintf("waivers[%d].baselines[%d]", i, j), name)
+		}
+		c.readTags(path, fmt.Sprintf("waivers[%d]", i), waivers[i].Selector)
+	}
+	c.cfg.waivers = waivers
+}
+
+func (c *configCheck) checkOverlays() {
+	var overlays []baseline.Overlay
+	for i, ref := range c.cfg.Overlays {
+		at := strictyaml.Index("overlays", i)
+		if slices.Contains(c.cfg.Overlays[:i], ref) && ref != "" {
+			c.doc.Add(at, fmt.Sprintf("%q is listed twice", ref), "delete one of the two")
+			continue
+		}
+		data, path, ok := c.agreed(at, ref, "an overlay")
+		if !ok {
+			continue
+		}
+		o, err := baseline.LoadOverlay(path, data)
+		if !c.foreign(at, err) {
+			continue
+		}
+		c.ofABaseline(path, "baseline", o.Baseline)
+		for j := range o.Allowed {
+			c.readTags(path, fmt.Sprintf("allow[%d]", j), o.Allowed[j].Selector)
+		}
+		overlays = append(overlays, o)
+	}
+	for i := range c.cfg.baselines {
+		c.cfg.baselines[i] = baseline.Apply(c.cfg.baselines[i], overlays)
+	}
+}
+
+// agreed reads a file that the configuration names.
+func (c *configCheck) agreed(at, name, what string) (data []byte, path string, ok bool) {
+	if name == "" {
+		c.doc.Add(at, "is empty", "name "+what+", relative to this file's folder, or delete it")
+		return nil, "", false
+	}
+	path = c.path(name)
+	data, err := readAll(c.open, path)
+	if err != nil {
+		c.doc.Add(at, fmt.Sprintf("the file %q cannot be read: %s", path, reason(err)), "name "+what+", relative to this file's folder")
+		return nil, "", false
+	}
+	return data, path, true
+}
+
+// foreign adds the faults of a file that the configuration names, and says whether there are none.
+func (c *configCheck) foreign(at string, err error) bool {
+	var faults strictyaml.Faults
+	switch {
+	case errors.As(err, &faults):
+		c.others = append(c.others, faults...)
+	case err != nil:
+		c.doc.Add(at, err.Error(), "report this as a bug of agencyaudit")
+	}
+	return err == nil
+}
+
+// ofABaseline adds the fault that a file is about a baseline that is not configured.
+func (c *configCheck) ofABaseline(file, at, name string) {
+	var names []string
+	for i := range c.cfg.baselines {
+		names = append(names, c.cfg.baselines[i].Name)
+	}
+	if slices.Contains(names, name) || len(names) < len(c.cfg.Baselines) { // one that cannot be read has a fault of its own
+		return
+	}
+	c.others = append(c.others, strictyaml.Fault{
+		File: file, Path: at, Problem: fmt.Sprintf("no baseline called %q is configured", name),
+		Remedy: didYouMean(name, names) + fmt.Sprintf("the configured ones are %v", names),
+	})
+}
+
+// readTags adds the fault that a selector asks for a tag that accounts are read without, so that it could never fit.
+func (c *configCheck) readTags(file, at string, s rules.Selector) {
+	o := c.cfg.Accounts.Organization
+	for _, key := range slices.Sorted(maps.Keys(s.Tags)) {
+		if !o.Enabled || !slices.Contains(o.Labels.Tags, key) {
+			c.others = append(c.others, strictyaml.Fault{
+				File: file, Path: strictyaml.Key(at+".tags", key), Problem: "accounts are read without this tag, so that none could fit",
+				Remedy: "add the key to accounts.organization.labels.tags in the configuration",
+			})
+		}
+	}
+	if len(s.OUs) > 0 && !o.Enabled {
+		c.others = append(c.others, strictyaml.Fault{
+			File: file, Path: at + ".ous", Problem: "accounts are in no organizational unit, since no organization is configured",
+			Remedy: "set accounts.organization.enabled in the configuration, or choose by accounts",
+		})
+	}
+}

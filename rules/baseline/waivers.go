@@ -1,0 +1,154 @@
+package baseline
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
+)
+
+// DefaultWaiverAge is how long a waiver may last where the configuration does not say.
+const DefaultWaiverAge = 90 * 24 * time.Hour
+
+// writtenWaivers is a file of waivers.
+type writtenWaivers struct {
+	Version int      `yaml:"version"`
+	Waivers []waiver `yaml:"waivers"`
+}
+
+type waiver struct {
+	ID        string              `yaml:"id"`
+	Accounts  []string            `yaml:"accounts"`
+	OUs       []string            `yaml:"ous"`
+	Tags      map[string][]string `yaml:"tags"`
+	Baselines []string            `yaml:"baselines"`
+	Rules     []string            `yaml:"rules"`
+	Policies  []string            `yaml:"policies"`
+	Scopes    []string            `yaml:"scopes"`
+	Added     time.Time           `yaml:"added"`
+	Expires   time.Time           `yaml:"expires"`
+	Owner     string              `yaml:"owner"`
+	Reason    string              `yaml:"reason"`
+	Ticket    string              `yaml:"ticket"`
+}
+
+func (w *waiver) selector() selector { return selector{w.Accounts, w.OUs, w.Tags} }
+
+// LoadWaivers reads a file of waivers, none of which may last longer than maxAge. file is the name that faults give it. The
+// error is a strictyaml.Faults with everything that is wrong; then there are no waivers. One that has expired is no fault.
+func LoadWaivers(file string, data []byte, maxAge time.Duration) ([]rules.Waiver, error) {
+	var f writtenWaivers
+	doc, err := strictyaml.Decode(file, data, &f)
+	c := checker{doc: doc}
+	c.version(f.Version)
+	first := map[string]int{}
+	for i := range f.Waivers {
+		w := &f.Waivers[i]
+		at := strictyaml.Index("waivers", i)
+		c.waiver(at, w, maxAge)
+		if was, twice := first[w.ID]; twice && w.ID != "" {
+			c.doc.Add(at+".id", fmt.Sprintf("%q is also the id of %s", w.ID, strictyaml.Index("waivers", was)), "give each its own")
+		} else {
+			first[w.ID] = i
+		}
+	}
+	if err := doc.Err(); err != nil {
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	waivers := make([]rules.Waiver, len(f.Waivers))
+	for i := range f.Waivers {
+		waivers[i] = f.Waivers[i].rules()
+	}
+	return waivers, nil
+}
+
+func (w *waiver) rules() rules.Waiver {
+	scopes := make([]rules.ScopeKind, len(w.Scopes))
+	for i, s := range w.Scopes {
+		scopes[i] = rules.ScopeKind(s)
+	}
+	return rules.Waiver{
+		ID: w.ID, Selector: w.selector().rules(), Baselines: w.Baselines, Rules: w.Rules, Policies: w.Policies, Scopes: scopes,
+		Added: w.Added.UTC(), Expires: w.Expires.UTC(), Owner: w.Owner, Reason: w.Reason, Ticket: w.Ticket,
+	}
+}
+
+func (c *checker) waiver(at string, w *waiver, maxAge time.Duration) {
+	if c.doc.Require(at+".id", "write a short name such as shop-obs-2026") && !namePattern.MatchString(w.ID) {
+		c.doc.Add(at+".id", "is not a short name", "write up to 63 lower-case letters, digits and hyphens, such as shop-obs-2026")
+	}
+	c.selector(at, w.selector())
+	for i, name := range w.Baselines {
+		c.line(strictyaml.Index(at+".baselines", i), name, maxName, "the name of a baseline, such as coc")
+	}
+	c.waivedRules(at+".rules", w.Rules)
+	for i, policy := range w.Policies {
+		c.line(strictyaml.Index(at+".policies", i), policy, maxName, "the display name of a system-defined policy, or the id of any policy")
+	}
+	for i, scope := range w.Scopes {
+		if !slices.Contains(rules.Planes(), rules.ScopeKind(scope)) {
+			c.doc.Add(strictyaml.Index(at+".scopes", i), fmt.Sprintf("unknown scope %q", scope), "write one of "+planeWords())
+		}
+	}
+	const date = "write a date such as 2026-11-01, which is its beginning in UTC"
+	added := c.doc.Require(at+".added", "write the date from which on the findings are accepted, such as 2026-11-01")
+	expires := c.doc.Require(at+".expires", "write the date on which the waiver ends, such as 2027-01-01: nothing is accepted for ever")
+	switch age := w.Expires.Sub(w.Added); {
+	case !added || !expires || !c.doc.Sound(at+".added") || !c.doc.Sound(at+".expires"):
+	case age <= 0:
+		c.doc.Add(at+".expires", "is not after added", date)
+	case age > maxAge:
+		c.doc.Add(at+".expires", fmt.Sprintf("is %s after added, and a waiver may last %s", rules.Span(age.Truncate(time.Hour)), rules.Span(maxAge)),
+			"write "+w.Added.Add(maxAge).Format(time.DateOnly)+" or earlier, and renew it then; or raise waivers.max_age in the configuration")
+	}
+	c.line(at+".owner", w.Owner, maxName, "who answers for it, such as a team")
+	c.line(at+".reason", w.Reason, maxSentence, "why it is accepted, in a sentence")
+	c.doc.Line(at+".ticket", w.Ticket, maxSentence, "write where it was decided, such as SEC-1234")
+}
+
+// waivedRules checks the rules whose findings are accepted.
+func (c *checker) waivedRules(at string, ids []string) {
+	var known []string
+	for _, r := range rules.Rules() {
+		if r.ID != rules.RuleUnresolvable { // is about the run
+			known = append(known, r.ID)
+		}
+	}
+	if len(ids) == 0 {
+		c.doc.Add(at, "names no rule, so that nothing would be accepted", "list the rules whose findings are: "+strings.Join(known, ", "))
+	}
+	for i, id := range ids {
+		if slices.Contains(known, id) {
+			continue
+		}
+		remedy := "the rules are " + strings.Join(known, ", ")
+		if near := strictyaml.Nearest(id, known); near != "" {
+			remedy = "did you mean " + near + "? " + remedy
+		}
+		c.doc.Add(strictyaml.Index(at, i), fmt.Sprintf("there is no rule %q whose findings could be accepted", id), remedy)
+	}
+}
+
+// version checks the version of a file's format.
+func (c *checker) version(is int) {
+	switch {
+	case !c.doc.Require("version", fmt.Sprintf("write version: %d, the version of this file format", FormatVersion)):
+	case is != FormatVersion:
+		c.doc.Add("version", fmt.Sprintf("is %d, which this program does not read", is),
+			fmt.Sprintf("write version: %d, or use the program that the file was written for", FormatVersion))
+	}
+}
+
+func planeWords() string {
+	var words []string
+	for _, k := range rules.Planes() {
+		words = append(words, string(k))
+	}
+	return strings.Join(words, ", ")
+}
