@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -39,22 +41,65 @@ func (c *configCheck) checkAgreed() {
 		return
 	}
 	const at = "waivers.file"
-	data, path, ok := c.agreed(at, w.File, "a file of waivers")
-	if !ok {
+	if w.File == "" {
+		c.doc.Add(at, "is empty", "name a file of waivers, relative to this file's folder, or delete it")
 		return
 	}
-	waivers, err := baseline.LoadWaivers(path, data, w.MaxAge)
-	if !c.foreign(at, err) {
+	waivers, err := c.cfg.ReadWaivers(c.path(w.File))
+	if unread, ok := errors.AsType[*unreadable](err); ok {
+		c.doc.Add(at, unread.Error(), "name a file of waivers, relative to this file's folder")
 		return
 	}
+	if c.foreign(at, err) {
+		c.cfg.waivers = waivers
+	}
+}
+
+// unreadable says that a file cannot be read.
+type unreadable struct{ path, why string }
+
+// Error says why, with the file.
+func (u *unreadable) Error() string {
+	return fmt.Sprintf("the file %q cannot be read: %s", u.path, u.why)
+}
+
+// WaiversFile is the path of the file of waivers; empty when there is none.
+func (c *Config) WaiversFile() string {
+	if c.Waivers.File == "" || filepath.IsAbs(c.Waivers.File) {
+		return c.Waivers.File
+	}
+	return filepath.Join(filepath.Dir(c.file), c.Waivers.File)
+}
+
+// ReadWaivers reads a file of waivers as the configuration would. The error is a strictyaml.Faults with everything that is wrong with
+// what it says, or says that the file cannot be read.
+func (c *Config) ReadWaivers(path string) ([]rules.Waiver, error) {
+	data, err := readAll(c.open, path)
+	if err != nil {
+		return nil, &unreadable{path, reason(err)}
+	}
+	return c.ParseWaivers(path, data)
+}
+
+// ParseWaivers is ReadWaivers for the text of such a file.
+func (c *Config) ParseWaivers(path string, data []byte) ([]rules.Waiver, error) {
+	waivers, err := baseline.LoadWaivers(path, data, c.Waivers.MaxAge)
+	if err != nil {
+		return nil, err
+	}
+	a := agreement{config: c, file: path}
 	for i := range waivers {
-		waivers[i].WarnAt = waivers[i].Expires.Add(-w.WarnBefore)
-		for j, name := range waivers[i].Baselines {
-			c.ofABaseline(path, fmt.Sprintf("waivers[%d].baselines[%d]", i, j), name)
+		w := &waivers[i]
+		w.WarnAt = w.Expires.Add(-c.Waivers.WarnBefore)
+		for j, name := range w.Baselines {
+			a.ofABaseline(fmt.Sprintf("waivers[%d].baselines[%d]", i, j), name)
 		}
-		c.readTags(path, fmt.Sprintf("waivers[%d]", i), waivers[i].Selector)
+		a.readTags(fmt.Sprintf("waivers[%d]", i), w.Selector)
 	}
-	c.cfg.waivers = waivers
+	if err := a.faults.Err(); err != nil {
+		return nil, err
+	}
+	return waivers, nil
 }
 
 func (c *configCheck) checkOverlays() {
@@ -73,10 +118,12 @@ func (c *configCheck) checkOverlays() {
 		if !c.foreign(at, err) {
 			continue
 		}
-		c.ofABaseline(path, "baseline", o.Baseline)
+		a := agreement{config: c.cfg, file: path}
+		a.ofABaseline("baseline", o.Baseline)
 		for j := range o.Allowed {
-			c.readTags(path, fmt.Sprintf("allow[%d]", j), o.Allowed[j].Selector)
+			a.readTags(fmt.Sprintf("allow[%d]", j), o.Allowed[j].Selector)
 		}
+		c.others = append(c.others, a.faults...)
 		overlays = append(overlays, o)
 	}
 	for i := range c.cfg.baselines {
@@ -111,35 +158,42 @@ func (c *configCheck) foreign(at string, err error) bool {
 	return err == nil
 }
 
-// ofABaseline adds the fault that a file is about a baseline that is not configured.
-func (c *configCheck) ofABaseline(file, at, name string) {
+// agreement checks a file of waivers or an overlay against the configuration that it is for.
+type agreement struct {
+	config *Config
+	file   string
+	faults strictyaml.Faults
+}
+
+// ofABaseline adds the fault that the file is about a baseline that is not configured.
+func (a *agreement) ofABaseline(at, name string) {
 	var names []string
-	for i := range c.cfg.baselines {
-		names = append(names, c.cfg.baselines[i].Name)
+	for i := range a.config.baselines {
+		names = append(names, a.config.baselines[i].Name)
 	}
-	if slices.Contains(names, name) || len(names) < len(c.cfg.Baselines) { // one that cannot be read has a fault of its own
+	if slices.Contains(names, name) || len(names) < len(a.config.Baselines) { // one that cannot be read has a fault of its own
 		return
 	}
-	c.others = append(c.others, strictyaml.Fault{
-		File: file, Path: at, Problem: fmt.Sprintf("no baseline called %q is configured", name),
-		Remedy: didYouMean(name, names) + fmt.Sprintf("the configured ones are %v", names),
+	a.faults = append(a.faults, strictyaml.Fault{
+		File: a.file, Path: at, Problem: fmt.Sprintf("no baseline called %q is configured", name),
+		Remedy: didYouMean(name, names) + "the configured ones are " + strings.Join(names, ", "),
 	})
 }
 
-// readTags adds the fault that a selector asks for a tag that accounts are read without, so that it could never fit.
-func (c *configCheck) readTags(file, at string, s rules.Selector) {
-	o := c.cfg.Accounts.Organization
+// readTags adds the fault that a selector asks for what accounts are read without, so that it could never fit.
+func (a *agreement) readTags(at string, s rules.Selector) {
+	o := a.config.Accounts.Organization
 	for _, key := range slices.Sorted(maps.Keys(s.Tags)) {
 		if !o.Enabled || !slices.Contains(o.Labels.Tags, key) {
-			c.others = append(c.others, strictyaml.Fault{
-				File: file, Path: strictyaml.Key(at+".tags", key), Problem: "accounts are read without this tag, so that none could fit",
+			a.faults = append(a.faults, strictyaml.Fault{
+				File: a.file, Path: strictyaml.Key(at+".tags", key), Problem: "accounts are read without this tag, so that none could fit",
 				Remedy: "add the key to accounts.organization.labels.tags in the configuration",
 			})
 		}
 	}
 	if len(s.OUs) > 0 && !o.Enabled {
-		c.others = append(c.others, strictyaml.Fault{
-			File: file, Path: at + ".ous", Problem: "accounts are in no organizational unit, since no organization is configured",
+		a.faults = append(a.faults, strictyaml.Fault{
+			File: a.file, Path: at + ".ous", Problem: "accounts are in no organizational unit, since no organization is configured",
 			Remedy: "set accounts.organization.enabled in the configuration, or choose by accounts",
 		})
 	}

@@ -46,6 +46,9 @@ func TestTable(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
+	agreed := runOf(t, cloud{fixtures: layouts()[:11], waivers: waivers()}, allowing())
+	golden(t, "table_agreed.txt", []byte(tableOf(t, agreed, report.Options{})))
+	golden(t, "explain_agreed.txt", []byte(explainOf(t, agreed, report.Options{})))
 	golden(t, "explain.txt", []byte(explainOf(t, runOf(t, cloud{fixtures: layouts()}), report.Options{})))
 	golden(t, "explain_unresolvable.txt", []byte(explainOf(t, runOf(t, cloud{fixtures: layouts()[2:3], lacks: cocSelf, restricted: true}), report.Options{})))
 }

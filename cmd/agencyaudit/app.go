@@ -163,7 +163,7 @@ configuration.`,
 	complete(root, "log-level", logLevels...)
 	complete(root, "log-format", logFormats...)
 	root.AddCommand(
-		a.auditCommand(), a.baselineCommand(), a.checkCommand(), a.completionCommand(), a.demoCommand(), a.doctorCommand(),
+		a.auditCommand(), a.baselineCommand(), a.waiverCommand(), a.checkCommand(), a.completionCommand(), a.demoCommand(), a.doctorCommand(),
 		a.explainCommand(), a.runCommand(), a.simcloudCommand(), a.versionCommand(),
 	)
 	return root

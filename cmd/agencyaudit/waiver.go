@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
+	"github.com/agencyaudit/agencyaudit/auditor/report"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+func (a *app) waiverCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "waiver",
+		Short: "list, check and add waivers: findings that are accepted until a date",
+		Long: `List, check and add waivers: written statements that certain findings are accepted until a date.
+docs/waivers.md shows how they are written, and what they change.`,
+		Example: `  agencyaudit waiver list
+  agencyaudit waiver check new-waivers.yaml --from report.json`,
+		Args: a.noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.waiverListCommand(), a.waiverCheckCommand(), a.waiverAddCommand())
+	return cmd
+}
+
+// fromFlag adds the flag that names what was recorded.
+func fromFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "from", "", "try it on this `report`, which audit -o json wrote")
+}
+
+// recorded reads what the flag --from names; nil when it names nothing.
+func (a *app) recorded(file string) (*report.Recorded, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // nothing was asked for
+	}
+	data, err := readInput(file)
+	if err != nil {
+		return nil, misuse("write one with agencyaudit audit -o json --out "+shellWord(file), "the report %s cannot be read: %w", file, reason(err))
+	}
+	past, err := report.Read(bytes.NewReader(data))
+	if err != nil {
+		return nil, misuse("write one with agencyaudit audit -o json", "%s: %w", file, err)
+	}
+	return past, nil
+}
+
+func (a *app) waiverListCommand() *cobra.Command {
+	var format, from string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "list the waivers of the configuration, and what became of each",
+		Long: `List the waivers of the configuration: which are in force, which end soon, have ended or begin
+later. With --from, also how many findings of a report each is about. The cloud is not touched.
+
+Exit codes: 0 listed, 3 bad usage or configuration.`,
+		Example: `  agencyaudit waiver list
+  agencyaudit waiver list --from report.json -o json`,
+		Args: exactly(0, ""),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			past, err := a.recorded(from)
+			if err != nil {
+				return err
+			}
+			uses := usesOf(cfg.LoadedWaivers(), past)
+			now := time.Now()
+			if format == "json" {
+				return delivered(report.WaiversJSON(a.out, uses, now))
+			}
+			return delivered(report.Waivers(a.out, uses, past != nil, now, a.layout()))
+		},
+	}
+	outputFlag(cmd, &format, "table", "json")
+	fromFlag(cmd, &from)
+	return cmd
+}
+
+// usesOf are the waivers with what they are good for in what was recorded, which may be nothing.
+func usesOf(waivers []rules.Waiver, past *report.Recorded) []auditor.WaiverUse {
+	run := auditor.Run{Waivers: waivers, Restricted: past == nil}
+	if past != nil {
+		for i := range past.Reports {
+			run.Sweeps = append(run.Sweeps, auditor.Sweep{Report: past.Reports[i]})
+		}
+	}
+	return run.WaiverUses()
+}
+
+func (a *app) waiverCheckCommand() *cobra.Command {
+	var from string
+	cmd := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "check a file of waivers, and show what it would change",
+		Long: `Check a file of waivers, by default the configuration's, and report every fault at once with its
+place and its remedy. With --from, also show what the file would change in what a report found,
+compared with the waivers of the configuration. The cloud is not touched, and no file is changed.
+
+Exit codes: 0 the file is right, 3 it is not, or bad usage or configuration.`,
+		Example: `  agencyaudit waiver check
+  agencyaudit waiver check new-waivers.yaml
+  agencyaudit waiver check new-waivers.yaml --from report.json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			file := cfg.WaiversFile()
+			if len(args) > 0 {
+				file = args[0]
+			}
+			if file == "" {
+				return misuse("name a file, or set waivers.file in the configuration", "the configuration names no file of waivers")
+			}
+			waivers, err := cfg.ReadWaivers(file)
+			if err != nil {
+				return &failure{code: exitUsage, err: err, faults: true}
+			}
+			past, err := a.recorded(from)
+			if err != nil {
+				return err
+			}
+			before := cfg.LoadedWaivers()
+			if len(args) == 0 {
+				before = nil
+			}
+			return a.waiverDiff(file, past, before, waivers)
+		},
+	}
+	fromFlag(cmd, &from)
+	return cmd
+}
+
+// waiverDiff says that a file of waivers is right, and what it changes in what was recorded.
+func (a *app) waiverDiff(file string, past *report.Recorded, before, after []rules.Waiver) error {
+	noun := "waivers"
+	if len(after) == 1 {
+		noun = "waiver"
+	}
+	o := a.layout()
+	err := report.Paragraph(a.out, "", rules.Escape(fmt.Sprintf("OK: %s, %d %s", file, len(after), noun)), o)
+	if err == nil && past != nil {
+		_, err = report.WaiverDiff(a.out, past, before, after, time.Now(), o)
+	}
+	if past == nil {
+		a.paragraph("", "What that changes is shown with --from, on a report that agencyaudit audit -o json wrote.")
+	}
+	return delivered(err)
+}
+
+// newWaiver is a waiver as a file has it, in the order in which people read it.
+type newWaiver struct {
+	ID        string              `yaml:"id"`
+	Accounts  []string            `yaml:"accounts,omitempty,flow"`
+	OUs       []string            `yaml:"ous,omitempty,flow"`
+	Tags      map[string][]string `yaml:"tags,omitempty,flow"`
+	Baselines []string            `yaml:"baselines,omitempty,flow"`
+	Rules     []string            `yaml:"rules,flow"`
+	Policies  []string            `yaml:"policies,omitempty,flow"`
+	Scopes    []string            `yaml:"scopes,omitempty,flow"`
+	Added     string              `yaml:"added"`
+	Expires   string              `yaml:"expires"`
+	Owner     string              `yaml:"owner"`
+	Reason    string              `yaml:"reason"`
+	Ticket    string              `yaml:"ticket,omitempty"`
+}
+
+func (a *app) waiverAddCommand() *cobra.Command {
+	var w newWaiver
+	var from string
+	var dry bool
+	var tags []string
+	cmd := &cobra.Command{
+		Use:   "add",
+		Short: "add a waiver to the configuration's file, and show what it changes",
+		Long: `Add a waiver at the end of the configuration's file of waivers, whose other lines stay as they are.
+It is checked first, together with the others: when anything is wrong, nothing is written. A daemon
+that runs with the configuration takes it by itself. With --from, what it changes in what a report
+found is shown; with --dry-run, nothing is written.
+
+Exit codes: 0 added, or it would be; 2 the file could not be written; 3 the waiver or the
+configuration is wrong.`,
+		Example: `  agencyaudit waiver add --id shop-obs --account shop-prod --rule grant/excess \
+    --policy "OBS OperateAccess" --expires 2027-02-01 --owner team-shop \
+    --reason "buckets move in January" --ticket SEC-1234 --from report.json --dry-run`,
+		Args: exactly(0, ""),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			for _, tag := range tags {
+				key, value, ok := strings.Cut(tag, "=")
+				if !ok {
+					return misuse("write --tag env=test", "--tag %s is no key and value", tag)
+				}
+				if w.Tags == nil {
+					w.Tags = map[string][]string{}
+				}
+				w.Tags[key] = append(w.Tags[key], value)
+			}
+			if w.Added == "" {
+				w.Added = time.Now().UTC().Format(time.DateOnly)
+			}
+			past, err := a.recorded(from)
+			if err != nil {
+				return err
+			}
+			return a.addWaiver(cfg, &w, past, dry)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&w.ID, "id", "", "the waiver's own `name`")
+	f.StringArrayVar(&w.Accounts, "account", nil, "`id` of an account, or pattern of names; may be repeated")
+	f.StringArrayVar(&w.OUs, "ou", nil, "`path` of an organizational unit; may be repeated")
+	f.StringArrayVar(&tags, "tag", nil, "`key=value` that accounts bear; may be repeated")
+	f.StringArrayVar(&w.Baselines, "baseline", nil, "`name` of a baseline; may be repeated")
+	f.StringArrayVar(&w.Rules, "rule", nil, "`id` of a rule whose findings are accepted; may be repeated")
+	f.StringArrayVar(&w.Policies, "policy", nil, "display `name` of a system-defined policy, or id of any; may be repeated")
+	f.StringArrayVar(&w.Scopes, "scope", nil, "`kind` of scope, such as project; may be repeated")
+	f.StringVar(&w.Added, "added", "", "`date` from which on it counts; today unless it is given")
+	f.StringVar(&w.Expires, "expires", "", "`date` on which it ends, at its beginning in UTC")
+	f.StringVar(&w.Owner, "owner", "", "`who` answers for it")
+	f.StringVar(&w.Reason, "reason", "", "`why` it is accepted, in a sentence")
+	f.StringVar(&w.Ticket, "ticket", "", "`where` that was decided")
+	f.BoolVar(&dry, "dry-run", false, "write nothing")
+	var ids []cobra.Completion
+	for _, r := range rules.Rules() {
+		ids = append(ids, cobra.CompletionWithDesc(r.ID, r.Title))
+	}
+	_ = cmd.RegisterFlagCompletionFunc("rule", cobra.FixedCompletions(ids, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("account", a.accountNames)
+	fromFlag(cmd, &from)
+	return cmd
+}
+
+// addWaiver adds a waiver to the configuration's file of them.
+func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *report.Recorded, dry bool) error {
+	file := cfg.WaiversFile()
+	if file == "" {
+		return misuse("set waivers.file, and begin the file with the two lines: version: 1 and waivers: []",
+			"the configuration names no file of waivers")
+	}
+	old, err := readInput(file)
+	if err != nil {
+		return &failure{code: exitPartial, err: fmt.Errorf("read %s: %w", file, reason(err))}
+	}
+	text, err := withWaiver(old, w)
+	if err != nil {
+		return &failure{code: exitPartial, err: err}
+	}
+	waivers, err := cfg.ParseWaivers(file, text)
+	if err != nil {
+		return &failure{code: exitUsage, err: err, faults: true}
+	}
+	before := cfg.LoadedWaivers()
+	if len(waivers) != len(before)+1 || waivers[len(before)].ID != w.ID || !slices.EqualFunc(waivers[:len(before)], before, sameWaiver) {
+		return misuse("add it with an editor, and try it with agencyaudit waiver check",
+			"%s is written in a way that this command cannot add to without changing what is there", file)
+	}
+	if !dry {
+		out, err := a.openResult(file, newFileMode)
+		if err != nil {
+			return err
+		}
+		if err := out.write(func(to io.Writer) error { _, err := to.Write(text); return err }); err != nil {
+			return err
+		}
+	}
+	return a.waiverDiff(file, past, before, waivers)
+}
+
+func sameWaiver(a, b rules.Waiver) bool { return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b) }
+
+// withWaiver is the text of a file of waivers with one more at its end.
+func withWaiver(old []byte, w *newWaiver) ([]byte, error) {
+	entry, err := yaml.MarshalWithOptions([]newWaiver{*w}, yaml.IndentSequence(true), yaml.UseSingleQuote(false))
+	if err != nil {
+		return nil, fmt.Errorf("write the waiver as YAML: %w", err)
+	}
+	text := bytes.TrimRight(old, "\n")
+	text = bytes.TrimSuffix(text, []byte(" []"))
+	text = append(text, '\n')
+	for line := range bytes.Lines(entry) {
+		if !bytes.HasPrefix(line, []byte("  ")) {
+			line = append([]byte("  "), line...)
+		}
+		text = append(text, line...)
+	}
+	return text, nil
+}
