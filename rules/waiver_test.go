@@ -30,13 +30,15 @@ func TestWhatAWaiverCovers(t *testing.T) {
 		change func(a *rules.Account, baseline *string, f *rules.Finding, w *rules.Waiver)
 		want   bool
 	}{
-		"all of it":         {func(*rules.Account, *string, *rules.Finding, *rules.Waiver) {}, true},
-		"another rule":      {func(_ *rules.Account, _ *string, f *rules.Finding, _ *rules.Waiver) { f.Rule = rules.RuleImpostor }, false},
-		"no rule":           {func(_ *rules.Account, _ *string, _ *rules.Finding, w *rules.Waiver) { w.Rules = nil }, false},
-		"another baseline":  {func(_ *rules.Account, b *string, _ *rules.Finding, _ *rules.Waiver) { *b = "other" }, false},
-		"any baseline":      {func(_ *rules.Account, b *string, _ *rules.Finding, w *rules.Waiver) { *b, w.Baselines = "other", nil }, true},
-		"another scope":     {func(_ *rules.Account, _ *string, f *rules.Finding, _ *rules.Waiver) { f.Scope = rules.AllResources }, false},
-		"any scope":         {func(_ *rules.Account, _ *string, f *rules.Finding, w *rules.Waiver) { f.Scope, w.Scopes = rules.Global, nil }, true},
+		"all of it":        {func(*rules.Account, *string, *rules.Finding, *rules.Waiver) {}, true},
+		"another rule":     {func(_ *rules.Account, _ *string, f *rules.Finding, _ *rules.Waiver) { f.Rule = rules.RuleImpostor }, false},
+		"no rule":          {func(_ *rules.Account, _ *string, _ *rules.Finding, w *rules.Waiver) { w.Rules = nil }, false},
+		"another baseline": {func(_ *rules.Account, b *string, _ *rules.Finding, _ *rules.Waiver) { *b = "other" }, false},
+		"any baseline":     {func(_ *rules.Account, b *string, _ *rules.Finding, w *rules.Waiver) { *b, w.Baselines = "other", nil }, true},
+		"another scope":    {func(_ *rules.Account, _ *string, f *rules.Finding, _ *rules.Waiver) { f.Scope = rules.AllResources }, false},
+		"any scope": {func(_ *rules.Account, _ *string, f *rules.Finding, w *rules.Waiver) {
+			f.Scope, w.Scopes = rules.Global, nil
+		}, true},
 		"another policy":    {func(_ *rules.Account, _ *string, f *rules.Finding, _ *rules.Waiver) { f.Policy = "OBS Administrator" }, false},
 		"the policy's case": {func(_ *rules.Account, _ *string, f *rules.Finding, _ *rules.Waiver) { f.Policy = "OBS operateAccess" }, false},
 		"any policy":        {func(_ *rules.Account, _ *string, f *rules.Finding, w *rules.Waiver) { f.Policy, w.Policies = "x", nil }, true},

@@ -31,7 +31,7 @@ func (c *Config) LoadedWaivers() []rules.Waiver { return slices.Clone(c.waivers)
 func (c *configCheck) checkAgreed() {
 	c.checkOverlays()
 	w := c.cfg.Waivers
-	if w.MaxAge < 24*time.Hour || w.MaxAge > 3650*24*time.Hour {
+	if !validAge(w.MaxAge) {
 		c.doc.Add("waivers.max_age", fmt.Sprintf("%s is out of range", rules.Span(w.MaxAge)), "write a duration from 1d to 3650d")
 	}
 	if w.WarnBefore < 0 || w.WarnBefore > 365*24*time.Hour {
@@ -54,6 +54,9 @@ func (c *configCheck) checkAgreed() {
 		c.cfg.waivers = waivers
 	}
 }
+
+// validAge says whether waivers may be allowed to last so long.
+func validAge(d time.Duration) bool { return d >= 24*time.Hour && d <= 3650*24*time.Hour }
 
 // unreadable says that a file cannot be read.
 type unreadable struct{ path, why string }
@@ -83,11 +86,15 @@ func (c *Config) ReadWaivers(path string) ([]rules.Waiver, error) {
 
 // ParseWaivers is ReadWaivers for the text of such a file.
 func (c *Config) ParseWaivers(path string, data []byte) ([]rules.Waiver, error) {
-	waivers, err := baseline.LoadWaivers(path, data, c.Waivers.MaxAge)
+	most := c.Waivers.MaxAge
+	if !validAge(most) {
+		most = baseline.DefaultWaiverAge // which has its own fault
+	}
+	waivers, doc, err := baseline.LoadWaivers(path, data, most)
 	if err != nil {
 		return nil, err
 	}
-	a := agreement{config: c, file: path}
+	a := agreement{config: c, doc: doc}
 	for i := range waivers {
 		w := &waivers[i]
 		w.WarnAt = w.Expires.Add(-c.Waivers.WarnBefore)
@@ -96,7 +103,7 @@ func (c *Config) ParseWaivers(path string, data []byte) ([]rules.Waiver, error) 
 		}
 		a.readTags(fmt.Sprintf("waivers[%d]", i), w.Selector)
 	}
-	if err := a.faults.Err(); err != nil {
+	if err := doc.Err(); err != nil {
 		return nil, err
 	}
 	return waivers, nil
@@ -114,16 +121,18 @@ func (c *configCheck) checkOverlays() {
 		if !ok {
 			continue
 		}
-		o, err := baseline.LoadOverlay(path, data)
+		o, doc, err := baseline.LoadOverlay(path, data)
 		if !c.foreign(at, err) {
 			continue
 		}
-		a := agreement{config: c.cfg, file: path}
+		a := agreement{config: c.cfg, doc: doc}
 		a.ofABaseline("baseline", o.Baseline)
 		for j := range o.Allowed {
 			a.readTags(fmt.Sprintf("allow[%d]", j), o.Allowed[j].Selector)
 		}
-		c.others = append(c.others, a.faults...)
+		if !c.foreign(at, doc.Err()) {
+			continue
+		}
 		overlays = append(overlays, o)
 	}
 	for i := range c.cfg.baselines {
@@ -161,8 +170,7 @@ func (c *configCheck) foreign(at string, err error) bool {
 // agreement checks a file of waivers or an overlay against the configuration that it is for.
 type agreement struct {
 	config *Config
-	file   string
-	faults strictyaml.Faults
+	doc    *strictyaml.Document
 }
 
 // ofABaseline adds the fault that the file is about a baseline that is not configured.
@@ -174,10 +182,8 @@ func (a *agreement) ofABaseline(at, name string) {
 	if slices.Contains(names, name) || len(names) < len(a.config.Baselines) { // one that cannot be read has a fault of its own
 		return
 	}
-	a.faults = append(a.faults, strictyaml.Fault{
-		File: a.file, Path: at, Problem: fmt.Sprintf("no baseline called %q is configured", name),
-		Remedy: didYouMean(name, names) + "the configured ones are " + strings.Join(names, ", "),
-	})
+	a.doc.Add(at, fmt.Sprintf("no baseline called %q is configured", name),
+		didYouMean(name, names)+"the configured ones are "+strings.Join(names, ", "))
 }
 
 // readTags adds the fault that a selector asks for what accounts are read without, so that it could never fit.
@@ -185,16 +191,12 @@ func (a *agreement) readTags(at string, s rules.Selector) {
 	o := a.config.Accounts.Organization
 	for _, key := range slices.Sorted(maps.Keys(s.Tags)) {
 		if !o.Enabled || !slices.Contains(o.Labels.Tags, key) {
-			a.faults = append(a.faults, strictyaml.Fault{
-				File: a.file, Path: strictyaml.Key(at+".tags", key), Problem: "accounts are read without this tag, so that none could fit",
-				Remedy: "add the key to accounts.organization.labels.tags in the configuration",
-			})
+			a.doc.Add(strictyaml.Key(at+".tags", key), "accounts are read without this tag, so that none could fit",
+				"add the key to accounts.organization.labels.tags in the configuration")
 		}
 	}
 	if len(s.OUs) > 0 && !o.Enabled {
-		a.faults = append(a.faults, strictyaml.Fault{
-			File: a.file, Path: at + ".ous", Problem: "accounts are in no organizational unit, since no organization is configured",
-			Remedy: "set accounts.organization.enabled in the configuration, or choose by accounts",
-		})
+		a.doc.Add(at+".ous", "accounts are in no organizational unit, since no organization is configured",
+			"set accounts.organization.enabled in the configuration, or choose by accounts")
 	}
 }

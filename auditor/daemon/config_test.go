@@ -52,6 +52,18 @@ func lookup(env map[string]string) func(string) (string, bool) {
 	}
 }
 
+const waiversText = `version: 1
+waivers:
+  - {id: w, accounts: [prod], baselines: [coc, own], rules: [grant/excess], added: 2026-11-01, expires: 2027-01-01, owner: o, reason: r}
+  - {id: v, ous: [Lab], tags: {env: [prod], owner: [me]}, rules: [grant/missing], added: 2026-11-01, expires: 2026-11-02, owner: o, reason: r}
+`
+
+const overlayText = `version: 1
+baseline: coc
+allow:
+  - {accounts: [prod], policy: VPC Administrator, scope: all_resources, owner: o, reason: r}
+`
+
 // files are what the tests' configurations, which stand in the folder etc, may name.
 func files(t testing.TB) fstest.MapFS {
 	own := strings.NewReplacer("name: coc", "name: own", "agency: ServiceAgencyForCOC", "agency: OtherAgency")
@@ -79,6 +91,11 @@ func files(t testing.TB) fstest.MapFS {
 		"etc/same-name.yaml":        file(strings.Replace(own.Replace(coc), "OtherAgency", "ThirdAgency", 1), 0o644),
 		"etc/same-agency.yaml":      file(strings.Replace(coc, "name: coc", "name: mine", 1), 0o644),
 		"etc/faulty.yaml":           file(strings.Replace(coc, "scope: global\n", "scope: gobal\n", 1)+"extra: 1\n", 0o644),
+		"etc/waivers.yaml":          file(strings.ReplaceAll(waiversText, "coc, ", ""), 0o644),
+		"etc/faulty-waivers.yaml":   file(strings.Replace(waiversText, "[grant/excess]", "[grant/exces]", 1), 0o644),
+		"etc/foreign-waivers.yaml":  file(waiversText, 0o644),
+		"etc/overlay.yaml":          file(overlayText, 0o644),
+		"etc/foreign-overlay.yaml":  file(strings.NewReplacer("baseline: coc", "baseline: cco", "accounts: [prod]", "tags: {env: [prod]}").Replace(overlayText), 0o644),
 		"etc/ca.pem":                file(certificate(t), 0o644),
 		"etc/broken.pem":            file("-----BEGIN CERTIFICATE-----\nxx\n", 0o644),
 	}
@@ -424,6 +441,13 @@ func TestExample(t *testing.T) {
 	write(t, filepath.Join(dir, "ca.pem"), certificate(t), 0o644)
 	write(t, filepath.Join(dir, "web.yml"), "{}", 0o644)
 	write(t, filepath.Join(dir, "accounts.yaml"), "accounts:\n  - {name: filed, id: d0000000000000000000000000000004, access: {via: iam, agency: R}}\n", 0o644)
+	for _, name := range []string{"overlay", "waivers"} {
+		text, err := os.ReadFile("../../deploy/" + name + ".example.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name+".yaml"), string(text), 0o644)
+	}
 	file := filepath.Join(dir, "agencyaudit.yaml")
 
 	cfg, err := ParseConfig(file, data, openFile, lookup(environment))

@@ -39,11 +39,11 @@ type allowance struct {
 func (a *allowance) selector() selector { return selector{a.Accounts, a.OUs, a.Tags} }
 
 // LoadOverlay reads an overlay. file is the name that faults give it. The error is a strictyaml.Faults with everything that is
-// wrong; then there is no overlay.
-func LoadOverlay(file string, data []byte) (Overlay, error) {
+// wrong; then there is no overlay. The document is for whoever finds more faults.
+func LoadOverlay(file string, data []byte) (Overlay, *strictyaml.Document, error) {
 	risks, err := loadRisks(riskYAML)
 	if err != nil {
-		return Overlay{}, fmt.Errorf("the bundled table of risks is faulty: %w", err)
+		return Overlay{}, nil, fmt.Errorf("the bundled table of risks is faulty: %w", err)
 	}
 	var f writtenOverlay
 	doc, err := strictyaml.Decode(file, data, &f)
@@ -58,11 +58,11 @@ func LoadOverlay(file string, data []byte) (Overlay, error) {
 	for i := range f.Allow {
 		c.allowance(strictyaml.Index("allow", i), &f.Allow[i])
 	}
-	if err := doc.Err(); err != nil {
-		return Overlay{}, err
+	if fault := doc.Err(); fault != nil {
+		err = fault
 	}
 	if err != nil {
-		return Overlay{}, err
+		return Overlay{}, doc, err
 	}
 	digest := sha256.Sum256(data)
 	o := Overlay{Baseline: f.Baseline, Digest: hex.EncodeToString(digest[:])}
@@ -73,7 +73,7 @@ func LoadOverlay(file string, data []byte) (Overlay, error) {
 			Critical: a.Risk == string(rules.RiskCritical), Owner: a.Owner, Reason: a.Reason,
 		})
 	}
-	return o, nil
+	return o, doc, nil
 }
 
 func (c *checker) allowance(at string, a *allowance) {

@@ -38,8 +38,9 @@ type waiver struct {
 func (w *waiver) selector() selector { return selector{w.Accounts, w.OUs, w.Tags} }
 
 // LoadWaivers reads a file of waivers, none of which may last longer than maxAge. file is the name that faults give it. The
-// error is a strictyaml.Faults with everything that is wrong; then there are no waivers. One that has expired is no fault.
-func LoadWaivers(file string, data []byte, maxAge time.Duration) ([]rules.Waiver, error) {
+// error is a strictyaml.Faults with everything that is wrong; then there are no waivers. One that has expired is no fault. The
+// document is for whoever finds more faults.
+func LoadWaivers(file string, data []byte, maxAge time.Duration) ([]rules.Waiver, *strictyaml.Document, error) {
 	var f writtenWaivers
 	doc, err := strictyaml.Decode(file, data, &f)
 	c := checker{doc: doc}
@@ -55,17 +56,17 @@ func LoadWaivers(file string, data []byte, maxAge time.Duration) ([]rules.Waiver
 			first[w.ID] = i
 		}
 	}
-	if err := doc.Err(); err != nil {
-		return nil, err
+	if fault := doc.Err(); fault != nil {
+		err = fault
 	}
 	if err != nil {
-		return nil, err
+		return nil, doc, err
 	}
 	waivers := make([]rules.Waiver, len(f.Waivers))
 	for i := range f.Waivers {
 		waivers[i] = f.Waivers[i].rules()
 	}
-	return waivers, nil
+	return waivers, doc, nil
 }
 
 func (w *waiver) rules() rules.Waiver {
