@@ -89,6 +89,7 @@ type indexPage struct {
 	LeftMore  int
 	Gaps      []rules.Unknown
 	Notes     []string
+	Waivers   []line // those that somebody has to look at
 	Baselines []rules.Baseline
 	Toggle    string // the address that turns the refreshing on or off
 	Other     string // the address of the other one of the two main lists
@@ -147,6 +148,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 		Run: snap.Findings(), Gaps: snap.Gaps, Notes: snap.Notes,
 	}
 	p.exclude(snap)
+	p.accept(snap, now)
 	address := func(set ...string) string { return p.address(set...) }
 	counts := snap.Count(now)
 	p.Verdict, p.Tone = verdict(snap, counts)
@@ -175,6 +177,23 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 		p.Toggle = address("refresh", "")
 	}
 	s.render(w, http.StatusOK, "index.html", p)
+}
+
+// accept says which waivers somebody has to look at.
+func (p *indexPage) accept(s *auditor.Snapshot, now time.Time) {
+	uses := s.WaiverUses(now)
+	for i := range uses {
+		u := &uses[i]
+		about := " " + plural(u.Findings, "finding")
+		switch u.Is(now) {
+		case auditor.WaiverEnding:
+			p.Waivers = append(p.Waivers, line{u.ID, "of " + u.Owner + " ends at " + instant(u.Expires) + ", " + until(u.Expires, now) + "; it is about" + about, false})
+		case auditor.WaiverEnded:
+			p.Waivers = append(p.Waivers, line{u.ID, "of " + u.Owner + " ended at " + instant(u.Expires) + "; it was about" + about, true})
+		case auditor.WaiverUnused:
+			p.Waivers = append(p.Waivers, line{u.ID, "of " + u.Owner + " accepts nothing, since there is no such finding", false})
+		}
+	}
 }
 
 // maxLeft is how many accounts that are left alone the first page lists, of those that fit what is searched for.
@@ -334,7 +353,11 @@ func rowOf(l *listed, now time.Time, keep string) accountRow {
 			row.More++
 			continue
 		}
-		says, before = append(says, f.Short()), append(before, aged{f.Short(), at(l.FoundAt(*f), now).Ago})
+		short := f.Short()
+		if f.WaivedAt(now) {
+			short += " · waived until " + f.Waived.Expires.UTC().Format(time.DateOnly)
+		}
+		says, before = append(says, short), append(before, aged{short, at(l.FoundAt(*f), now).Ago})
 		severity = cmp.Or(severity, string(f.Severity))
 	}
 	if l.state == rules.StateUnknown {
@@ -472,6 +495,7 @@ type accountPage struct {
 	Agency        *rules.Agency
 	Created, Ends string
 	Required      []requiredView
+	Allowed       []rules.AllowedGrant
 	Findings      []findingView
 	Old           bool // all of it is of a reading before, since nothing may be said now
 	Planes        []rules.Plane
@@ -486,6 +510,10 @@ type findingView struct {
 	Page     string
 	Remedies []rules.Remedy
 	Read     moment
+	// First is when the reading was that first showed it; By the waiver that accepts it, nil if none does.
+	First moment
+	By    *rules.Acceptance
+	Ends  string
 }
 
 // requiredView is a required grant, and when the reading was that the word on it rests on.
@@ -526,7 +554,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if e := st.Evidence; e != nil {
-		p.Agency, p.Planes = e.Report.Agency, e.Planes
+		p.Agency, p.Planes, p.Allowed = e.Report.Agency, e.Planes, e.Report.Allowed
 		p.Took, p.Requests = duration(e.EndedAt.Sub(e.StartedAt)), plural(e.Trail.Requests, "request")
 	}
 	if p.Agency != nil {
@@ -545,7 +573,13 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 				page = rule.Page()
 			}
 		}
-		p.Findings = append(p.Findings, findingView{f, page, rules.Remedies(p.Baseline, f), at(st.FoundAt(f), now)})
+		view := findingView{
+			Finding: f, Page: page, Remedies: rules.Remedies(p.Baseline, f), Read: at(st.FoundAt(f), now), First: at(st.Since(&f), now),
+		}
+		if f.WaivedAt(now) {
+			view.By, view.Ends = f.Waived, instant(f.Waived.Expires)+", "+until(f.Waived.Expires, now)
+		}
+		p.Findings = append(p.Findings, view)
 	}
 	s.render(w, http.StatusOK, "account.html", p)
 }
