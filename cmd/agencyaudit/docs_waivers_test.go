@@ -1,0 +1,121 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// words splits a command as a shell does that knows single quotes alone.
+func words(command string) (out []string) {
+	for _, m := range regexp.MustCompile(`'([^']*)'|([^ ']+)`).FindAllStringSubmatch(command, -1) {
+		out = append(out, m[1]+m[2])
+	}
+	return out
+}
+
+// TestDocsWaivers does what docs/waivers.md says, in order, and wants every line of output that it shows. The dates of its waiver are
+// moved to the present.
+func TestDocsWaivers(t *testing.T) {
+	page := readFile(t, "../../docs/waivers.md")
+	cloud := startSimulator(t)
+	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+	dates := strings.NewReplacer("2026-11-01", day(-20), "2027-01-15", day(55), "2027-02-01", day(60))
+	page = dates.Replace(page)
+	dir := t.TempDir()
+	file := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindStringSubmatch(page)[1]
+	replace(t, filepath.Join(dir, "waivers.yaml"), "# ours\n"+file)
+	replace(t, filepath.Join(dir, "sim.yaml"), cloud.config+"waivers: {file: waivers.yaml}\n")
+	ran := 0
+	for _, block := range regexp.MustCompile("(?ms)^```console\n(.*?)^```$").FindAllStringSubmatch(page, -1) {
+		said := ""
+		for line := range strings.Lines(block[1]) {
+			command, isCommand := strings.CutPrefix(strings.TrimSpace(line), "$ agencyaudit ")
+			switch {
+			case strings.HasPrefix(line, "$ echo"):
+			case isCommand:
+				p := launch(t, dir, cloud.key, words(command))
+				want := exitOK
+				if strings.HasPrefix(command, "audit") {
+					want = exitPartial
+				}
+				if code := p.wait(t); code != want {
+					t.Fatalf("%s: exit code %d, want %d: %s%s", command, code, want, p.out.String(), p.err.String())
+				}
+				said, ran = p.out.String(), ran+1
+			case !strings.Contains("\n"+said, "\n"+line):
+				t.Errorf("nothing prints %q:\n%s", line, said)
+			}
+		}
+	}
+	if ran < 4 {
+		t.Errorf("the page has %d commands", ran)
+	}
+	// The file has both waivers, the first one with its comment.
+	if text := readFile(t, filepath.Join(dir, "waivers.yaml")); !strings.HasPrefix(text, "# ours\n"+file) || !strings.Contains(text, "  - id: shop-vpc\n") {
+		t.Errorf("the file of waivers is\n%s", text)
+	}
+	// What is waived does not count in the exit code: the two accounts, alone, are as they should be.
+	for account, want := range map[string]int{"beta-without-fourth-policy": exitOK, "extra-on-one-project": exitOK, "beta-without-two-policies": exitDrift} {
+		p := launch(t, dir, cloud.key, []string{"audit", "--config", "sim.yaml", "--account", account, "-o", "json"})
+		if code := p.wait(t); code != want {
+			t.Errorf("%s: exit code %d, want %d", account, code, want)
+		}
+		var doc struct {
+			Sweeps []struct {
+				State    string `json:"state"`
+				Findings []struct {
+					Waived *struct{ Waiver string } `json:"waived"`
+				} `json:"findings"`
+			} `json:"sweeps"`
+		}
+		if err := json.Unmarshal([]byte(p.out.String()), &doc); err != nil || len(doc.Sweeps) != 1 {
+			t.Fatal(err)
+		}
+		waived := doc.Sweeps[0].State == "waived"
+		if s := doc.Sweeps[0]; waived != (want == exitOK) || len(s.Findings) == 0 || s.Findings[0].Waived == nil && waived {
+			t.Errorf("%s: %+v", account, s)
+		}
+	}
+	cloud.untouched(t)
+}
+
+// TestAFaultyWaiverIsNotAdded: whatever is wrong with it, the file stays as it is, to the byte.
+func TestAFaultyWaiverIsNotAdded(t *testing.T) {
+	cloud := startSimulator(t)
+	dir := t.TempDir()
+	replace(t, filepath.Join(dir, "sim.yaml"), cloud.config+"waivers: {file: waivers.yaml}\n")
+	for name, c := range map[string]struct {
+		file string
+		args []string
+		code int
+		says string
+	}{
+		"no rule":       {"version: 1\nwaivers: []\n", nil, exitUsage, "waivers[0].rules: names no rule"},
+		"too long":      {"version: 1\nwaivers: []\n", []string{"--rule", "grant/excess", "--expires", "2099-01-01"}, exitUsage, "a waiver may last 90d"},
+		"not by a line": {"{version: 1, waivers: []}\n", []string{"--rule", "grant/excess"}, exitUsage, "waivers.yaml"},
+		"another end":   {"version: 1\nwaivers:\n- {id: a, accounts: [a], rules: [grant/excess], added: 2026-11-01, expires: 2026-11-02, owner: o, reason: r}\n", []string{"--rule", "grant/excess"}, exitUsage, "waivers.yaml"},
+		"dry":           {"version: 1\nwaivers: []\n", []string{"--rule", "grant/excess", "--dry-run"}, exitOK, "OK: waivers.yaml, 1 waiver"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(dir, "waivers.yaml")
+			replace(t, file, c.file)
+			args := append([]string{"waiver", "add", "--config", "sim.yaml", "--id", "x", "--account", "*", "--owner", "o", "--reason", "r"}, c.args...)
+			if name != "too long" {
+				args = append(args, "--expires", time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly))
+			}
+			p := launch(t, dir, cloud.key, args)
+			if code := p.wait(t); code != c.code || !strings.Contains(p.out.String()+p.err.String(), c.says) {
+				t.Errorf("exit code %d, want %d: %s%s", code, c.code, p.out.String(), p.err.String())
+			}
+			if got := readFile(t, file); got != c.file {
+				t.Errorf("the file became\n%s", got)
+			}
+		})
+	}
+}
