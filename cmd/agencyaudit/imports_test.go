@@ -62,7 +62,7 @@ type room struct {
 var rooms = map[string]room{
 	// The core sees no file, no network, no clock and no randomness: everything it knows is an argument.
 	"rules": {
-		std:     []string{"cmp", "errors", "fmt", "iter", "maps", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8"},
+		std:     []string{"cmp", "errors", "fmt", "iter", "maps", "path", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8"},
 		noClock: true, testLibs: []string{rapid},
 	},
 	"rules/strictyaml": {libs: []string{goyaml}, testLibs: []string{rapid}},
@@ -104,8 +104,8 @@ var rooms = map[string]room{
 		uses: []string{
 			"auditor", "auditor/daemon", "auditor/metrics", "auditor/report", "auditor/simcloud", "rules", "rules/baseline",
 		},
-		libs:     []string{cobra, pflag, xterm, xsys},
-		testLibs: []string{script, goleak, goyaml, promCommon, promModel},
+		libs:     []string{cobra, goyaml, pflag, xterm, xsys},
+		testLibs: []string{script, goleak, promCommon, promModel},
 	},
 	// The benchmark compares the program with a bare loop over the SDK, which it therefore has to hold itself.
 	"cmd/bench": {uses: []string{"auditor/simcloud"}, libs: []string{sdk}},
