@@ -187,7 +187,8 @@ func (p *indexPage) accept(s *auditor.Snapshot, now time.Time) {
 		about := " " + plural(u.Findings, "finding")
 		switch u.Is(now) {
 		case auditor.WaiverEnding:
-			p.Waivers = append(p.Waivers, line{u.ID, "of " + u.Owner + " ends at " + instant(u.Expires) + ", " + until(u.Expires, now) + "; it is about" + about, false})
+			says := "of " + u.Owner + " ends at " + instant(u.Expires) + ", " + until(u.Expires, now) + "; it is about" + about
+			p.Waivers = append(p.Waivers, line{u.ID, says, false})
 		case auditor.WaiverEnded:
 			p.Waivers = append(p.Waivers, line{u.ID, "of " + u.Owner + " ended at " + instant(u.Expires) + "; it was about" + about, true})
 		case auditor.WaiverUnused:
