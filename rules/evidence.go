@@ -60,9 +60,10 @@ type Observation struct {
 }
 
 // Evidence is a complete observation: every plane was read, every page arrived, and the witnesses agree. Only NewEvidence
-// makes one; the zero value is no evidence, and Evaluate calls it unknown.
+// makes one, and Replay one that is marked; the zero value is no evidence, and Evaluate calls it unknown.
 type Evidence struct {
 	valid      bool
+	replayed   bool
 	account    Account
 	agencyName string
 	agency     Agency

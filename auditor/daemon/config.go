@@ -53,6 +53,7 @@ type Config struct {
 	digest    string
 	baselines []rules.Baseline
 	waivers   []rules.Waiver
+	overlays  []baseline.Overlay
 	reader    huawei.Config
 	// keysAt says where the keys of accounts stand.
 	keysAt map[huawei.Secret]keyPlace

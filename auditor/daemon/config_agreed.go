@@ -135,10 +135,14 @@ func (c *configCheck) checkOverlays() {
 		}
 		overlays = append(overlays, o)
 	}
+	c.cfg.overlays = overlays
 	for i := range c.cfg.baselines {
-		c.cfg.baselines[i] = baseline.Apply(c.cfg.baselines[i], overlays)
+		c.cfg.baselines[i] = c.cfg.WithOverlays(c.cfg.baselines[i])
 	}
 }
+
+// WithOverlays is a baseline with what the configuration's overlays of its name allow.
+func (c *Config) WithOverlays(b rules.Baseline) rules.Baseline { return baseline.Apply(b, c.overlays) }
 
 // agreed reads a file that the configuration names.
 func (c *configCheck) agreed(at, name, what string) (data []byte, path string, ok bool) {

@@ -75,6 +75,17 @@ func Changes(w io.Writer, before, after *auditor.Run, title string, o Options) e
 	return err
 }
 
+// Differ says whether Changes would show an account of the two runs, which are of the same accounts.
+func Differ(before, after *auditor.Run) bool {
+	for i := range after.Sweeps {
+		was, is := &before.Sweeps[i].Report, &after.Sweeps[i].Report
+		if was.State != is.State || len(differences(was, is)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // leftAlone says in a word why a run left an account alone; nothing when it did not.
 func leftAlone(run *auditor.Run, id string) string {
 	for i := range run.Excluded {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -14,8 +15,10 @@ import (
 type Recorded struct {
 	ID      string
 	EndedAt time.Time
-	// Reports are the verdicts, in the document's order. They are replayed: nothing may be repaired by them.
-	Reports []rules.Report
+	// Baselines are those that the run was judged by, as far as their names go. Sweeps are what was read of each agency, and the
+	// verdicts, in the document's order.
+	Baselines []rules.Baseline
+	Sweeps    []auditor.Sweep
 }
 
 var errNoReport = errors.New("it is no report of this program")
@@ -23,9 +26,10 @@ var errNoReport = errors.New("it is no report of this program")
 // Read reads a document that JSON wrote. A document of another schema, or that is cut short, is an error.
 func Read(r io.Reader) (*Recorded, error) {
 	var doc struct {
-		Schema string      `json:"schema"`
-		Run    *runForm    `json:"run"`
-		Sweeps []sweepForm `json:"sweeps"`
+		Schema    string         `json:"schema"`
+		Run       *runForm       `json:"run"`
+		Baselines []baselineForm `json:"baselines"`
+		Sweeps    []sweepForm    `json:"sweeps"`
 	}
 	dec := json.NewDecoder(r)
 	if err := dec.Decode(&doc); err != nil {
@@ -42,10 +46,45 @@ func Read(r io.Reader) (*Recorded, error) {
 		return nil, fmt.Errorf("%w: %w", errNoReport, err)
 	}
 	past := &Recorded{ID: doc.Run.ID, EndedAt: ended}
+	for _, b := range doc.Baselines {
+		past.Baselines = append(past.Baselines, rules.Baseline{Name: b.Name, Agency: b.Agency, Digest: b.Digest, Overlays: b.Overlays})
+	}
 	for i := range doc.Sweeps {
-		past.Reports = append(past.Reports, doc.Sweeps[i].report())
+		past.Sweeps = append(past.Sweeps, doc.Sweeps[i].sweep())
 	}
 	return past, nil
+}
+
+func (s *sweepForm) sweep() auditor.Sweep {
+	sweep := auditor.Sweep{Report: s.report(), StartedAt: instantOf(&s.StartedAt), EndedAt: instantOf(&s.EndedAt)}
+	if s.Evidence == nil {
+		return sweep
+	}
+	sweep.RequestIDs = s.Evidence.RequestIDs
+	for _, p := range s.Evidence.Planes {
+		sweep.Planes = append(sweep.Planes, rules.Plane{
+			Kind: rules.ScopeKind(p.Kind), State: rules.PlaneState(p.State), Total: p.Total, Grants: grantsOf(p.Grants), Witnessed: p.Witnessed,
+			WitnessIDs: p.WitnessIDs, RequestIDs: p.RequestIDs,
+		})
+	}
+	return sweep
+}
+
+// instantOf is the instant that a text says; zero for none, or for one that cannot be read.
+func instantOf(s *string) time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, orEmpty(s))
+	return t
+}
+
+func grantsOf(forms []grantForm) []rules.Grant {
+	grants := make([]rules.Grant, len(forms))
+	for i, g := range forms {
+		grants[i] = rules.Grant{
+			Policy: rules.Policy{ID: g.Policy.ID, Name: orEmpty(g.Policy.Name), Origin: rules.Origin(g.Policy.Origin), Unbounded: g.Policy.Unbounded},
+			Scope:  rules.Scope{Kind: rules.ScopeKind(g.Scope.Kind), ID: orEmpty(g.Scope.ID), Name: orEmpty(g.Scope.Name)},
+		}
+	}
+	return grants
 }
 
 func (s *sweepForm) report() rules.Report {
@@ -56,6 +95,17 @@ func (s *sweepForm) report() rules.Report {
 	for _, t := range s.Account.Tags {
 		r.Account.Tags = append(r.Account.Tags, rules.Tag(t))
 	}
+	if a := s.Found; a != nil {
+		r.Agency = &rules.Agency{
+			ID: a.ID, Name: a.Name, AccountID: r.Account.ID, Trust: rules.Trust{ID: orEmpty(a.Trust.ID), Name: orEmpty(a.Trust.Name)},
+			CreatedAt: instantOf(a.CreatedAt), ExpiresAt: instantOf(a.ExpiresAt),
+		}
+	}
+	for _, c := range s.Required {
+		r.Required = append(r.Required, rules.Covered{
+			Policy: c.Policy, Scope: rules.ScopeKind(c.Scope), Coverage: rules.Coverage(c.Coverage), By: grantsOf(c.By), PolicyIDs: c.PolicyIDs,
+		})
+	}
 	if s.Unknown != nil {
 		r.Unknown = &rules.Unknown{Reason: rules.Reason(s.Unknown.Reason), Detail: s.Unknown.Detail, Remedy: orEmpty(s.Unknown.Remedy)}
 	}
@@ -65,15 +115,11 @@ func (s *sweepForm) report() rules.Report {
 			Scope: rules.ScopeKind(orEmpty(f.Scope)), Risk: rules.Risk(orEmpty(f.Risk)), Message: f.Message, Consequences: f.Consequences,
 			Cohort: orEmpty(f.Cohort),
 		}
-		for _, g := range f.Grants {
-			finding.Grants = append(finding.Grants, rules.Grant{
-				Policy: rules.Policy{ID: g.Policy.ID, Name: orEmpty(g.Policy.Name), Origin: rules.Origin(g.Policy.Origin), Unbounded: g.Policy.Unbounded},
-				Scope:  rules.Scope{Kind: rules.ScopeKind(g.Scope.Kind), ID: orEmpty(g.Scope.ID), Name: orEmpty(g.Scope.Name)},
-			})
+		if len(f.Grants) > 0 {
+			finding.Grants = grantsOf(f.Grants)
 		}
 		if w := f.Waived; w != nil {
-			expires, _ := time.Parse(time.RFC3339Nano, w.Expires) // an instant that is none has passed
-			finding.Waived = &rules.Acceptance{Waiver: w.Waiver, Expires: expires, Owner: w.Owner, Reason: w.Reason, Ticket: orEmpty(w.Ticket)}
+			finding.Waived = &rules.Acceptance{Waiver: w.Waiver, Expires: instantOf(&w.Expires), Owner: w.Owner, Reason: w.Reason, Ticket: orEmpty(w.Ticket)}
 		}
 		r.Findings = append(r.Findings, finding)
 	}

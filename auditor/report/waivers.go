@@ -99,8 +99,8 @@ func WaiverDiff(w io.Writer, past *Recorded, before, after []rules.Waiver, now t
 	p := &page{o: o}
 	var rows [][]cell
 	flips := map[string]int{}
-	for i := range past.Reports {
-		was, is := past.Reports[i], past.Reports[i]
+	for i := range past.Sweeps {
+		was, is := past.Sweeps[i].Report, past.Sweeps[i].Report
 		rules.Accept(&was, before, now)
 		rules.Accept(&is, after, now)
 		name := cmp.Or(elide(is.Account.Name, maxName), rules.Escape(is.Account.ID))

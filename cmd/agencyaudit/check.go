@@ -93,15 +93,16 @@ func askedFor(l daemon.ListenConfig) string {
 func (a *app) baselineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "baseline",
-		Short: "list and show baselines",
-		Long: `List and show baselines: the statements of what an agency must be. The bundled one, coc, is Table
-1 of COC's documentation.`,
+		Short: "list, show and try baselines",
+		Long: `List, show and try baselines: the statements of what an agency must be. The bundled one, coc, is
+Table 1 of COC's documentation.`,
 		Example: `  agencyaudit baseline list
-  agencyaudit baseline show coc`,
+  agencyaudit baseline show coc
+  agencyaudit baseline test ./our-coc.yaml --from report.json`,
 		Args: a.noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.baselineListCommand(), a.baselineShowCommand())
+	cmd.AddCommand(a.baselineListCommand(), a.baselineShowCommand(), a.baselineTestCommand())
 	return cmd
 }
 

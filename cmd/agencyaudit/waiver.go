@@ -91,9 +91,7 @@ Exit codes: 0 listed, 3 bad usage or configuration.`,
 func usesOf(waivers []rules.Waiver, past *report.Recorded) []auditor.WaiverUse {
 	run := auditor.Run{Waivers: waivers, Restricted: past == nil}
 	if past != nil {
-		for i := range past.Reports {
-			run.Sweeps = append(run.Sweeps, auditor.Sweep{Report: past.Reports[i]})
-		}
+		run.Sweeps = past.Sweeps
 	}
 	return run.WaiverUses()
 }
