@@ -49,7 +49,7 @@ type Requirement struct {
 	// Accepts are display names of other system-defined policies that the operator takes for the same one.
 	Accepts     []string `json:"accepts,omitempty"`
 	Description string   `json:"description"`
-	// Scope is Global or AllResources.
+	// Scope is Global, AllResources, or Project, which asks for one project at least, whichever that is.
 	Scope ScopeKind `json:"scope"`
 	// ScopeLabel is the scope in the document's own words.
 	ScopeLabel string `json:"scope_label"`

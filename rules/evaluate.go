@@ -163,6 +163,9 @@ func (j *judgement) weighGrants() *Unknown {
 		})
 		cov := Covered{Policy: req.Policy, Scope: req.Scope, PolicyIDs: j.fleet.ids(req)}
 		switch {
+		case len(exact) > 0 && req.Scope == Project:
+			cov.Coverage, cov.By = CoverageExact, exact // in each of these projects it is what was asked for
+			j.wider = append(j.wider, j.unrequired(wider)...)
 		case len(exact) > 0:
 			cov.Coverage, cov.By = CoverageExact, exact[:1]
 			j.redundant = append(j.redundant, exact[1:]...)

@@ -27,16 +27,22 @@ const DefaultWarnBeforeExpiry = 30 * 24 * time.Hour
 //go:embed coc.yaml
 var cocYAML string
 
+//go:embed dli.yaml
+var dliYAML string
+
 //go:embed risk.yaml
 var riskYAML string
 
 // Names returns the names of the bundled baselines, sorted.
-func Names() []string { return []string{"coc"} }
+func Names() []string { return []string{"coc", "dli"} }
 
 // Source returns the bundled file of that name as it is written; nil when there is none.
 func Source(name string) []byte {
-	if name == "coc" {
+	switch name {
+	case "coc":
 		return []byte(cocYAML)
+	case "dli":
+		return []byte(dliYAML)
 	}
 	return nil
 }

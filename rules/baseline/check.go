@@ -123,10 +123,10 @@ func (c *checker) checkRequired(f *written) {
 }
 
 func (c *checker) checkScope(path, scope string) {
-	const remedy = "write global (Global service) or all_resources (all resources, new projects included)"
+	const remedy = "write global (Global service), all_resources (all resources, new projects included) or project (one project at least)"
 	switch kind := rules.ScopeKind(scope); {
-	case !c.doc.Require(path, "write global or all_resources"):
-	case kind == rules.Global || kind == rules.AllResources:
+	case !c.doc.Require(path, "write global, all_resources or project"):
+	case kind == rules.Global || kind == rules.AllResources || kind == rules.Project:
 	case slices.Contains(rules.Planes(), kind):
 		c.doc.Add(path, fmt.Sprintf("%s cannot be required", scope), remedy+"; grants at other scopes differ from account to account")
 	default:

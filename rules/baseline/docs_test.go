@@ -88,15 +88,15 @@ func TestExamplesOfWhatIsAgreed(t *testing.T) {
 // TestPageExamples loads the complete example of the page, and the bundled file with the page's changes put in.
 func TestPageExamples(t *testing.T) {
 	examples := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(page(t), -1)
-	if len(examples) != 5 { // the last one is an overlay
+	if len(examples) != 6 { // the last one is an overlay
 		t.Fatalf("%d examples", len(examples))
 	}
-	if b, err := Load("example.yaml", []byte(examples[1][1])); err != nil || b.Agency != "BackupServiceAgency" {
+	if b, err := Load("example.yaml", []byte(examples[2][1])); err != nil || b.Agency != "BackupServiceAgency" {
 		t.Error(err)
 	}
-	accepts := regexp.MustCompile(`(?m)^    accepts: .*\n`).FindString(examples[2][1])
+	accepts := regexp.MustCompile(`(?m)^    accepts: .*\n`).FindString(examples[3][1])
 	changed := strings.Replace(cocYAML, "  - policy: RMS ReadOnlyAccess\n", "  - policy: RMS ReadOnlyAccess\n"+accepts, 1)
-	changed = strings.Replace(changed, "trust:\n  name: op_svc_coc\n", examples[3][1], 1)
+	changed = strings.Replace(changed, "trust:\n  name: op_svc_coc\n", examples[4][1], 1)
 	b, err := Load("example.yaml", []byte(changed))
 	if err != nil || !slices.Equal(b.Required[1].Accepts, []string{"Config ReadOnlyAccess"}) || b.Trust.ID == "" {
 		t.Errorf("%+v, %v", b, err)
