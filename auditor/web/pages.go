@@ -428,10 +428,32 @@ func verdict(s *auditor.Snapshot, counts map[rules.State]int) (says, tone string
 		return fmt.Sprintf("No account has drifted, of %d that were read.", total), "good"
 	case unknown == 0:
 		return fmt.Sprintf("%d of %s drifted.", drifted, has(drifted, total)), "bad"
+	case unknown == total:
+		return noneJudged(s), "unsure"
 	case drifted == 0:
 		return fmt.Sprintf("%d of %d accounts could not be judged; no other one has drifted.", unknown, total), "unsure"
 	}
 	return fmt.Sprintf("%d of %s drifted, and %d could not be judged.", drifted, has(drifted, total), unknown), "bad"
+}
+
+// noneJudged is the verdict when every account is unknown: how many had drifted before, as far as anything was read.
+func noneJudged(s *auditor.Snapshot) string {
+	before := 0
+	for i := range s.Standings {
+		if slices.ContainsFunc(s.Standings[i].Findings, func(f rules.Finding) bool { return f.Severity.Drift() }) {
+			before++
+		}
+	}
+	switch total := len(s.Standings); {
+	case total == 1 && before == 1:
+		return "The only account could not be judged; it had drifted when it was last read."
+	case total == 1:
+		return "The only account could not be judged."
+	case before == 0:
+		return fmt.Sprintf("None of %d accounts could be judged.", total)
+	default:
+		return fmt.Sprintf("None of %d accounts could be judged; %d of them had drifted when last read.", total, before)
+	}
 }
 
 func has(n, total int) string {

@@ -365,6 +365,24 @@ func TestThePageTellsOfTheInventory(t *testing.T) {
 	}
 }
 
+// TestTheVerdictWhenNothingCouldBeJudged: of accounts that are all unknown there is no other one, and what is known to be wrong of
+// them is said.
+func TestTheVerdictWhenNothingCouldBeJudged(t *testing.T) {
+	bad := auditor.Standing{Findings: []rules.Finding{{Severity: rules.Info}, {Severity: rules.High}}}
+	mild := auditor.Standing{Findings: []rules.Finding{{Severity: rules.Info}}}
+	for want, standings := range map[string][]auditor.Standing{
+		"None of 3 accounts could be judged; 1 of them had drifted when last read.":   {bad, mild, {}},
+		"None of 2 accounts could be judged.":                                         {mild, {}},
+		"The only account could not be judged.":                                       {mild},
+		"The only account could not be judged; it had drifted when it was last read.": {bad},
+	} {
+		s := auditor.Snapshot{Run: &auditor.Run{}, Standings: standings}
+		if says, tone := verdict(&s, map[rules.State]int{rules.StateUnknown: len(standings)}); tone != "unsure" || says != want {
+			t.Errorf("%s: %q; want %q", tone, says, want)
+		}
+	}
+}
+
 func TestThePageOfAnAccount(t *testing.T) {
 	s := open(t)
 	expect(t, page(t, s.ask("GET", accountPath)), "account-drifted", "Evidence shows that it differs", "critical", "A door stands open.", "By hand: IAM console",
