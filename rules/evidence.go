@@ -208,10 +208,10 @@ func (a Agency) check(acct Account) *Unknown {
 func (o Observation) plane(kind ScopeKind) (Plane, error) {
 	i := slices.IndexFunc(o.Planes, func(p Plane) bool { return p.Kind == kind })
 	if i < 0 {
-		return Plane{}, unknown(ReasonIncomplete, "the plane %q was not read", kind)
+		return Plane{}, unknown(ReasonIncomplete, "the plane %q was not read", kind.Words())
 	}
 	if slices.ContainsFunc(o.Planes[i+1:], func(p Plane) bool { return p.Kind == kind }) {
-		return Plane{}, unknown(ReasonRejected, "the plane %q was read twice", kind)
+		return Plane{}, unknown(ReasonRejected, "the plane %q was read twice", kind.Words())
 	}
 	return o.Planes[i], nil
 }
@@ -221,23 +221,23 @@ func (p Plane) check(needsWitness bool) *Unknown {
 	case PlaneRead:
 	case PlaneAbsent:
 		if len(p.Grants) > 0 || p.Total != 0 {
-			return unknown(ReasonDisagree, "the plane %q does not exist and holds %d grants", p.Kind, len(p.Grants))
+			return unknown(ReasonDisagree, "the plane %q does not exist and holds %d grants", p.Kind.Words(), len(p.Grants))
 		}
 		if p.Kind != EnterpriseProject && p.Kind != Identity {
-			return unknown(ReasonRejected, "the plane %q cannot be absent", p.Kind)
+			return unknown(ReasonRejected, "the plane %q cannot be absent", p.Kind.Words())
 		}
 		if needsWitness {
 			// A gateway that loses an API for a moment must not take grants away, nor hide those that are new.
-			u := unknown(ReasonDisagree, "the plane %q does not exist, and was read in the last evidence", p.Kind)
+			u := unknown(ReasonDisagree, "the plane %q does not exist, and was read in the last evidence", p.Kind.Words())
 			u.Remedy = "if the site has withdrawn that API for good, restart the program, which then knows no last evidence"
 			return u
 		}
 		return nil
 	default:
-		return unknown(ReasonIncomplete, "the plane %q was not read", p.Kind)
+		return unknown(ReasonIncomplete, "the plane %q was not read", p.Kind.Words())
 	}
 	if p.Total != len(p.Grants) {
-		return unknown(ReasonDisagree, "the plane %q counts %d grants and shows %d", p.Kind, p.Total, len(p.Grants))
+		return unknown(ReasonDisagree, "the plane %q counts %d grants and shows %d", p.Kind.Words(), p.Total, len(p.Grants))
 	}
 	type key struct{ policy, scope string }
 	seen := make(map[key]bool, len(p.Grants))
@@ -245,15 +245,15 @@ func (p Plane) check(needsWitness bool) *Unknown {
 		k := key{g.Policy.ID, g.Scope.ID}
 		switch {
 		case g.Scope.Kind != p.Kind:
-			return unknown(ReasonRejected, "the plane %q shows a grant of scope %q", p.Kind, g.Scope.Kind)
+			return unknown(ReasonRejected, "the plane %q shows a grant of scope %q", p.Kind.Words(), g.Scope.Kind.Words())
 		case g.Policy.ID == "":
-			return unknown(ReasonIncomplete, "the plane %q shows a grant without a policy id", p.Kind)
+			return unknown(ReasonIncomplete, "the plane %q shows a grant without a policy id", p.Kind.Words())
 		case g.Policy.Origin != System && g.Policy.Origin != Custom && g.Policy.Origin != Unresolved:
-			return unknown(ReasonIncomplete, "the policy %s on the plane %q was not looked up", g.Policy.ID, p.Kind)
+			return unknown(ReasonIncomplete, "the policy %s on the plane %q was not looked up", g.Policy.ID, p.Kind.Words())
 		case (g.Scope.ID == "") != (p.Kind != Project && p.Kind != EnterpriseProject):
-			return unknown(ReasonIncomplete, "the plane %q shows a grant whose scope has the id %q", p.Kind, g.Scope.ID)
+			return unknown(ReasonIncomplete, "the plane %q shows a grant whose scope has the id %q", p.Kind.Words(), g.Scope.ID)
 		case seen[k]:
-			return unknown(ReasonRejected, "the plane %q shows policy %s twice at the same scope", p.Kind, g.Policy.ID)
+			return unknown(ReasonRejected, "the plane %q shows policy %s twice at the same scope", p.Kind.Words(), g.Policy.ID)
 		}
 		seen[k] = true
 	}
@@ -263,17 +263,17 @@ func (p Plane) check(needsWitness bool) *Unknown {
 func (p Plane) checkWitness(needed bool) *Unknown {
 	switch {
 	case !p.Witnessed && needed && len(p.Grants) == 0:
-		return unknown(ReasonIncomplete, "the plane %q is empty by one witness, and the baseline or the last evidence fills it", p.Kind)
+		return unknown(ReasonIncomplete, "the plane %q is empty by one witness, and the baseline or the last evidence fills it", p.Kind.Words())
 	case !p.Witnessed && needed && p.Pages > 1:
-		return unknown(ReasonIncomplete, "the plane %q was put together from %d pages, by one witness", p.Kind, p.Pages)
+		return unknown(ReasonIncomplete, "the plane %q was put together from %d pages, by one witness", p.Kind.Words(), p.Pages)
 	case !p.Witnessed && needed:
-		return unknown(ReasonIncomplete, "the plane %q differs from the last evidence by one witness", p.Kind)
+		return unknown(ReasonIncomplete, "the plane %q differs from the last evidence by one witness", p.Kind.Words())
 	case !p.Witnessed:
 		return nil
 	case p.Kind != Global && p.Kind != AllResources:
 		if !sameGrants(p.Grants, p.Again) {
 			return unknown(ReasonDisagree, "the plane %q shows %d grants, and read again at once %d, or others",
-				p.Kind, len(p.Grants), len(p.Again))
+				p.Kind.Words(), len(p.Grants), len(p.Again))
 		}
 		return nil
 	}
@@ -286,7 +286,7 @@ func (p Plane) checkWitness(needed bool) *Unknown {
 	slices.Sort(witness)
 	if !slices.Equal(slices.Compact(ids), slices.Compact(witness)) {
 		return unknown(ReasonDisagree, "the plane %q shows %d policies to the first witness and %d to the second",
-			p.Kind, len(ids), len(witness))
+			p.Kind.Words(), len(ids), len(witness))
 	}
 	return nil
 }

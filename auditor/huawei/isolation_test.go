@@ -169,7 +169,28 @@ func TestRefusalsOfSeveralPlanesAreAllNamed(t *testing.T) {
 			t.Errorf("remedy %q lacks %s", u.Remedy, action)
 		}
 	}
-	if !strings.Contains(u.Detail, "global-service") || !strings.Contains(u.Detail, "PAP5.0001") {
+	if !strings.Contains(u.Detail, "global service") || !strings.Contains(u.Detail, "PAP5.0001") {
+		t.Errorf("detail %q", u.Detail)
+	}
+}
+
+// TestEqualRefusalsAreSaidOnce, with all that were refused.
+func TestEqualRefusalsAreSaidOnce(t *testing.T) {
+	f := newFake(t, 1)
+	for _, step := range []string{"domain", "inherited", "project", "enterprise_project", "attached"} {
+		f.lie(step, say(403, `{"error_code":"PAP5.0001","error_msg":"no"}`))
+	}
+	c, _ := open(t, f.config())
+	const want = `reading the planes "global service", "all resources", "project", "enterprise project", "identity policy, v5": ` +
+		`the cloud answered 403 PAP5.0001: no`
+	if u := unknown(t, c, 0, rules.ReasonDenied); u.Detail != want {
+		t.Errorf("detail %q", u.Detail)
+	}
+	f.lie("project", say(403, `{"error":{"message":"never","code":403}}`))
+	f.lie("attached", nil)
+	const other = `reading the planes "global service", "all resources", "enterprise project": the cloud answered 403 PAP5.0001: no; ` +
+		`reading the plane "project": the cloud answered 403: never`
+	if u := unknown(t, c, 0, rules.ReasonDenied); u.Detail != other {
 		t.Errorf("detail %q", u.Detail)
 	}
 }

@@ -2,6 +2,7 @@ package huawei
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v3/model"
@@ -13,8 +14,6 @@ import (
 // plane is how one plane is read.
 type plane struct {
 	kind rules.ScopeKind
-	// doing says it in words.
-	doing string
 	// scope and inherited are the query of the role assignments (facts 2.5); the plane of identity policies has none.
 	scope     string
 	inherited *bool
@@ -27,22 +26,21 @@ type plane struct {
 func planeReaders() []plane {
 	yes, no := true, false
 	return []plane{
-		{
-			kind: rules.Global, doing: "reading the global-service grants", scope: "domain", inherited: &no,
-			witness: opGlobalRoles, read: (*sweep).assignments,
-		},
-		{
-			kind: rules.AllResources, doing: "reading the all-resources grants", scope: "domain", inherited: &yes,
-			witness: opInheritedRoles, read: (*sweep).assignments,
-		},
-		{kind: rules.Project, doing: "reading the project grants", scope: "project", read: (*sweep).assignments},
-		{
-			kind: rules.EnterpriseProject, doing: "reading the enterprise-project grants", scope: "enterprise_project",
-			read: (*sweep).assignments,
-		},
-		{kind: rules.Identity, doing: "reading the identity policies (v5)", read: (*sweep).attached},
+		{kind: rules.Global, scope: "domain", inherited: &no, witness: opGlobalRoles, read: (*sweep).assignments},
+		{kind: rules.AllResources, scope: "domain", inherited: &yes, witness: opInheritedRoles, read: (*sweep).assignments},
+		{kind: rules.Project, scope: "project", read: (*sweep).assignments},
+		{kind: rules.EnterpriseProject, scope: "enterprise_project", read: (*sweep).assignments},
+		{kind: rules.Identity, read: (*sweep).attached},
 	}
 }
+
+// doing says in words that the plane is read, and asking that its own list is.
+func (p *plane) doing() string { return readingPlane + strconv.Quote(p.kind.Words()) }
+func (p *plane) asking() string {
+	return "asking a second witness of the plane " + strconv.Quote(p.kind.Words())
+}
+
+const readingPlane = "reading the plane "
 
 // op is the request that reads the plane.
 func (p *plane) op() op {
@@ -78,7 +76,7 @@ func (s *sweep) planes(agencyID string, doubted func(rules.Plane) bool) ([]rules
 			refused[i] = f
 			return nil
 		}
-		return s.fail(p.op(), p.doing, err)
+		return s.fail(p.op(), p.doing(), err)
 	})
 	if u := worst(errs); u != nil {
 		return nil, u
@@ -124,11 +122,11 @@ func (s *sweep) absentAgain(p *plane, agencyID string, first *fault) (rules.Plan
 	f := asFault(p.op(), err)
 	switch {
 	case !p.absent(f):
-		return rules.Plane{}, s.fail(p.op(), p.doing+" a second time", err)
+		return rules.Plane{}, s.fail(p.op(), p.doing()+" a second time", err)
 	case f.requestID == first.requestID:
 		f = lie(rules.ReasonDisagree, "two refusals that say that there is no such API are one and the same answer").as(rejectedWitness)
 		f.requestID = first.requestID
-		return rules.Plane{}, s.fail(p.op(), p.doing+" a second time", f)
+		return rules.Plane{}, s.fail(p.op(), p.doing()+" a second time", f)
 	}
 	ids := appendID(appendID(nil, first.requestID), f.requestID)
 	return rules.Plane{Kind: p.kind, State: rules.PlaneAbsent, RequestIDs: ids}, nil
@@ -157,15 +155,45 @@ func worst(errs []error) *rules.Unknown {
 		}
 	}
 	u := *all[0]
+	if u.Reason != rules.ReasonDenied {
+		return &u
+	}
+	all = slices.DeleteFunc(all, func(other *rules.Unknown) bool { return other.Reason != u.Reason })
 	for _, other := range all[1:] {
-		if other.Reason == u.Reason && u.Reason == rules.ReasonDenied {
-			u.Detail += "; " + other.Detail
-			if !strings.Contains(u.Remedy, other.Remedy) {
-				u.Remedy += "; " + other.Remedy
-			}
+		if !strings.Contains(u.Remedy, other.Remedy) {
+			u.Remedy += "; " + other.Remedy
 		}
 	}
+	u.Detail = together(all)
 	return &u
+}
+
+// together puts the details of several refusals into one. What came of several requests alike is said once.
+func together(all []*rules.Unknown) string {
+	var came []string
+	doing := map[string][]string{} // by what came of it
+	for _, u := range all {
+		did, what, _ := strings.Cut(u.Detail, ": ")
+		if doing[what] == nil {
+			came = append(came, what)
+		}
+		doing[what] = append(doing[what], did)
+	}
+	for i, what := range came {
+		did := doing[what]
+		list, planes := strings.Join(did, ", "), 0
+		for n := range did {
+			if plane, ok := strings.CutPrefix(did[n], readingPlane); ok {
+				did[n] = plane
+				planes++
+			}
+		}
+		if planes == len(did) && planes > 1 {
+			list = "reading the planes " + strings.Join(did, ", ")
+		}
+		came[i] = list + ": " + what
+	}
+	return strings.Join(came, "; ")
 }
 
 // assignments reads one of the four v3 planes. Each page carries the count of all rows, which is the first witness.
@@ -315,7 +343,7 @@ func (s *sweep) witness(read *rules.Plane, p *plane, agencyID string) error {
 			DomainId: s.account.ID, AgencyId: agencyID,
 		})
 		if err != nil {
-			return s.fail(p.witness, "asking a second witness of the global-service grants", err)
+			return s.fail(p.witness, p.asking(), err)
 		}
 		requestID = id
 		for i := range *resp.Roles {
@@ -326,7 +354,7 @@ func (s *sweep) witness(read *rules.Plane, p *plane, agencyID string) error {
 			DomainId: s.account.ID, AgencyId: agencyID,
 		})
 		if err != nil {
-			return s.fail(p.witness, "asking a second witness of the all-resources grants", err)
+			return s.fail(p.witness, p.asking(), err)
 		}
 		requestID = id
 		for i := range *resp.Roles {
@@ -335,7 +363,7 @@ func (s *sweep) witness(read *rules.Plane, p *plane, agencyID string) error {
 	default:
 		again, err := p.read(s, p, agencyID)
 		if err != nil {
-			return s.fail(p.op(), p.doing+" a second time", err)
+			return s.fail(p.op(), p.doing()+" a second time", err)
 		}
 		read.Again = again.Grants
 		read.RequestIDs = append(read.RequestIDs, again.RequestIDs...)

@@ -194,17 +194,19 @@ func (s *prober) identity() {
 		t.Outcome, t.Note = auditor.TryAbsent, "there are no identity policies here"
 		return
 	}
-	s.came(opAttached, p.doing, s.agencyID, err)
+	s.came(opAttached, p.doing(), s.agencyID, err)
 }
 
 func (s *prober) globalWitness() {
+	p := plane{kind: rules.Global}
 	_, _, err := s.api.globalRoles(&model.ListDomainPermissionsForAgencyRequest{DomainId: s.account.ID, AgencyId: s.agencyID})
-	s.came(opGlobalRoles, "asking a second witness of the global-service grants", s.agencyID, err)
+	s.came(opGlobalRoles, p.asking(), s.agencyID, err)
 }
 
 func (s *prober) inheritedWitness() {
+	p := plane{kind: rules.AllResources}
 	_, _, err := s.api.inheritedRoles(&model.ListAllProjectsPermissionsForAgencyRequest{DomainId: s.account.ID, AgencyId: s.agencyID})
-	s.came(opInheritedRoles, "asking a second witness of the all-resources grants", s.agencyID, err)
+	s.came(opInheritedRoles, p.asking(), s.agencyID, err)
 }
 
 // policies tries the catalogue by one row of it.

@@ -97,9 +97,9 @@ var mutants = []mutant{
 	{
 		name: "no-enterprise-projects", what: "grants in enterprise projects were not read",
 		file: "auditor/huawei/planes.go",
-		old:  "scope: \"enterprise_project\",\n\t\t\tread: (*sweep).assignments,",
-		new: "scope: \"enterprise_project\",\n\t\t\tread: func(_ *sweep, p *plane, _ string) (rules.Plane, error) {\n" +
-			"\t\t\t\treturn rules.Plane{Kind: p.kind, State: rules.PlaneRead}, nil\n\t\t\t},",
+		old:  "scope: \"enterprise_project\", read: (*sweep).assignments}",
+		new: "scope: \"enterprise_project\", read: func(_ *sweep, p *plane, _ string) (rules.Plane, error) {\n" +
+			"\t\t\treturn rules.Plane{Kind: p.kind, State: rules.PlaneRead}, nil\n\t\t}}",
 	},
 	{
 		name: "no-identity-policies", what: "attached identity policies were not read",
@@ -127,7 +127,7 @@ var mutants = []mutant{
 	{
 		name: "plane-error-swallowed", what: "a plane that could not be read were left empty (as Gatekeeper's audit left kinds out)",
 		file: "auditor/huawei/planes.go",
-		old:  "return s.fail(p.op(), p.doing, err)\n\t})",
+		old:  "return s.fail(p.op(), p.doing(), err)\n\t})",
 		new:  "planes[i] = rules.Plane{Kind: p.kind, State: rules.PlaneRead}\n\t\treturn nil\n\t})",
 	},
 	{
