@@ -306,7 +306,8 @@ func TestAgencyThatCannotBeAssumed(t *testing.T) {
 		mustObserve(t, c, 1)
 		f.lie("assume", answer)
 		u := unknown(t, c, 0, rules.ReasonDenied)
-		if !strings.Contains(u.Detail, `"Reader"`) || !strings.Contains(u.Remedy, mainID) || !strings.Contains(u.Remedy, "iam:agencies:assume") {
+		if !strings.Contains(u.Detail, `"Reader"`) || !strings.Contains(u.Remedy, mainID) || !strings.Contains(u.Remedy, "iam:agencies:assume") ||
+			!strings.Contains(u.Remedy, "suspended") || !strings.Contains(u.Remedy, "expired") {
 			t.Errorf("%s: %+v", name, u)
 		}
 		mustObserve(t, c, 1)

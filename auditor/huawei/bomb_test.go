@@ -217,7 +217,7 @@ func TestAnswersThatAreShortByNature(t *testing.T) {
 	} {
 		c, _ := open(t, cfg)
 		f.lie(step, padded(most+1))
-		if u := unknown(t, c, 0, rules.ReasonRejected); !strings.HasSuffix(u.Detail, "too_large") {
+		if u := unknown(t, c, 0, rules.ReasonRejected); !strings.HasSuffix(u.Detail, "too_large") || u.RequestID == "" {
 			t.Errorf("%s: %v", step, u)
 		}
 		c, _ = open(t, cfg)
@@ -234,7 +234,7 @@ func TestAnswersThatAreShortByNature(t *testing.T) {
 		t.Error(u)
 	}
 	f.lie("domain", padded(64<<10+1))
-	if u := unknown(t, small, 0, rules.ReasonRejected); !strings.Contains(u.Detail, "global-service") {
+	if u := unknown(t, small, 0, rules.ReasonRejected); !strings.Contains(u.Detail, "global service") {
 		t.Error(u)
 	}
 }

@@ -371,9 +371,9 @@ func (b *breaker) tell() {
 // refusal is the fault of a request that is not sent, as none is until a time. The caller holds the lock.
 func (b *breaker) refusal(until time.Time) *fault {
 	f := &fault{reason: b.why.reason, requestID: b.why.requestID}
-	again := "it is tried again after " + until.UTC().Format(time.RFC3339)
+	again := "it is not tried again before " + until.UTC().Format(time.RFC3339)
 	if b.refusals > 0 && b.run == b.cloud.runs.Load() {
-		again += ", in another run"
+		again += ", and then in another run"
 	}
 	because := "the requests of " + b.subject + " failed one after the other"
 	if b.refusals > 0 {

@@ -39,7 +39,7 @@ func other() rules.Baseline {
 	return b
 }
 
-var saysWhen = regexp.MustCompile(`tried again after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)`)
+var saysWhen = regexp.MustCompile(`not tried again before (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)`)
 
 // TestARefusedKeyIsLeftAlone: it is used once in a run, however many sweeps there are, and in every other run later, so that two
 // runs after it is good again it is seen to be.

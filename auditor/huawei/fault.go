@@ -41,6 +41,8 @@ type fault struct {
 	// signed anew.
 	wait          time.Duration
 	unsent, stale bool
+	// limit is the key of the configuration that raises what was used up; empty where nothing does.
+	limit string
 	// page says after how many requests for pages of a list it came; zero for what is no list.
 	page int
 }

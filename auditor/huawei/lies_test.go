@@ -238,6 +238,21 @@ func shortBody(w http.ResponseWriter, r *http.Request, truth http.HandlerFunc) {
 	_ = conn.Close()
 }
 
+// TestAnAnswerThatBreaksOffKeepsItsID: what came of an answer says which one it is, however its body ends.
+func TestAnAnswerThatBreaksOffKeepsItsID(t *testing.T) {
+	f := newFake(t, 1)
+	c, _ := open(t, f.config())
+	f.lie("agencies", func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", "1000")
+		w.Header().Set("X-Request-Id", "the-short-one")
+		_, _ = io.WriteString(w, `{"agencies":[]}`)
+	})
+	if u := unknown(t, c, 0, rules.ReasonIncomplete); u.RequestID != "the-short-one" {
+		t.Errorf("%+v", u)
+	}
+}
+
 // hang answers nothing until the client has gone.
 func hang(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 	_, _ = io.Copy(io.Discard, r.Body)

@@ -63,12 +63,15 @@ type purse struct {
 	requests, bytes, retries atomic.Int64
 	// mostRequests, mostBytes and mostRetries are what it may cost in all.
 	mostRequests, mostBytes, mostRetries int64
+	// requestsKey and bytesKey are the keys of the configuration that raise the first two; empty where nothing does.
+	requestsKey, bytesKey string
 }
 
 // newPurse is for one account.
 func (c *Cloud) newPurse() *purse {
 	return &purse{
 		mostRequests: int64(c.cfg.AccountRequests), mostBytes: c.cfg.AccountBytes, mostRetries: retriesOfASweep,
+		requestsKey: "limits.account_requests", bytesKey: "limits.account_bytes",
 	}
 }
 
@@ -326,11 +329,14 @@ func (w *wire) late(err error) *fault {
 func (w *wire) spend() *fault {
 	p := w.purse
 	if b := p.bytes.Load(); b > p.mostBytes {
-		return w.unsent(lie(rules.ReasonBudget, "not sent: the answers of this sweep have %d bytes already, and %d are allowed",
-			b, p.mostBytes))
+		f := lie(rules.ReasonBudget, "not sent: the answers of this sweep have %d bytes already, and %d are allowed", b, p.mostBytes)
+		f.limit = p.bytesKey
+		return w.unsent(f)
 	}
 	if p.requests.Add(1) > p.mostRequests {
-		return w.unsent(lie(rules.ReasonBudget, "not sent: this sweep has taken the %d requests that it may", p.mostRequests))
+		f := lie(rules.ReasonBudget, "not sent: this sweep has taken the %d requests that it may", p.mostRequests)
+		f.limit = p.requestsKey
+		return w.unsent(f)
 	}
 	return nil
 }

@@ -542,6 +542,9 @@ func TestBudgetsOfASweep(t *testing.T) {
 			if !strings.Contains(u.Detail, "sweep") || !strings.Contains(u.Detail, strconv.Itoa(100)) && name == "requests" {
 				t.Errorf("%s: %v", name, u)
 			}
+			if key := "raise limits.account_" + name + " if"; !strings.Contains(u.Remedy, key) {
+				t.Errorf("%s: %q does not say %q", name, u.Remedy, key)
+			}
 			// What was not sent has no answer that could be rejected.
 			if strings.Contains(u.Detail, "rejected") {
 				t.Errorf("%s: an answer counts as rejected: %v", name, u)

@@ -110,7 +110,10 @@ func TestReadingOnceMoreIsBounded(t *testing.T) {
 		truth(w, r)
 	}
 	f.lie("enterprise_project", overlap)
-	wantUnknown(t, c, 0, rules.ReasonBudget) // two pages, and four of the five
+	u := unknown(t, c, 0, rules.ReasonBudget) // two pages, and four of the five
+	if strings.Contains(u.Remedy, "limits.") || !strings.Contains(u.Remedy, "this limit is fixed") {
+		t.Errorf("a limit that nothing raises: %q", u.Remedy)
+	}
 	if n := asked(f.log(), "enterprise_project"); n != 6 {
 		t.Errorf("%d requests", n)
 	}

@@ -18,10 +18,13 @@ const (
 
 const remedyTimeout = "raise limits.account_timeout or limits.run_timeout, or lower limits.concurrency, if the cloud is merely slow"
 
+// elseClosed is what keeps a program out of an account in which everything was granted.
+const elseClosed = "if all that is so, the account may be suspended or in arrears, or the agency may have expired"
+
 // remedy says what the operator can do about a fault, and who can grant what is missing.
 func (c *Cloud) remedy(o op, f *fault, by holder) string {
 	if o.assumes() && f.reason == rules.ReasonDenied {
-		return c.letIn(o, by)
+		return c.letIn(o, by) + "; " + elseClosed
 	}
 	if operations[o].service == serviceOrganizations && f.reason == rules.ReasonDenied {
 		return fmt.Sprintf("an administrator of account %s allows the main identity the action %s, one of those that deploy/iam has for "+
@@ -55,7 +58,11 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 		return fmt.Sprintf("check whose certificate %s shows; behind a proxy that opens TLS, configure its certificate "+
 			"authority", c.site.at(o).host)
 	case rules.ReasonBudget:
-		return "look into the account: no account is expected to have that many; raise the limit if it is right"
+		if f.limit == "" {
+			return "look into the account: nothing is expected to have that many; this limit is fixed, so that if it is right, it can " +
+				"be raised only in the program itself: report it"
+		}
+		return fmt.Sprintf("look into the account: no account is expected to have that many; raise %s if it is right", f.limit)
 	default:
 		return fmt.Sprintf("check that %s is %s and that nothing on the way answers in its place; if it lasts, ask the "+
 			"cloud's support, with the request id where there is one", c.site.at(o).host, operations[o].service.title())

@@ -166,16 +166,21 @@ func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 	started := time.Now()
 	resp, body, err := w.exchange(o, req.WithContext(ctx))
 	code := 0
+	if resp != nil {
+		w.cleanID(resp.Header)
+	}
 	if err == nil {
 		code = resp.StatusCode
 		w.purse.bytes.Add(int64(len(body)))
-		w.cleanID(resp.Header)
 		w.cloud.skew(resp)
 	}
 	w.cloud.cfg.Meter.Request(operations[o].service.String(), operations[o].name, code, time.Since(started))
 	debug := w.log.Enabled(ctx, slog.LevelDebug)
 	if err != nil {
 		f := disconnected(w.ctx, err, w.keys)
+		if resp != nil && w.ctx.Err() == nil { // what was given up says nothing about the answer
+			f.requestID = requestID(resp)
+		}
 		if debug {
 			w.log.LogAttrs(ctx, slog.LevelDebug, "no answer", slog.String("operation", operations[o].name), slog.Any("err", f))
 		}
@@ -200,7 +205,7 @@ func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 }
 
 // exchange sends the request and reads the answer: the whole of it when its head is that of a success, a little of an
-// error, and nothing of what is rejected by its head.
+// error, and nothing of what is rejected by its head. An answer whose body fails is returned with the error.
 func (w *wire) exchange(o op, req *http.Request) (*http.Response, []byte, error) {
 	resp, err := w.cloud.transport.RoundTrip(req)
 	if err != nil {
