@@ -2,8 +2,10 @@ package auditor_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +86,28 @@ func TestWhatTheCatalogueLacks(t *testing.T) {
 	changed.Required = base().Required[1:]
 	if got := says(s.Expect(nil, []rules.Baseline{changed}, maxAge), at(1)); got != "0" {
 		t.Errorf("by a baseline without the policy it says %q", got)
+	}
+}
+
+// That the catalogue was not read is a warning where it has a cause of its own: when no account was read, it follows from that.
+func TestACatalogueThatNobodyReadIsNoNews(t *testing.T) {
+	all := accounts("one", "two")
+	for level, observe := range map[string]func(context.Context, rules.Account) (rules.Evidence, error){
+		"WARN": func(_ context.Context, a rules.Account) (rules.Evidence, error) {
+			if a.ID == all[1].ID {
+				return rules.Evidence{}, errors.New("nobody may")
+			}
+			return evidenceOf(t, a, "trusted", true), nil
+		},
+		"INFO": func(context.Context, rules.Account) (rules.Evidence, error) { return rules.Evidence{}, errors.New("nobody may") },
+	} {
+		var log bytes.Buffer
+		if _, err := newAuditor(observer{observe: observe, catalogue: errors.New("nobody may")}, all, &log).Run(t.Context(), "test", nil); err != nil {
+			t.Fatal(err)
+		}
+		if want := "level=" + level + ` msg="catalogue of policies not read"`; !strings.Contains(log.String(), want) {
+			t.Errorf("%s is not in the log:\n%s", want, log.String())
+		}
 	}
 }
 

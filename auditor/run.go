@@ -204,6 +204,11 @@ func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
 	}
 }
 
+// anyRead says whether an account was read for a baseline.
+func anyRead(jobs []job, b *rules.Baseline) bool {
+	return slices.ContainsFunc(jobs, func(j job) bool { return j.baseline == b && j.why == nil })
+}
+
 func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []job) {
 	now := a.Now().UTC()
 	fleets := make(map[*rules.Baseline]*rules.Fleet, len(a.Baselines))
@@ -217,7 +222,11 @@ func (a *Auditor) judge(ctx context.Context, log *slog.Logger, run *Run, jobs []
 		})
 		if err != nil {
 			fleet.PolicyIDs = nil
-			log.Warn("catalogue of policies not read", "baseline", b.Name, "err", err)
+			level := slog.LevelWarn
+			if !anyRead(jobs, b) {
+				level = slog.LevelInfo // it follows from what each account was logged for
+			}
+			log.Log(ctx, level, "catalogue of policies not read", "baseline", b.Name, "err", err)
 		}
 		if fleet.PolicyIDs == nil {
 			delete(run.CatalogueAt, b.Name)
