@@ -94,7 +94,7 @@ func (f Finding) Short() string {
 func (r Reason) Words() string {
 	switch r {
 	case ReasonUnreachable:
-		return "no connection to the cloud, or it broke"
+		return "no connection to the cloud, one that broke, or a gateway that has none"
 	case ReasonTimeout:
 		return "no whole answer came in time"
 	case ReasonTLS:

@@ -234,7 +234,7 @@ type Reason string
 
 // The reasons for which an account is unknown.
 const (
-	ReasonUnreachable     Reason = "unreachable"     // no connection, or it broke
+	ReasonUnreachable     Reason = "unreachable"     // no connection, one that broke, or a gateway that has none
 	ReasonTimeout         Reason = "timeout"         // no whole answer in time
 	ReasonTLS             Reason = "tls"             // the server could not be authenticated
 	ReasonThrottled       Reason = "throttled"       // the cloud asks for fewer requests

@@ -256,13 +256,19 @@ func (p *page) finding(b rules.Baseline, r *rules.Report, i int, f rules.Finding
 		}
 	}
 	p.gap()
-	p.say("  ", "More: "+cmp.Or(pageOf(f.Rule), "no page")+". Finding id: "+rules.Escape(rules.FindingID(*r, f)))
+	p.say("  ", "More: "+cmp.Or(pageOf(f.Rule), "no page"))
+	// However long: an id that is broken over two lines cannot be copied.
+	p.b.WriteString("  Finding id: " + rules.Escape(rules.FindingID(*r, f)) + "\n")
 }
 
 func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
 	p.title("Evidence")
+	with := plural(s.Trail.Requests, "request")
+	if s.Trail.Requests == 0 {
+		with = "no request in the account (those that enter an account, and those of which all have the answer, are not counted)"
+	}
 	p.say("  ", fmt.Sprintf("Run %s by agencyaudit %s. Read at %s, in %s, with %s.", rules.Escape(run.ID), rules.Escape(run.Program),
-		instant(s.StartedAt), seconds(s.EndedAt.Sub(s.StartedAt)), plural(s.Trail.Requests, "request")))
+		instant(s.StartedAt), seconds(s.EndedAt.Sub(s.StartedAt)), with))
 	b := baselineOf(run, s.Report.Baseline)
 	p.say("  ", fmt.Sprintf("Baseline %s: %s (%s), sha256 %s.",
 		rules.Escape(b.Name), rules.Escape(b.Source), rules.Escape(b.SourceDate), rules.Escape(b.Digest)))

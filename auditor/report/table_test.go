@@ -75,6 +75,36 @@ func wide() []fixture {
 	return long
 }
 
+// TestAFindingIDIsWhole: it stands on one line, however narrow that is, so that it can be copied.
+func TestAFindingIDIsWhole(t *testing.T) {
+	run, found := runOf(t, cloud{fixtures: layouts()}), 0
+	for i := range run.Sweeps {
+		r := &run.Sweeps[i].Report
+		var out strings.Builder
+		if err := report.Explain(&out, run, &run.Sweeps[i], report.Options{Width: 60}); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range r.Findings {
+			found++
+			if id := rules.Escape(rules.FindingID(*r, f)); !strings.Contains(out.String(), "\n  Finding id: "+id+"\n") {
+				t.Errorf("%s is not on a line of its own:\n%s", id, out.String())
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no finding")
+	}
+}
+
+// TestARunWithoutRequestsSaysWhichItDoesNotCount: an account that could not be entered has a request id all the same.
+func TestARunWithoutRequestsSaysWhichItDoesNotCount(t *testing.T) {
+	run := runOf(t, cloud{fixtures: layouts()[:1]})
+	run.Sweeps[0].Trail.Requests = 0
+	if out := explainOf(t, run, report.Options{Width: 200}); !strings.Contains(out, "those that enter an account") || strings.Contains(out, "with 0 requests") {
+		t.Error(out)
+	}
+}
+
 func TestNoLineIsTooWide(t *testing.T) {
 	other := cocBaseline()
 	other.Name, other.Source = strings.Repeat("other", 20), strings.Repeat("source ", 50)
@@ -95,6 +125,9 @@ func TestNoLineIsTooWide(t *testing.T) {
 				}
 				for kind, out := range map[string]string{"table": tableOf(t, run, o), "explain": explainOf(t, run, o)} {
 					for line := range strings.Lines(out) {
+						if strings.HasPrefix(line, "  Finding id: ") {
+							continue // TestAFindingIDIsWhole
+						}
 						if w := text.StringWidthWithoutEscSequences(sgr.ReplaceAllString(strings.TrimSuffix(line, "\n"), "")); w > limit {
 							t.Errorf("%s, %s at %+v: a line of %d columns: %s", name, kind, o, w, line)
 						}
