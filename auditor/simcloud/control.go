@@ -10,7 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
 )
 
 // maxControlBody bounds what the control port reads.
@@ -56,7 +61,7 @@ func (c *Cloud) Control() http.Handler {
 			Drift
 			Settings *settingsJSON `json:"settings"`
 		}
-		applyBody(w, r, &in, func() error {
+		applyBody(w, r, &in, "$", func() error {
 			if in.Settings != nil {
 				s, err := in.Settings.read()
 				if err != nil {
@@ -69,7 +74,7 @@ func (c *Cloud) Control() http.Handler {
 	})
 	mux.HandleFunc("PUT /settings", func(w http.ResponseWriter, r *http.Request) {
 		var in settingsJSON
-		applyBody(w, r, &in, func() error {
+		applyBody(w, r, &in, "$.settings", func() error {
 			s, err := in.read()
 			if err != nil {
 				return err
@@ -105,9 +110,9 @@ func loopbackOnly(next http.Handler) http.Handler {
 
 func failureText(s string) map[string]string { return map[string]string{"error": s} }
 
-// applyBody decodes the body strictly and applies it: 204, or 400 with what is wrong.
-func applyBody(w http.ResponseWriter, r *http.Request, into any, apply func() error) {
-	err := decodeControl(r, into)
+// applyBody decodes the body strictly and applies it: 204, or 400 with what is wrong. at is the place of the body.
+func applyBody(w http.ResponseWriter, r *http.Request, into any, at string, apply func() error) {
+	err := decodeControl(r, into, at)
 	if err == nil {
 		err = apply()
 	}
@@ -118,7 +123,7 @@ func applyBody(w http.ResponseWriter, r *http.Request, into any, apply func() er
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func decodeControl(r *http.Request, into any) error {
+func decodeControl(r *http.Request, into any, at string) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return errors.New("the content type must be application/json")
 	}
@@ -132,10 +137,61 @@ func decodeControl(r *http.Request, into any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
+		var all any
+		if json.Unmarshal(body, &all) == nil {
+			if unknown := unknownKey(all, reflect.TypeOf(into), at); unknown != nil {
+				return unknown
+			}
+		}
 		return fmt.Errorf("decode the body: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("decode the body: there is more after the JSON value")
+	}
+	return nil
+}
+
+// unknownKey is the fault of a key in a JSON value that a value of the type has no place for, as it is written of the same key in
+// an organization file; nil when there is none.
+func unknownKey(value any, t reflect.Type, at string) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	list, _ := value.([]any)
+	for i := range list {
+		if t.Kind() == reflect.Slice {
+			if err := unknownKey(list[i], t.Elem(), strictyaml.Index(at, i)); err != nil {
+				return err
+			}
+		}
+	}
+	object, _ := value.(map[string]any)
+	if object == nil || t.Kind() != reflect.Struct {
+		return nil
+	}
+	var known []string
+	types := map[string]reflect.Type{}
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" && types[name] == nil {
+			known, types[name] = append(known, name), f.Type
+		}
+	}
+	if len(known) == 0 { // a time, which is no object
+		return nil
+	}
+	for _, key := range sortedKeys(object) {
+		i := slices.IndexFunc(known, func(name string) bool { return strings.EqualFold(name, key) }) // as the decoder does
+		if i >= 0 {
+			if err := unknownKey(object[key], types[known[i]], strictyaml.Key(at, known[i])); err != nil {
+				return err
+			}
+			continue
+		}
+		near := strictyaml.Nearest(key, known)
+		if near != "" {
+			near = "did you mean " + near + "? "
+		}
+		return fmt.Errorf("%s: unknown key; %sthe keys here are %s", strictyaml.Key(at, key), near, strings.Join(known, ", "))
 	}
 	return nil
 }

@@ -1363,7 +1363,7 @@ func TestFailuresAreChecked(t *testing.T) {
 		`{"style":"hang","times":-1}`:                 negative,
 		`{"style":"hang","query":{"":"x"}}`:           `.query: has a parameter without a name`,
 		`{"style":"hang","query":{"page":2}}`:         `decode the body`,
-		`{"style":"hang","often":2}`:                  `unknown field`,
+		`{"style":"hang","often":2}`:                  `.often: unknown key; the keys here are account, operation, query, style, `,
 		`{"style":"html_200"},{"style":"html_201"}`:   `$.settings.failures[1].style: is `,
 		`{"style":"html_200"}],"clock_offset":["20m"`: `decode the body`,
 

@@ -266,18 +266,21 @@ func TestControlRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	for body, want := range map[string]string{
 		``:                                    "decode the body",
 		`[]`:                                  "decode the body",
-		`{"kind":"suspend","acount":"alpha"}`: `unknown field \"acount\"`,
+		`{"kind":"suspend","acount":"alpha"}`: "$.acount: unknown key; did you mean account? the keys here are kind, ",
 		`{"kind":"suspend","account":"alpha"} {}`:                                                          "more after",
 		`{"kind":"suspend","account":"nowhere"}`:                                                           "nowhere",
 		`{"kind":"settings","settings":{"latency":20}}`:                                                    "decode the body",
 		`{"kind":"settings","settings":{"latency":"soon","read_after_write_delays":{"ListAgencies":"x"}}}`: "latency is",
-		`{"kind":"settings","settings":{"speed":1}}`:                                                       "unknown field",
+		`{"kind":"settings","settings":{"speed":1}}`:                                                       "$.settings.speed: unknown key; the keys here are latency, ",
+		`{"kind":"settings","settings":{"switches":{"coc_policy":"x"}}}`:                                   "$.settings.switches.coc_policy: unknown key",
 	} {
 		if r := control(t, c, "POST", "/drift", body); r.status != 400 || !strings.Contains(r.body, want) {
 			t.Errorf("%s: %d %s, want %q", body, r.status, r.body, want)
 		}
 	}
 	for body, want := range map[string]string{
+		`{"latncy":"1s"}`: "$.settings.latncy: unknown key; did you mean latency? the keys here are latency, read_after_write_delay, ",
+		`{"failures":[{"style":"reset"},{"sytle":"reset"}]}`: "$.settings.failures[1].sytle: unknown key; did you mean style?",
 		`{"latency":"-1s"}`:                                   "$.settings.latency",
 		`{"read_after_write_delay":"-1s"}`:                    "$.settings.read_after_write_delay",
 		`{"read_after_write_delays":{"ShowAgency":"1s"}}`:     "is not a list",
