@@ -144,7 +144,12 @@ configuration.`,
   agencyaudit explain prod-eu             # everything about one account`,
 		Args:              a.noCommand,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.openLog() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if f := cmd.Flags().Lookup("config"); f != nil && f.Hidden && f.Changed {
+				return misuse("leave it out", "--config does nothing with %s", cmd.Name())
+			}
+			return a.openLog()
+		},
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -163,8 +168,9 @@ configuration.`,
 	complete(root, "log-level", logLevels...)
 	complete(root, "log-format", logFormats...)
 	root.AddCommand(
-		a.auditCommand(), a.baselineCommand(), a.waiverCommand(), a.checkCommand(), a.completionCommand(), a.demoCommand(), a.doctorCommand(),
-		a.explainCommand(), a.runCommand(), a.simcloudCommand(), a.versionCommand(),
+		a.auditCommand(), a.baselineCommand(), a.checkCommand(), noConfig(a.completionCommand()), noConfig(a.demoCommand()),
+		a.doctorCommand(), a.explainCommand(), a.runCommand(), noConfig(a.simcloudCommand()), noConfig(a.versionCommand()),
+		a.waiverCommand(),
 	)
 	return root
 }
@@ -218,6 +224,13 @@ func (a *app) logsFrom(cmd *cobra.Command, level string) {
 		a.logLevel = chosen
 		return a.openLog()
 	}
+}
+
+// noConfig takes --config from a command that has no use for a configuration: it is neither offered nor taken.
+func noConfig(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().String("config", "", "")
+	_ = cmd.Flags().MarkHidden("config")
+	return cmd
 }
 
 // complete has the shell offer the values of a flag.

@@ -61,6 +61,9 @@ read. Without --once: 0.`,
 			switch {
 			case explain != "":
 				run, err := a.once(cmd.Context(), d.config, "demo", []string{explain})
+				if lost, ok := errors.AsType[*daemon.UnknownAccountError](err); ok {
+					return misuse("run \"agencyaudit demo --once\" to see the names of the demo's accounts", "%w", lost)
+				}
 				if err != nil {
 					return err
 				}
