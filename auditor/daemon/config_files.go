@@ -18,6 +18,12 @@ import (
 // maxSecret bounds a secret in bytes; security tokens are the longest of them.
 const maxSecret = 16 << 10
 
+// minSecret is how many characters a secret has at least; the cloud's access keys have 20. What is shorter is a placeholder, and is
+// found by chance in ordinary text, which would be hidden wherever it is shown.
+const minSecret = 8
+
+const tooShort = "has fewer than 8 characters, as no key does"
+
 var errNotRegular = errors.New("it is not a regular file")
 
 // readAll reads a regular file of bounded size.
@@ -157,7 +163,11 @@ func (c *configCheck) secretEnv(at, name string) huawei.Secret {
 // secret refuses what cannot be a key and would only be refused by the cloud later. The value is never shown.
 func (c *configCheck) secret(at, where, value string) huawei.Secret {
 	if problem := noKey(value); problem != "" {
-		c.doc.Add(at, where+" "+problem, "put nothing but the value into it")
+		remedy := "put nothing but the value into it"
+		if problem == tooShort {
+			remedy = "put the whole value into it"
+		}
+		c.doc.Add(at, where+" "+problem, remedy)
 		return huawei.Secret{}
 	}
 	return huawei.NewSecret(value)
@@ -172,6 +182,8 @@ func noKey(value string) string {
 		return fmt.Sprintf("has more than %d bytes", maxSecret)
 	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return "holds a space, a line break or another character that no key has"
+	case len(value) < minSecret:
+		return tooShort
 	}
 	return ""
 }

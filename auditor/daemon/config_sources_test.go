@@ -119,8 +119,8 @@ func TestCredentialsOfAPod(t *testing.T) {
 			write(t, token, tc.token, 0o600)
 			t.Setenv(envPodURI, tc.uri)
 			t.Setenv(envPodTokenFile, tc.file)
-			t.Setenv("PROD_AK", "a")
-			t.Setenv("PROD_SK", "s")
+			t.Setenv("PROD_AK", "AKPROD"+canary)
+			t.Setenv("PROD_SK", "SKPROD"+canary)
 			cfg, sources, err := loadConfig(file)
 			if tc.want != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), canary) || !strings.Contains(err.Error(), "agencyaudit.yaml:5:") {

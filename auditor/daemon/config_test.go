@@ -34,7 +34,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // canary is part of every secret of these tests and must never come out.
-const canary = "cAnArY"
+const canary = "cAnArY0cAnArY"
 
 // environment is what the tests' configurations may look up.
 var environment = map[string]string{
@@ -311,7 +311,7 @@ func TestALowRateHasFewerReadAtOnce(t *testing.T) {
 func TestSecurityToken(t *testing.T) {
 	text := minimal + "credentials: {source: environment, account_id: d0000000000000000000000000000009}\n"
 	env := maps.Clone(environment)
-	for token, want := range map[string]huawei.Secret{"token": huawei.NewSecret("token"), "": {}} {
+	for token, want := range map[string]huawei.Secret{"token-of-a-test": huawei.NewSecret("token-of-a-test"), "": {}} {
 		env["HUAWEICLOUD_SDK_SECURITY_TOKEN"] = token
 		cfg, err := ParseConfig("etc/a.yaml", []byte(text), files(t).Open, lookup(env))
 		if err != nil || !reflect.DeepEqual(cfg.Reader().Main.Keys.SecurityToken, want) {
@@ -465,7 +465,7 @@ func TestExample(t *testing.T) {
 	all = strings.NewReplacer("\n  file: ak_file and", "\n  # file: ak_file and", "\n  environment: HUAWEI", "\n  # environment: HUAWEI",
 		"\n  profile: the section", "\n  # profile: the section", "\n  ecs: temporary", "\n  # ecs: temporary",
 		"\n  pod: those", "\n  # pod: those", "/etc/agencyaudit/", "").Replace(all)
-	write(t, filepath.Join(dir, "credentials"), "[global]\nak = a\nsk = s\n", 0o600)
+	write(t, filepath.Join(dir, "credentials"), "[global]\nak = AK" + canary + "\nsk = SK" + canary + "\n", 0o600)
 	env := maps.Clone(environment)
 	env[envPodURI], env[envPodTokenFile] = "http://127.0.0.1/identity", filepath.Join(dir, "secrets", "auditor.ak")
 	for source, keys := range sourceKeys() {
@@ -656,6 +656,22 @@ func TestKeysInPlaceOfNamesAreNotShown(t *testing.T) {
 		_, err := parse(t, strings.Replace(minimal, "ak_env: PROD_AK, sk_env: PROD_SK", keys, 1))
 		if err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestAPlaceholderIsNoKey: hidden wherever it is shown, a key of a few characters would hide parts of every text.
+func TestAPlaceholderIsNoKey(t *testing.T) {
+	for key, refused := range map[string]bool{"~": true, "~~~~~~~": true, "~~~~~~~~": false} {
+		env := maps.Clone(environment)
+		env["PROD_AK"] = key
+		_, err := ParseConfig("etc/agencyaudit.yaml", []byte(minimal), files(t).Open, lookup(env))
+		switch {
+		case !refused && err != nil:
+			t.Error(err)
+		case !refused:
+		case err == nil || !strings.Contains(err.Error(), `"PROD_AK" `+tooShort+"; put the whole value into it") || strings.Contains(err.Error(), "~"):
+			t.Errorf("%d characters: %v", len(key), err)
 		}
 	}
 }
