@@ -99,7 +99,9 @@ func TestACatalogueThatNobodyReadIsNoNews(t *testing.T) {
 			}
 			return evidenceOf(t, a, "trusted", true), nil
 		},
-		"INFO": func(context.Context, rules.Account) (rules.Evidence, error) { return rules.Evidence{}, errors.New("nobody may") },
+		"INFO": func(context.Context, rules.Account) (rules.Evidence, error) {
+			return rules.Evidence{}, errors.New("nobody may")
+		},
 	} {
 		var log bytes.Buffer
 		if _, err := newAuditor(observer{observe: observe, catalogue: errors.New("nobody may")}, all, &log).Run(t.Context(), "test", nil); err != nil {

@@ -465,7 +465,7 @@ func TestExample(t *testing.T) {
 	all = strings.NewReplacer("\n  file: ak_file and", "\n  # file: ak_file and", "\n  environment: HUAWEI", "\n  # environment: HUAWEI",
 		"\n  profile: the section", "\n  # profile: the section", "\n  ecs: temporary", "\n  # ecs: temporary",
 		"\n  pod: those", "\n  # pod: those", "/etc/agencyaudit/", "").Replace(all)
-	write(t, filepath.Join(dir, "credentials"), "[global]\nak = AK" + canary + "\nsk = SK" + canary + "\n", 0o600)
+	write(t, filepath.Join(dir, "credentials"), "[global]\nak = AK"+canary+"\nsk = SK"+canary+"\n", 0o600)
 	env := maps.Clone(environment)
 	env[envPodURI], env[envPodTokenFile] = "http://127.0.0.1/identity", filepath.Join(dir, "secrets", "auditor.ak")
 	for source, keys := range sourceKeys() {

@@ -142,8 +142,8 @@ configuration.`,
   agencyaudit audit                       # read all accounts once
   agencyaudit run                         # the daemon: audit on schedule, serve metrics and pages
   agencyaudit explain prod-eu             # everything about one account`,
-		Args:              a.noCommand,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: a.noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if f := cmd.Flags().Lookup("config"); f != nil && f.Hidden && f.Changed {
 				return misuse("leave it out", "--config does nothing with %s", cmd.Name())
