@@ -419,7 +419,7 @@ func TestPlanesThatASiteLacks(t *testing.T) {
 		"not JSON":       func(w http.ResponseWriter) { http.Error(w, "APIGW.0101", http.StatusNotFound) },
 	} {
 		f.lie("attached", func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) { answer(w) })
-		if u := unknown(t, c, 0, rules.ReasonRejected); !strings.Contains(u.Detail, "identity policies") {
+		if u := unknown(t, c, 0, rules.ReasonRejected); !strings.Contains(u.Detail, `the plane "identity policy, v5"`) {
 			t.Errorf("%s: %v", name, u)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // The series of a fleet are at most seriesBase, and seriesEach more for each account.
 const (
 	seriesBase = 60
-	seriesEach = 75
+	seriesEach = 175
 )
 
 // exposition is what a scraper sees of a world. One is made for many worlds, since only what was committed last counts.

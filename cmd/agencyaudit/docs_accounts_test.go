@@ -98,7 +98,7 @@ func TestDocsAccountsConfigurations(t *testing.T) {
 		"accounts":    "accounts: {static: [{name: x, id: \"d0000000000000000000000000000007\", access: {via: iam, agency: AgencyAuditReader}}]}\n",
 	}
 	env := map[string]string{
-		accessKeyVariable: "AK", secretKeyVariable: "SK", "PARTNER_AK": "PARTNERAK", "PARTNER_SK": "PARTNERSK",
+		accessKeyVariable: "AKMAIN00", secretKeyVariable: "SKMAIN00", "PARTNER_AK": "PARTNERAK", "PARTNER_SK": "PARTNERSK",
 		"HC_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/v1/credentials", "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/token",
 	}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
@@ -133,7 +133,7 @@ func documented(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"ak": "AK", "sk": "SK", "credentials": "[global]\nak = AK\nsk = SK\n", "token": "token",
+		"ak": "AKFILE00", "sk": "SKFILE00", "credentials": "[global]\nak = AKPROFILE\nsk = SKPROFILE\n", "token": "token-of-the-pod",
 		"accounts.yaml": "- {name: y, id: d0000000000000000000000000000008, access: {via: iam, agency: AgencyAuditReader}}\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

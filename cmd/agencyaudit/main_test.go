@@ -208,9 +208,13 @@ func widest(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// longest returns the longest line of a text and its number of characters.
+// longest returns the longest line of a text and its number of characters. Finding ids are left out: they are whole, so that they
+// can be copied.
 func longest(text string) (line string, n int) {
 	for l := range strings.SplitSeq(text, "\n") {
+		if strings.HasPrefix(strings.TrimSpace(l), "Finding id: ") {
+			continue
+		}
 		if c := utf8.RuneCountInString(l); c > n {
 			line, n = l, c
 		}

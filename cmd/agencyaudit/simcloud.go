@@ -31,10 +31,10 @@ func (a *app) simcloudCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simcloud",
 		Short: "run the simulated cloud alone, for drills and for other clients",
-		Long: `Serve a simulated Huawei Cloud (IAM v3 and v5, STS, Organizations, enterprise projects) until a signal
-ends it. It verifies signatures and permissions like the real one. Its state comes from a file,
-from a seed, or is the organization that the program brings along; on the control port it can be
-changed, broken in many ways and watched while it runs, as docs/simcloud.md shows.
+		Long: `Serve a simulated Huawei Cloud (IAM v3 and v5, STS, Organizations, enterprise projects) until a
+signal ends it. It verifies signatures and permissions like the real one. Its state comes from a
+file, from a seed, or is the organization that the program brings along; on the control port it can
+be changed, broken in many ways and watched while it runs, as docs/simcloud.md shows.
 
 Everything in it is made up. It has no use for real keys: never point it, or a client of it, at
 anything real.
