@@ -190,7 +190,7 @@ found is shown; with --dry-run, nothing is written.
 
 Exit codes: 0 added, or it would be; 2 the file could not be written; 3 the waiver or the
 configuration is wrong.`,
-		Example: `  agencyaudit waiver add --id w --account a --rule grant/excess --expires 2027-02-01 --owner o --reason r`,
+		Example: `  agencyaudit waiver add --id w --ou X --rule grant/wider --expires 2027-02-01 --owner o --reason r`,
 		Args:    exactly(0, ""),
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := a.load()
