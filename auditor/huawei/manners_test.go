@@ -558,6 +558,25 @@ func TestBudgetsOfASweep(t *testing.T) {
 	}
 }
 
+// TestAnswersThatBreakOffAreCharged: what came of an answer counts, though nothing of it is believed.
+func TestAnswersThatBreakOffAreCharged(t *testing.T) {
+	f := newFake(t, 1)
+	f.lie("agencies", func(w http.ResponseWriter, _ *http.Request, _ http.HandlerFunc) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(1<<20))
+		_, _ = w.Write(make([]byte, 600<<10))
+		panic(http.ErrAbortHandler)
+	})
+	cfg := f.config()
+	cfg.AccountBytes = 1 << 20
+	c, _ := open(t, cfg)
+	c.Hasten()
+	unknown(t, c, 0, rules.ReasonBudget)
+	if n := c.Requests()["ListAgencies"]; n != 2 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // TestASignatureThatWaitedIsMadeAnew: a request that waited for its turn for long is signed again before it is sent.
 func TestASignatureThatWaitedIsMadeAnew(t *testing.T) {
 	f := newFake(t, 1)

@@ -171,7 +171,6 @@ func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 	}
 	if err == nil {
 		code = resp.StatusCode
-		w.purse.bytes.Add(int64(len(body)))
 		w.cloud.skew(resp)
 	}
 	w.cloud.cfg.Meter.Request(operations[o].service.String(), operations[o].name, code, time.Since(started))
@@ -204,6 +203,19 @@ func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 	return resp, nil
 }
 
+// charged charges what is read of an answer to a purse, whatever becomes of the answer.
+type charged struct {
+	io.ReadCloser
+	purse *purse
+}
+
+// Read reads.
+func (c *charged) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.purse.bytes.Add(int64(n))
+	return n, err
+}
+
 // exchange sends the request and reads the answer: the whole of it when its head is that of a success, a little of an
 // error, and nothing of what is rejected by its head. An answer whose body fails is returned with the error.
 func (w *wire) exchange(o op, req *http.Request) (*http.Response, []byte, error) {
@@ -212,6 +224,7 @@ func (w *wire) exchange(o op, req *http.Request) (*http.Response, []byte, error)
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
+	resp.Body = &charged{resp.Body, w.purse}
 	want := &operations[o]
 	rejection, _ := rejectHead(resp)
 	switch {
