@@ -53,6 +53,7 @@ var faults = [...]fault{
 	{style: "slow_body", needs: aBody, send: slowBody},
 	{style: "drip", needs: aBody, send: drip},
 	{style: "short_body", needs: aBody, spoil: shortBody},
+	{style: "surplus", needs: aBody, send: surplus},
 	{style: "truncated", needs: aBody, spoil: truncated},
 
 	// The status is wrong.

@@ -70,7 +70,7 @@ func (a arrived) wants(t *testing.T, status int, kind, body string) {
 const isJSON = "application/json"
 
 // carriedOut are the styles that let the request be carried out, whatever arrives of the answer.
-var carriedOut = []string{"hang", "reset", "reset_mid_body", "slow_body", "drip", "short_body", "truncated", "status_202",
+var carriedOut = []string{"hang", "reset", "reset_mid_body", "slow_body", "drip", "short_body", "surplus", "truncated", "status_202",
 	"status_204", "status_206", "status_304", "gzip", "gzip_bomb", "huge_body", "trailing_bytes", "deep_json",
 	"invalid_utf8", "duplicate_key", "wrong_case_key", "wrong_type", "null_list", "empty_list", "many_rows", "no_id",
 	"same_id", "foreign_rows", "count_off", "page_loop", "page_overlap", "ends_early", "missing_row", "repeated_row",
@@ -182,6 +182,7 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 				t.Errorf("%d %q of %d, %v", a.status, a.body, a.length, a.err)
 			}
 		}},
+		"surplus": {list, func(t *testing.T, a arrived, right string) { a.wants(t, 200, isJSON, right) }},
 		"truncated": {list, func(t *testing.T, a arrived, right string) {
 			a.wants(t, 200, isJSON, right[:len(right)/2])
 			if a.length != int64(len(right)/2) {
@@ -664,7 +665,7 @@ func TestEveryStyleAtEveryOperation(t *testing.T) {
 	}
 	needs := map[string]func(facts) bool{"key_expired": func(facts) bool { return true }}
 	for need, styles := range map[*func(facts) bool][]string{
-		ptr(func(f facts) bool { return f.body }): {"reset_mid_body", "slow_body", "drip", "short_body", "truncated", "gzip",
+		ptr(func(f facts) bool { return f.body }): {"reset_mid_body", "slow_body", "drip", "short_body", "surplus", "truncated", "gzip",
 			"gzip_bomb", "huge_body", "trailing_bytes", "deep_json", "invalid_utf8", "duplicate_key", "wrong_case_key",
 			"wrong_type"},
 		ptr(func(f facts) bool { return f.list }): {"null_list", "empty_list", "many_rows", "no_id", "same_id", "missing_row",

@@ -52,6 +52,7 @@ var faults = []fault{
 	{"F6", "connection reset in mid-body, once", passing(answers("reset_mid_body")), "right", retried},
 	{"F6", "connection reset in mid-body, always", hastily(answers("reset_mid_body")), "unknown(unreachable)", noAnswer},
 	{"F7", "Content-Length longer than the body", answers("short_body"), "unknown(incomplete)", rejected("short_body")},
+	{"F7", "Content-Length shorter than what comes: a whole second answer", answers("surplus"), "right", "run_complete = 1"},
 	{"F8", "200 with HTML (captive portal)", answers("html_200"), "unknown(rejected)", rejected("content_type")},
 	{"F9", "302 to 169.254.169.254", answers("redirect_metadata", "redirect_302"), "unknown(rejected)", rejected("redirect")},
 	{"F10", "200 with an empty body", answers("empty_200"), "unknown(rejected)", rejected("envelope")},
