@@ -21,7 +21,7 @@ func main() {
 	forbidCoreDumps()
 	// Nothing of this program writes to the loggers that are everybody's, slog's and with it that of log. The library does: net/http
 	// quotes there what a server sends after an answer, which may be the rest of it, with a key in it.
-	slog.SetDefault(slog.New(slog.DiscardHandler)) //nolint:forbidigo // so that nobody writes there
+	slog.SetDefault(slog.New(slog.DiscardHandler)) //nolint:forbidigo // the library asks for no other
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal ends the work in order; a second one, whose handling is the system's again, ends the process.
 	context.AfterFunc(ctx, stop)

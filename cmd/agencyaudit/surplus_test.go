@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestWhatFollowsAnAnswerIsShownNowhere has a server send more than an answer says that it has, which may be the rest of a key: the
+// TestFaultWhatFollowsAnAnswerIsShownNowhere has a server send more than an answer says that it has, which may be the rest of a key: the
 // library that reads it has a word to say about that, and quotes it.
-func TestWhatFollowsAnAnswerIsShownNowhere(t *testing.T) {
+func TestFaultWhatFollowsAnAnswerIsShownNowhere(t *testing.T) {
 	const caller, member, canary = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210", "canary-of-the-rest"
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -38,7 +38,17 @@ var mutants = []mutant{
 		file: "auditor/huawei/envelope.go",
 		old:  `if w.same(name, other) {`, new: `if len(name) > maxName && w.same(name, other) {`,
 	},
-	// Manners: what is sent again.
+	{
+		name: "rest-is-an-answer", what: "what a server sends after an answer were taken for the next one",
+		file: "auditor/huawei/cloud.go",
+		old:  `transport: drainedLines{transport}`, new: `transport: transport`,
+	},
+	{
+		name: "library-logs", what: "the library that reads answers wrote to stderr what it makes of them",
+		file: "cmd/agencyaudit/main.go",
+		old:  `slog.SetDefault(slog.New(slog.DiscardHandler))`, new: `_ = slog.DiscardHandler`,
+	},
+	// Manners: what is sent again, and who waits.
 	{
 		name: "refused-key-sent-again", what: "a request were sent again with a key that was refused",
 		file: "auditor/huawei/wire.go",
