@@ -21,7 +21,8 @@ type Inventory interface {
 type Observer interface {
 	// Observe reads everything about the baseline's agency in one account and returns evidence, or an error that wraps a
 	// *rules.Unknown. Where what it reads differs from the last evidence it asks a second witness. It returns soon after
-	// ctx is done. Whatever happens in one account touches no other. The Trail is valid in both cases.
+	// ctx is done. Whatever happens in one account touches no other. The Trail is valid in both cases. The error is a *Postponed
+	// when the account can be read at a later time that is known.
 	Observe(ctx context.Context, account rules.Account, b rules.Baseline, last rules.Last) (rules.Evidence, Trail, error)
 	// PolicyIDs returns, for each of the names, the ids of the system-defined policies that bear it on this site; a name
 	// that does not exist has none. at is the instant until which that is known to be so. It fails with a *rules.Unknown
@@ -30,9 +31,23 @@ type Observer interface {
 	// Verify checks that the program's own identity, through which accounts are entered, is the configured one; without
 	// such an identity it does nothing. It is called at the start of every run and fails with a *rules.Unknown. After a
 	// failure Observe fails with the same error for every account that is entered through that identity, until a later
-	// Verify succeeds; accounts with keys of their own are not affected.
+	// Verify succeeds; accounts with keys of their own are not affected. When it fails since the cloud asked for a pause, Observe
+	// makes the check once that is over.
 	Verify(ctx context.Context) error
 }
+
+// Postponed is the error of a sweep that the cloud asked to put off, for longer than a sweep should wait.
+type Postponed struct {
+	// Until is when the pause is over.
+	Until time.Time
+	Why   *rules.Unknown
+}
+
+// Error is that of Why.
+func (p *Postponed) Error() string { return p.Why.Error() }
+
+// Unwrap returns Why.
+func (p *Postponed) Unwrap() error { return p.Why }
 
 // Trail is what an observation cost.
 type Trail struct {

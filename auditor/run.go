@@ -119,6 +119,8 @@ type job struct {
 	sweep    Sweep
 	evidence rules.Evidence
 	why      *rules.Unknown
+	// until is when the sweep is made again, since it was put off; zero when it is not.
+	until time.Time
 }
 
 func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rules.Account, progress Progress) []job {
@@ -134,21 +136,57 @@ func (a *Auditor) observe(ctx context.Context, log *slog.Logger, accounts []rule
 	done := 0
 	var wg sync.WaitGroup
 	at := newPlaces(a.Concurrency, a.AccountTimeout)
+	todo := make([]*job, len(jobs))
 	for i := range jobs {
-		stay := at.take()
-		wg.Go(func() {
-			defer stay.leave()
-			a.sweep(ctx, log, &jobs[i])
-			if progress != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				done++
-				progress(done, len(jobs))
-			}
-		})
+		todo[i] = &jobs[i]
 	}
-	wg.Wait()
+	// What was put off is made again, and then as long as some of it comes to an end.
+	for n, repeat := 0, true; len(todo) > 0; n++ {
+		for _, j := range todo {
+			stay := at.take()
+			wg.Go(func() {
+				defer stay.leave()
+				a.sweep(ctx, log, j, repeat)
+				if progress != nil && j.until.IsZero() {
+					mu.Lock()
+					defer mu.Unlock()
+					done++
+					progress(done, len(jobs))
+				}
+			})
+		}
+		wg.Wait()
+		before := len(todo)
+		todo = slices.DeleteFunc(todo, func(j *job) bool { return j.until.IsZero() })
+		repeat = n == 0 || len(todo) < before
+		a.rest(ctx, log, todo)
+	}
 	return jobs
+}
+
+// rest waits until sweeps that were put off can be made, or the run is over. All others have ended before, so that nobody waits for it.
+func (a *Auditor) rest(ctx context.Context, log *slog.Logger, todo []*job) {
+	if len(todo) == 0 {
+		return
+	}
+	last := slices.MaxFunc(todo, func(x, y *job) int { return x.until.Compare(y.until) })
+	log.Info("the cloud asked for a pause, and sweeps are made when it is over", "sweeps", len(todo), "until", last.until.UTC(),
+		"detail", last.why.Detail)
+	timer := time.NewTimer(last.until.Sub(a.Now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// again returns when a sweep that was put off can be made; zero if it was not, or cannot be before the end of ctx.
+func (a *Auditor) again(ctx context.Context, err error) time.Time {
+	p, ok := errors.AsType[*Postponed](err)
+	if end, bounded := ctx.Deadline(); !ok || ctx.Err() != nil || bounded && time.Until(end) <= p.Until.Sub(a.Now()) {
+		return time.Time{}
+	}
+	return p.Until
 }
 
 // guard runs one part of a run. A panic of it is its error, a *rules.Unknown: a bug in this program may cost one part,
@@ -176,15 +214,21 @@ func (a *Auditor) guard(log *slog.Logger, where, doing string, do func() error) 
 	return err
 }
 
-// sweep observes one account. Nothing that happens in it, a panic included, leaves it but as its outcome.
-func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
+// sweep observes one account. Nothing that happens in it, a panic included, leaves it but as its outcome. With repeat it may be put
+// off.
+func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job, repeat bool) {
+	run := ctx
+	before := j.why // of a sweep that was put off
+	j.why, j.until = nil, time.Time{}
 	log = log.With("account", j.account.Name, "account_id", j.account.ID, "agency", j.baseline.Agency)
 	ctx, cancel := context.WithTimeoutCause(ctx, a.AccountTimeout,
 		fmt.Errorf("the account's time of %s is over: %w", rules.Span(a.AccountTimeout), context.DeadlineExceeded))
 	defer cancel()
 	j.sweep.StartedAt = a.Now().UTC()
 	err := a.guard(log, PlaceRead, "reading", func() error {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && before != nil {
+			return before
+		} else if ctx.Err() != nil {
 			return &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "not read: " + context.Cause(ctx).Error()}
 		}
 		evidence, trail, err := a.Observer.Observe(ctx, j.account, *j.baseline, j.before.last())
@@ -200,6 +244,12 @@ func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job) {
 	j.sweep.EndedAt = a.Now().UTC()
 	if err != nil {
 		j.why = whyUnknown(err)
+		if repeat {
+			j.until = a.again(run, err)
+		}
+		if !j.until.IsZero() {
+			return // there is more to come of it
+		}
 		log.Warn("account not read", "reason", j.why.Reason, "detail", j.why.Detail, "request_id", j.why.RequestID)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -397,6 +398,82 @@ func TestACheckOfTheIdentityThatHangsDoesNotCostTheRun(t *testing.T) {
 		}
 		if took := time.Since(began); took != time.Minute || run.States[rules.StateCompliant] != 1 {
 			t.Errorf("the run took %s and found %v", took, run.States)
+		}
+	})
+}
+
+// TestWhatIsPutOffIsMadeLater in the same run, when all else has ended, and again as long as something comes of it, but not beyond the run.
+func TestWhatIsPutOffIsMadeLater(t *testing.T) {
+	for name, tc := range map[string]struct {
+		// late is how long the cloud puts each sweep of a later account off, and times how often.
+		late      time.Duration
+		times     int
+		sweeps    int
+		compliant int
+		took      time.Duration
+	}{
+		"once":           {10 * time.Minute, 1, 2, 3, 10 * time.Minute},
+		"twice":          {10 * time.Minute, 2, 3, 3, 20 * time.Minute},
+		"for ever":       {10 * time.Minute, 100, 3, 1, 20 * time.Minute},
+		"beyond the run": {time.Hour, 1, 1, 1, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				tries := map[string]int{}
+				var mu sync.Mutex
+				a := newAuditor(observer{observe: func(_ context.Context, acct rules.Account) (rules.Evidence, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if tries[acct.Name]++; acct.Name != "now" && tries[acct.Name] <= tc.times {
+						return rules.Evidence{}, &auditor.Postponed{
+							Until: time.Now().Add(tc.late), Why: &rules.Unknown{Reason: rules.ReasonThrottled, Detail: "later"},
+						}
+					}
+					return evidenceOf(t, acct, cocID, true), nil
+				}}, accounts("later", "latest", "now"), &log)
+				a.Concurrency = 1
+				began := time.Now()
+				var dones []int
+				run, err := a.Run(t.Context(), "test", func(done, _ int) { dones = append(dones, done) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				if run.States[rules.StateCompliant] != tc.compliant || tries["later"] != tc.sweeps || tries["now"] != 1 {
+					t.Errorf("%v after %v", states(run), tries)
+				}
+				if d := time.Since(began); d < tc.took-time.Second || d > tc.took+time.Second {
+					t.Errorf("the run took %s", d)
+				}
+				if !slices.Equal(dones, []int{1, 2, 3}) {
+					t.Errorf("progress %v", dones)
+				}
+				if n := strings.Count(log.String(), "account not read"); n != 3-tc.compliant {
+					t.Errorf("log\n%s", log.String())
+				}
+			})
+		})
+	}
+}
+
+// TestWhatIsPutOffInPartIsMadeAsLongAsSomethingComesOfIt: each time that the cloud asks for a pause it has let some accounts in.
+func TestWhatIsPutOffInPartIsMadeAsLongAsSomethingComesOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var until time.Time
+		a := newAuditor(observer{observe: func(_ context.Context, acct rules.Account) (rules.Evidence, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if time.Now().Before(until) {
+				return rules.Evidence{}, &auditor.Postponed{Until: until, Why: &rules.Unknown{Reason: rules.ReasonThrottled}}
+			}
+			until = time.Now().Add(time.Minute)
+			return evidenceOf(t, acct, cocID, true), nil
+		}}, accounts("a", "b", "c", "d", "e", "f"), &bytes.Buffer{})
+		a.Concurrency = 1
+		run, err := a.Run(t.Context(), "test", nil)
+		if err != nil || run.States[rules.StateCompliant] != 6 {
+			t.Errorf("%v, %v", run.States, err)
 		}
 	})
 }

@@ -28,6 +28,8 @@ type door struct {
 	// turn holds a token while nobody assumes; whoever holds the token may touch pass.
 	turn chan struct{}
 	pass pass
+	// respite is until when the account is not entered.
+	respite respite
 }
 
 // pass is what a sweep reads an account with.
@@ -134,11 +136,15 @@ func (d *door) holder() holder {
 }
 
 // enter returns keys for the account: its own, the ones that were assumed before, or new ones. Assumed keys are known not to be
-// another account's, unless blind says that the caller asks whose they are.
-func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door, blind bool) (pass, *rules.Unknown) {
+// another account's, unless blind says that the caller asks whose they are. Its error is a *rules.Unknown or wraps one.
+func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door, blind bool) (pass, error) {
 	switch {
 	case d.ofMain && c.main.fetch != nil:
-		return c.borrow(ctx)
+		p, u := c.borrow(ctx)
+		if u != nil {
+			return pass{}, c.notEntered(ctx, d, u)
+		}
+		return p, nil
 	case d.access.Agency == "":
 		return pass{keys: d.access.Keys}, nil
 	}
@@ -154,9 +160,15 @@ func (c *Cloud) enter(ctx context.Context, account rules.Account, d *door, blind
 	p := d.pass
 	p.used = true
 	if p.keys.IsZero() || !c.now().Before(p.expires.Add(-expiryMargin)) {
+		if f := d.respite.rest(ctx, c); f != nil {
+			return pass{}, &rules.Unknown{
+				Reason: f.reason, Detail: "the account was not entered: " + f.detail,
+				Remedy: c.remedy(assumptionBy(d.access.Via).op, f, mainKeys),
+			}
+		}
 		var u *rules.Unknown
 		if p, u = c.assume(ctx, account, d); u != nil {
-			return pass{}, u
+			return pass{}, c.notEntered(ctx, d, u)
 		}
 	}
 	if !blind && !p.placed {
@@ -347,7 +359,7 @@ func (c *Cloud) assume(ctx context.Context, account rules.Account, d *door) (p p
 	by := assumptionBy(d.access.Via)
 	w, done := c.newWire(ctx, c.main.current().keys, c.log.With("account_id", account.ID))
 	defer done()
-	w.account = account.ID
+	w.account, w.about = account.ID, &d.respite
 	refusal := c.confirm(ctx)
 	if refusal == nil {
 		// The turn is waited for beforehand, so that few requests are on their way when the key turns out to be refused.

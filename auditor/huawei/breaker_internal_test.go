@@ -137,7 +137,7 @@ func TestALaneWithoutALimitHasNoneAgain(t *testing.T) {
 			limit  rate.Limit
 		}{{0, 16}, {30 * time.Second, 48}, {16 * time.Second, rate.Inf}, {time.Hour, rate.Inf}} {
 			pause(tc.passes)
-			if err := l.pace(t.Context(), false); err != nil {
+			if err := l.pace(t.Context(), false, func(time.Duration) bool { return true }); err != nil {
 				t.Error(err)
 			}
 			if got := l.limiter.Limit(); got < tc.limit*0.99 || got > tc.limit*1.01 || l.isSlowed() != (tc.limit != rate.Inf) {

@@ -46,6 +46,8 @@ type Cloud struct {
 	// runs counts the runs that began, by which Verify is told.
 	runs atomic.Int64
 	open openBreakers
+	// listing is until when Organizations is asked nothing.
+	listing respite
 	// taggings are those of the organization's accounts.
 	taggings taggings
 }
@@ -72,6 +74,7 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 		pauses: defaultPauses(cfg.RequestTimeout), total: newLimiter(limitOf(cfg.Rate.Total)), allowance: newAllowance(),
 	}
 	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
+	c.listing.most = c.verifyTime()
 	c.doors.byID, c.doors.lanes = make(map[string]*door, len(cfg.Accounts)), map[Keys][]*lane{}
 	var own *identity
 	if link := cfg.Main.Chain; link == nil {
@@ -121,25 +124,30 @@ func (c *Cloud) Verify(ctx context.Context) (err error) {
 	if !c.main.exists() {
 		return nil
 	}
-	// The run waits for this, be it only that the cloud has asked for a pause.
-	most := verifyRequests * c.cfg.RequestTimeout
-	if c.source != nil {
-		most += sourceRequests * sourceTimeout
-	}
-	if c.first != nil {
-		most += 2 * c.cfg.RequestTimeout
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, most, errVerifyTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.verifyTime(), errVerifyTime)
 	defer cancel()
 	if err := c.main.lock(ctx); err != nil {
 		return c.cutShort(ctx, "checking the main identity")
 	}
 	defer c.main.unlock()
+	c.main.repeats, c.main.behind = 0, true
 	if u := c.verify(ctx, c.main, false); u != nil {
 		return u
 	}
 	c.main.begin()
 	return nil
+}
+
+// verifyTime is how long Verify may take. The run waits for it, be it only that the cloud has asked for a pause.
+func (c *Cloud) verifyTime() time.Duration {
+	most := verifyRequests * c.cfg.RequestTimeout
+	if c.source != nil {
+		most += sourceRequests * sourceTimeout
+	}
+	if c.cfg.Main.Chain != nil {
+		most += 2 * c.cfg.RequestTimeout
+	}
+	return most
 }
 
 // verifyRequests is for how many requests that hang Verify has time.
@@ -172,6 +180,11 @@ type identity struct {
 	// asked says that refusal is an answer; refusal is nil while the identity is the configured one.
 	asked   bool
 	refusal *rules.Unknown
+	// putOff says that the refusal is that the cloud asked for a longer pause than there was time, repeats how often it was asked
+	// again in this run, and behind that the run has begun, and no check succeeded since.
+	putOff  bool
+	repeats int
+	behind  bool
 	supply
 	mu sync.Mutex
 	// verified are the keys that everything is done with.
@@ -190,6 +203,9 @@ type identity struct {
 	// any of this changes.
 	young, hung, checks int
 	news                chan struct{}
+	// paused is until when the cloud wants nothing of the identity.
+	paused time.Time
+	crowd  crowd
 }
 
 // maxRefused is how many assumptions of one run may be answered with 401. The cloud locks a key after more than five
@@ -231,17 +247,27 @@ func (m *identity) lock(ctx context.Context) error {
 func (m *identity) unlock() { m.turn <- struct{}{} }
 
 // confirm makes sure that the main identity is the configured one before anything is asked in its name. The first to
-// come asks; a refusal holds until a later Verify succeeds, so that a locked or foreign key is not tried for each account.
+// come asks; a refusal holds until a later Verify succeeds, so that a locked or foreign key is not tried for each account. One for
+// a pause that the cloud asked for is no answer: the question is asked again when that is over.
 func (c *Cloud) confirm(ctx context.Context) *rules.Unknown {
 	if err := c.main.lock(ctx); err != nil {
 		return c.cutShort(ctx, "waiting for the main identity to be checked")
 	}
 	defer c.main.unlock()
 	sure := c.main.asked && !c.main.inDoubt()
-	if c.main.asked && c.main.refusal != nil || sure && !c.main.isDue(c.now()) {
-		return c.main.refusal
+	switch {
+	case c.main.asked && c.main.refusal != nil:
+		if !c.repeats(ctx) {
+			return c.main.refusal
+		}
+		sure = false
+	case sure && !c.main.isDue(c.now()):
+		return nil
 	}
 	u := c.verify(ctx, c.main, sure)
+	if u == nil && c.main.behind {
+		c.main.begin()
+	}
 	if u != nil && ctx.Err() != nil {
 		c.main.asked = false // it was this sweep that ended, which says nothing about the identity
 	}
@@ -368,8 +394,9 @@ func (m *identity) settle(epoch int, u *rules.Unknown, proves bool) {
 	}
 }
 
-// begin takes note that a run begins with an identity that was just confirmed.
+// begin takes note that a run begins with an identity that was just confirmed. The caller holds the turn.
 func (m *identity) begin() {
+	m.behind = false
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.proven, m.refused, m.last = false, 0, nil
@@ -398,7 +425,7 @@ func (m *identity) inDoubt() bool {
 // verify sees to it that an identity has a key, asks whose it is and remembers the answer; sure says that it was answered before, and
 // asked again of another key alone. The caller holds the turn.
 func (c *Cloud) verify(ctx context.Context, m *identity, sure bool) *rules.Unknown {
-	m.asked = false // and so it stays, should asking panic
+	m.asked, m.putOff = false, false // and so it stays, should asking panic
 	m.mu.Lock()
 	m.doubted = false
 	m.mu.Unlock()
@@ -440,7 +467,9 @@ func (c *Cloud) whose(ctx context.Context, m *identity) *rules.Unknown {
 	}
 	resp, _, err := requests.domains(&model.KeystoneListAuthDomainsRequest{})
 	if err != nil {
-		return c.unknown(opDomains, doing, asFault(opDomains, err), m.by)
+		f := asFault(opDomains, err)
+		m.putOff = f.late
+		return c.unknown(opDomains, doing, f, m.by)
 	}
 	var ids []string
 	for _, d := range *resp.Domains {

@@ -37,10 +37,10 @@ type fault struct {
 	// keystone says that the answer was an error of IAM itself rather than of a gateway before it.
 	keystone  bool
 	requestID string
-	// wait is how long the cloud asks to wait, unsent says that the request was kept from being sent, and stale that it is to be
-	// signed anew.
-	wait          time.Duration
-	unsent, stale bool
+	// wait is how long the cloud asks to wait, late says that there is no time for that, unsent that the request was kept from being
+	// sent, and stale that it is to be signed anew.
+	wait                time.Duration
+	late, unsent, stale bool
 	// limit is the key of the configuration that raises what was used up; empty where nothing does.
 	limit string
 	// page says after how many requests for pages of a list it came; zero for what is no list.

@@ -71,9 +71,9 @@ func burstOf(l rate.Limit) int {
 
 func newLimiter(l rate.Limit) *rate.Limiter { return rate.NewLimiter(l, burstOf(l)) }
 
-// pace waits for the turn of one request, not beyond ctx; first says that it goes before the others. Its error is errLate,
-// errPaused or that of ctx.
-func (l *lane) pace(ctx context.Context, first bool) error {
+// pace waits for the turn of one request, not beyond ctx; first says that it goes before the others, and bears whether it waits for
+// a pause. Its error is errLate, errPaused or that of ctx.
+func (l *lane) pace(ctx context.Context, first bool, bears func(time.Duration) bool) error {
 	for {
 		wait := l.recover(l.breaker.cloud.cfg.Now())
 		if wait <= 0 {
@@ -83,7 +83,7 @@ func (l *lane) pace(ctx context.Context, first bool) error {
 			}
 			return err
 		}
-		if !fits(ctx, wait) {
+		if !bears(wait) {
 			return errPaused
 		}
 		if !await(ctx, nil, wait) {

@@ -143,8 +143,7 @@ func (w *wire) politely(o op, req *http.Request) (*http.Response, *fault) {
 			most := min(c.pauses.throttled<<min(throttled, 10), c.pauses.throttledMost)
 			pause = max(f.wait, most-c.pauses.chance(most/2+1)) // at least half of it
 			throttled++
-			// The identity pauses for as long as the cloud says. That one request has no luck is its own affair.
-			w.lane.slow(c.cfg.Now(), min(max(f.wait, c.pauses.throttled), c.pauses.askedMost), counts)
+			w.throttled(f.wait, counts)
 		case passing(f) && failures < c.pauses.retries:
 			// Full jitter: what failed together does not come back together.
 			pause = max(f.wait, c.pauses.chance(c.pauses.retry<<failures))
@@ -152,7 +151,8 @@ func (w *wire) politely(o op, req *http.Request) (*http.Response, *fault) {
 		default:
 			return nil, f
 		}
-		if pause > c.pauses.askedMost || !fits(w.ctx, pause) {
+		if pause > w.mostWaited() || !fits(w.ctx, pause) {
+			f.late = f.status == http.StatusTooManyRequests && !fits(w.ctx, f.wait)
 			if pause >= time.Second {
 				f.detail += fmt.Sprintf("; it is too late to ask again in %s", pause.Round(time.Second))
 			}
@@ -237,6 +237,7 @@ func (w *wire) inTurn(o op, req *http.Request, signed time.Time) (resp *http.Res
 	}()
 	started := time.Now()
 	resp, f = w.once(o, req)
+	w.heard(o, f)
 	ofCloud, ofIdentity = w.verdicts(o, f, time.Since(started))
 	if w.aside && ofIdentity == served {
 		ofIdentity = undecided
@@ -280,8 +281,8 @@ func (w *wire) clear(o op, signed time.Time) (cloud, identity leave, f *fault) {
 			f.stale = true
 			return cloud, identity, f
 		}
-		if wait := l.recover(c.cfg.Now()); wait > 0 { // the cloud asked for a pause in the meantime
-			if !fits(w.ctx, wait) {
+		if wait := w.pause(); wait > 0 { // the cloud asked for a pause in the meantime
+			if !w.bears(wait) {
 				return cloud, identity, w.late(errPaused)
 			}
 			w.paid.Add(1)                                          // it keeps its turn, and those that do come apart
@@ -308,7 +309,7 @@ func (w *wire) queue(o op) error {
 		}
 	}
 	first := o == opCatalogue && !w.cloud.catalogue.crowded()
-	if err := w.lane.pace(w.ctx, first); err != nil {
+	if err := w.lane.pace(w.ctx, first, w.bears); err != nil {
 		return err
 	}
 	return turn(w.ctx, w.cloud.total, first)
@@ -318,7 +319,9 @@ func (w *wire) queue(o op) error {
 func (w *wire) late(err error) *fault {
 	switch {
 	case errors.Is(err, errPaused):
-		return lie(rules.ReasonThrottled, "not sent: the cloud asked for fewer requests, and its turn would come too late")
+		f := lie(rules.ReasonThrottled, "not sent: the cloud asked for fewer requests, and its turn would come too late")
+		f.late = true
+		return f
 	case errors.Is(err, errLate):
 		return lie(rules.ReasonTimeout, "not sent: by the configured rate (cloud.rate) its turn would come too late")
 	}

@@ -48,9 +48,9 @@ func (c *Cloud) Observe(
 		}
 		// Evidence is of one set of keys: an observation that outlives its keys begins anew, once.
 		started := c.now()
-		p, u := c.enter(ctx, account, d, false)
-		if u != nil {
-			return ev, trail, u
+		p, err := c.enter(ctx, account, d, false)
+		if err != nil {
+			return ev, trail, err
 		}
 		o, u := c.sweep(ctx, account, b, last, d, p, purse, &trail)
 		if u == nil {

@@ -77,12 +77,12 @@ func (c *Cloud) Organization(ctx context.Context, q OrganizationQuery) (is Organ
 			Remedy: "configure it",
 		}
 	}
-	if u := c.confirm(ctx); u != nil {
+	if u := c.mayList(ctx); u != nil {
 		return is, u
 	}
 	w, done := c.newWire(ctx, c.main.current().keys, c.log)
 	defer done()
-	w.purse = organizationPurse()
+	w.purse, w.about = organizationPurse(), &c.listing
 	l := &orgReader{cloud: c, wire: w}
 	if l.api, err = w.dial(c.main.AccountID); err != nil {
 		return is, &rules.Unknown{Reason: rules.ReasonUnauthenticated, Detail: "listing the organization: " + err.Error()}
@@ -107,6 +107,17 @@ func (c *Cloud) Organization(ctx context.Context, q OrganizationQuery) (is Organ
 		return Organization{}, asUnknown(err)
 	}
 	return is, nil
+}
+
+// mayList says why the organization cannot be listed now. What is waited for is waited for as long as a check of the main identity may
+// take: a run has more to do, and knows the accounts of the last listing.
+func (c *Cloud) mayList(ctx context.Context) *rules.Unknown {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.listing.most, errVerifyTime)
+	defer cancel()
+	if f := c.listing.rest(ctx, c); f != nil {
+		return c.unknown(opOrganization, "listing the organization", f, mainKeys)
+	}
+	return c.confirm(ctx)
 }
 
 // movingError is what may be because the organization changed while it was read.

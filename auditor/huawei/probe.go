@@ -71,9 +71,8 @@ func (c *Cloud) Probe(ctx context.Context, account rules.Account, agencies []str
 		err = c.notRead(d, f)
 		return p
 	}
-	keys, u := c.enter(ctx, account, d, true)
-	if u != nil {
-		err = u
+	var keys pass
+	if keys, err = c.enter(ctx, account, d, true); err != nil {
 		return p
 	}
 	w, done := c.newWire(ctx, keys.keys, c.log.With("account_id", account.ID))

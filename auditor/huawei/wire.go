@@ -112,6 +112,8 @@ type wire struct {
 	purse   *purse
 	// aside says that an answer tells the identity's breaker nothing: whoever is refused what it reads may still ask whose its key is.
 	aside bool
+	// about is what the requests are about if their 429s are about that and not about the identity; nil if they are not.
+	about *respite
 	// sent counts the requests that are charged to the account, and paid the turns that were waited for in vain.
 	sent, paid atomic.Int64
 }

@@ -190,9 +190,14 @@ type unsent struct {
 	status int
 }
 
-func (u *unsent) Header() http.Header         { return u.header }
+// Header is kept.
+func (u *unsent) Header() http.Header { return u.header }
+
+// Write keeps nothing.
 func (u *unsent) Write(p []byte) (int, error) { return len(p), nil }
-func (u *unsent) WriteHeader(status int)      { u.status = status }
+
+// WriteHeader keeps the status.
+func (u *unsent) WriteHeader(status int) { u.status = status }
 
 // truncated is half the body, which is all that is promised.
 func truncated(_ *call, a answer) answer {

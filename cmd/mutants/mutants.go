@@ -50,6 +50,11 @@ var mutants = []mutant{
 	},
 	// Manners: what is sent again, and who waits.
 	{
+		name: "one-pause-for-all", what: "the pause that the cloud asks for about one account were everybody's",
+		file: "auditor/huawei/access.go",
+		old:  `w.account, w.about = account.ID, &d.respite`, new: `w.account = account.ID`,
+	},
+	{
 		name: "refused-key-sent-again", what: "a request were sent again with a key that was refused",
 		file: "auditor/huawei/wire.go",
 		old:  `w.stop(errKeyRefused)`,
