@@ -198,8 +198,9 @@ func TestAPauseInMidRun(t *testing.T) {
 				truth(w, r)
 			})
 			run := b.run()
-			if n := reasons(run)[""]; n < 288 || n+reasons(run)[rules.ReasonThrottled] != 300 {
-				t.Errorf("%s: %v", lasts, reasons(run))
+			got := reasons(run) // an account that waited in its own time may have too little of that left
+			if got[""] < 288 || got[""]+got[rules.ReasonThrottled]+got[rules.ReasonTimeout] != 300 {
+				t.Errorf("%s: %v", lasts, got)
 			}
 			if n := len(b.asked(func(s sending) bool { return s.operation == "assume" })); n > 320 {
 				t.Errorf("%s: tried to enter %d accounts", lasts, n)

@@ -166,7 +166,7 @@ var mutants = []mutant{
 	{
 		name: "whose-key-not-asked", what: "another account's key could say that there is no agency",
 		file: "auditor/huawei/observe.go",
-		old:  `if len(ids) == 1 && ids[0] == s.account.ID {`, new: `if len(ids) > 0 {`,
+		old:  `if len(ids) == 1 && ids[0] == s.account.ID || len(ids) == 0 && !certain {`, new: `if len(ids) > 0 || !certain {`,
 	},
 	{
 		name: "foreign-rows", what: "rows of another agency were this agency's",
@@ -295,7 +295,7 @@ var mutants = []mutant{
 	{
 		name: "keys-past-their-end", what: "assumed keys were used after their end", by: "access",
 		file: "auditor/huawei/access.go",
-		old:  `if !d.pass.keys.IsZero() && c.now().Before(d.pass.expires.Add(-expiryMargin)) {`, new: `if !d.pass.keys.IsZero() {`,
+		old:  `if p.keys.IsZero() || !c.now().Before(p.expires.Add(-expiryMargin)) {`, new: `if p.keys.IsZero() {`,
 	},
 	{
 		name: "sts-keys-last-as-they-say", what: "keys of STS lasted longer than was asked for", by: "access",
@@ -303,9 +303,14 @@ var mutants = []mutant{
 		old:  `p.expires.After(asked.Add(lasting)) {`, new: `p.expires.IsZero() {`,
 	},
 	{
+		name: "entered-account-not-asked", what: "it were not asked whose the keys are that IAM made for an account", by: "access",
+		file: "auditor/huawei/access.go",
+		old:  `if !blind && !p.placed {`, new: `if !blind && p.keys.IsZero() {`,
+	},
+	{
 		name: "main-identity-of-anybody", what: "the main identity were whoever its key belongs to", by: "access",
 		file: "auditor/huawei/cloud.go",
-		old:  `if len(ids) != 1 || ids[0] != c.main.AccountID {`, new: `if len(ids) != 1 {`,
+		old:  `if len(ids) != 1 || ids[0] != m.AccountID {`, new: `if len(ids) != 1 {`,
 	},
 	{
 		name: "fetched-key-not-asked-about", what: "a key that a server hands out anew were used without asking whose it is", by: "access",
@@ -335,7 +340,7 @@ var mutants = []mutant{
 	{
 		name: "link-local-accepted", what: "a service of the cloud could be at a metadata service's address", by: "access",
 		file: "auditor/huawei/config.go",
-		old:  `case ip.IsLinkLocalUnicast():`, new: `case ip.IsLinkLocalUnicast() && ip.IsLoopback():`,
+		old:  `case ip.IsLinkLocalUnicast(), inner.IsLinkLocalUnicast():`, new: `case ip.IsLinkLocalUnicast() && ip.IsLoopback():`,
 	},
 	{
 		name: "one-key-for-two-accounts", what: "two accounts could have one key", by: "configuration",
