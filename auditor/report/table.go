@@ -174,7 +174,7 @@ func (p *page) head(run *auditor.Run) {
 	for i := range run.Gaps {
 		p.paint("", magenta, "Accounts may be missing: "+elide(run.Gaps[i].Detail, maxSentence)+requestOf(&run.Gaps[i])+".")
 		if remedy := run.Gaps[i].Remedy; remedy != "" {
-			p.say("  → ", elide(remedy, maxSentence))
+			p.say("  → ", elide(remedy, 2*maxSentence))
 		}
 	}
 	for _, note := range run.Notes {
@@ -371,7 +371,7 @@ func (p *page) unjudged(run *auditor.Run, shown []*auditor.Sweep) {
 		}
 		p.say("- ", name+": "+elide(u.Detail, maxSentence)+requestOf(u))
 		if u.Remedy != "" {
-			p.say("  → ", elide(u.Remedy, maxSentence))
+			p.say("  → ", elide(u.Remedy, 2*maxSentence))
 		}
 	}
 	if n > mostUnjudged && !p.o.Verbose {

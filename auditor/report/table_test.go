@@ -105,6 +105,23 @@ func TestARunWithoutRequestsSaysWhichItDoesNotCount(t *testing.T) {
 	}
 }
 
+// TestWhatToDoIsWhole: the advice for a chain that lets nobody in is the longest there is.
+func TestWhatToDoIsWhole(t *testing.T) {
+	const account = "d0000000000000000000000000000001"
+	long := "an administrator of account " + account + " creates the agency or trust agency, lets it trust account " + account + ", with the " +
+		"external id if it asks for one, and lets it assume the agencies of the accounts that are read; an administrator of account " + account +
+		" allows the program's own identity the action sts:agencies:assume on it; if all that is so, the account may be suspended or in " +
+		"arrears, or the agency may have expired"
+	f := layouts()
+	f[0].unknown = &rules.Unknown{Reason: rules.ReasonDenied, Detail: "the chain", Remedy: long}
+	run := runOf(t, cloud{fixtures: f})
+	run.Gaps = []rules.Unknown{{Reason: rules.ReasonDenied, Detail: "the organization could not be listed", Remedy: long}}
+	out := strings.Join(strings.Fields(tableOf(t, run, report.Options{Width: 100})), " ")
+	if n := strings.Count(out, long); n != 2 {
+		t.Errorf("whole %d times:\n%s", n, out)
+	}
+}
+
 func TestNoLineIsTooWide(t *testing.T) {
 	other := cocBaseline()
 	other.Name, other.Source = strings.Repeat("other", 20), strings.Repeat("source ", 50)
