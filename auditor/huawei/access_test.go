@@ -202,6 +202,9 @@ func TestVerify(t *testing.T) {
 		if name == "another account" && !(strings.Contains(u.Detail, mainID) && strings.Contains(u.Detail, accountID(3))) {
 			t.Errorf("the refusal does not say both accounts: %v", u)
 		}
+		if name == "refused" && !strings.Contains(u.Remedy, "is one of account "+mainID) {
+			t.Errorf("the advice does not say whose the key has to be: %q", u.Remedy)
+		}
 		f.log()
 		if tc.reason == "" {
 			mustObserve(t, c, 0)

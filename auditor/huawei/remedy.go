@@ -120,7 +120,7 @@ func (c *Cloud) keyAdvice(by holder) string {
 	case m.care != "":
 		return m.care
 	case m.From != "":
-		return fmt.Sprintf("check that %s's access key, which is from %s, exists and is enabled", m.title, m.From)
+		return fmt.Sprintf("check that %s's access key, which is from %s, exists, is enabled and is one of account %s", m.title, m.From, m.AccountID)
 	}
-	return "check that " + m.title + "'s access key exists, is enabled and is spelt right"
+	return fmt.Sprintf("check that %s's access key exists, is enabled, is spelt right and is one of account %s", m.title, m.AccountID)
 }
