@@ -329,16 +329,18 @@ const (
 // leftOut says why an account is left alone; nothing of one that is audited. The last status of an account that is no longer
 // listed still counts: one that was closed does not vanish.
 func (v *inventory) leftOut(c *candidate, f *fits) (why auditor.ExclusionReason, detail string) {
+	var key string // looked for in every member, also those that it does not decide about: it fits them
+	if c.member != nil {
+		key = f.included(c.member, v.memory.tagged)
+	}
 	if reason, out := f.excluded(c); out {
 		return auditor.ExcludedConfigured, reason
 	}
 	if c.member == nil {
 		return "", ""
 	}
-	if c.source == "the organization" {
-		if key := f.included(c.member, v.memory.tagged); key != "" {
-			return auditor.ExcludedConfigured, "it is not among those of accounts.organization." + key
-		}
+	if key != "" && c.source == "the organization" {
+		return auditor.ExcludedConfigured, "it is not among those of accounts.organization." + key
 	}
 	switch c.member.Status {
 	case statusActive:

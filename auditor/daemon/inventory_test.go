@@ -209,6 +209,20 @@ func TestARefusedOrganizationAtTheFirstRun(t *testing.T) {
 	}
 }
 
+// TestAnEntryFitsAnAccountThatItDoesNotDecideAbout: one that is named otherwise too, or that is excluded.
+func TestAnEntryFitsAnAccountThatItDoesNotDecideAbout(t *testing.T) {
+	o := fleet(10)
+	o.members[0].OUs, o.members[1].OUs = []huawei.OU{{ID: "ou-one", Name: "One"}}, []huawei.OU{{ID: "ou-two", Name: "Two"}}
+	got := listing(t, o, func(a *AccountsConfig) {
+		a.Static = []AccountConfig{{Name: "by-hand", ID: o.members[0].ID}}
+		a.Organization.ExcludeAccounts = []ExcludeConfig{{o.members[1].ID, "a museum"}}
+		a.Organization.IncludeOUs = []string{"ou-top", "ou-one", "ou-two"}
+	}).want(9, 0, 1, 0, 0)
+	if len(got.Notes) != 0 {
+		t.Errorf("notes: %q", got.Notes)
+	}
+}
+
 func TestAccountsThatAreLeftAlone(t *testing.T) {
 	o := fleet(10)
 	o.members[0].Status, o.members[1].Status, o.members[2].Status = "suspended", "pending_closure", "Active"
