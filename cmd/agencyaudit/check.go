@@ -54,14 +54,18 @@ func summarize(w io.Writer, file string, cfg *daemon.Config, o report.Options) e
 		}
 	}
 	say("", "OK: %s", file)
-	say("  accounts   ", "%d; the agency is required in %d; entered by an agency %d, by keys of their own %d",
-		len(accounts), required, ways["iam"], ways["keys"])
+	lead := "  accounts   "
+	if o := cfg.Accounts.Organization; !o.Enabled || len(accounts) > 0 {
+		say(lead, "%d; the agency is required in %d; entered by an agency %d, by keys of their own %d",
+			len(accounts), required, ways["iam"]+ways["sts"], ways["keys"])
+		lead = "  and        "
+	}
 	if o := cfg.Accounts.Organization; o.Enabled {
 		required := "not required"
 		if o.RequireAgency {
 			required = "required"
 		}
-		say("  and        ", "the accounts of the organization, listed for every run; the agency is %s; entered by the agency %s", required,
+		say(lead, "the accounts of the organization, listed for every run; the agency is %s; entered by the agency %s", required,
 			o.Access.Agency)
 	}
 	for _, base := range cfg.LoadedBaselines() {
