@@ -225,7 +225,11 @@ configuration is wrong.`,
 	f.StringArrayVar(&w.Baselines, "baseline", nil, "`name` of a baseline; may be repeated")
 	f.StringArrayVar(&w.Rules, "rule", nil, "`id` of a rule whose findings are accepted; may be repeated")
 	f.StringArrayVar(&w.Policies, "policy", nil, "display `name` of a system-defined policy, or id of any; may be repeated")
-	f.StringArrayVar(&w.Scopes, "scope", nil, "`kind` of scope, such as project; may be repeated")
+	var scopes []string
+	for _, k := range rules.Planes() {
+		scopes = append(scopes, string(k))
+	}
+	f.StringArrayVar(&w.Scopes, "scope", nil, "`kind` of scope: "+strings.Join(scopes, ", ")+"; may be repeated")
 	f.StringVar(&w.Added, "added", "", "`date` from which on it counts; today unless it is given")
 	f.StringVar(&w.Expires, "expires", "", "`date` on which it ends, at its beginning in UTC")
 	f.StringVar(&w.Owner, "owner", "", "`who` answers for it")
@@ -234,8 +238,11 @@ configuration is wrong.`,
 	f.BoolVar(&dry, "dry-run", false, "write nothing")
 	var ids []cobra.Completion
 	for _, r := range rules.Rules() {
-		ids = append(ids, cobra.CompletionWithDesc(r.ID, r.Title))
+		if r.ID != rules.RuleUnresolvable { // is about the run, and no waiver may name it
+			ids = append(ids, cobra.CompletionWithDesc(r.ID, r.Title))
+		}
 	}
+	complete(cmd, "scope", scopes...)
 	_ = cmd.RegisterFlagCompletionFunc("rule", cobra.FixedCompletions(ids, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("account", a.accountNames)
 	fromFlag(cmd, &from)
