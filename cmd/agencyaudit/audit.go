@@ -200,7 +200,7 @@ func (a *app) withDaemon(ctx context.Context, cfg *daemon.Config, do func(d *dae
 	err = do(d)
 	if lost, ok := errors.AsType[*daemon.UnknownAccountError](err); ok {
 		if len(lost.Gaps) > 0 {
-			return &failure{code: exitPartial, err: lost} // it may be where nobody could look
+			return &failure{code: exitPartial, err: lost, hint: lost.Gaps[0].Remedy} // it may be where nobody could look
 		}
 		return &failure{code: exitUsage, err: lost}
 	}

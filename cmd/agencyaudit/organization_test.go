@@ -418,7 +418,7 @@ func TestAnOrganizationOfSomebodyElse(t *testing.T) {
 		t.Errorf("one account, exit code %d: %+v", code, r)
 	}
 	code, _, says := cloud.audits(t, config, "--account", fleet[2].Name)
-	if code != exitPartial || !strings.Contains(says, "it may be where nobody could look") {
+	if code != exitPartial || !strings.Contains(says, "it may be where nobody could look") || !strings.Contains(says, "organizations:accounts:list") {
 		t.Errorf("one that nobody could look for, exit code %d: %s", code, says)
 	}
 	cloud.do(t, http.MethodPut, "/settings", `{}`)
