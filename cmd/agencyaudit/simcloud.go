@@ -123,8 +123,7 @@ func (a *app) serveSimulation(cmd *cobra.Command, o simulationFlags) (err error)
 	server, err := cloud.Start(simcloud.Listen{Cloud: o.listen, Control: o.control, SelfSigned: o.tls})
 	if err != nil {
 		return &failure{
-			code: exitPartial, err: fmt.Errorf("start the simulated cloud: %w", err),
-			hint: "choose other ports with --listen and --control",
+			code: exitPartial, err: err, hint: "choose other ports with --listen and --control",
 		}
 	}
 	defer func() {
