@@ -133,7 +133,7 @@ func (s Source) pod() (*origin, error) {
 	o := &origin{
 		kind: s.Kind, way: "pod", name: "the identity service of the pod", url: s.Address, token: s.Token,
 		names:   [4]string{"accessKeyId", "secretAccessKey", "securityToken", "expiration"},
-		advice:  "give the pod's service account an agency, or configure another source of the program's own key",
+		advice:  "give the pod's service account an agency, see that the token is this pod's, or configure another source of the program's own key",
 		silence: "run the program in a pod that has an identity and reaches the service, or configure another source of the program's own key",
 		care:    "check that the agency of the pod's service account, whose key the pod's identity service gave, still exists and still trusts it",
 	}
