@@ -1,5 +1,5 @@
 # The auditor's way into one member account: an agency that trusts the account of the auditor's own key and may do no more than
-# read agencies. Apply it with the provider's credentials for the member account. ../README.md shows a whole organization.
+# read agencies. Apply it with the provider's credentials for the member account. ../README.md shows how, account by account.
 
 terraform {
   required_version = ">= 1.3"

@@ -1,6 +1,6 @@
 # The auditor's way into one member account where IAM's identity policies are used: a trust agency that lets the account of the
 # auditor's own key in, with an external id, and may do no more than read agencies. Apply it with the provider's credentials for
-# the member account. ../README.md shows a whole organization.
+# the member account. ../README.md shows how, account by account.
 
 terraform {
   required_version = ">= 1.3"
