@@ -8,7 +8,8 @@ import (
 
 // Selector chooses accounts. Of what is given all must fit; a Selector that gives nothing chooses none.
 type Selector struct {
-	// Accounts are ids of accounts, or shell patterns of their names. An id is the safer one: a name can be given anew.
+	// Accounts are ids of accounts, or shell patterns of their names. An id is the safer one: a name can be given anew. What is
+	// written like an id is never a name, which an account may choose to be the id of another one.
 	Accounts []string `json:"accounts,omitempty"`
 	// OUs are paths of organizational units, see OUPath. An account fits that is in one of them, or anywhere below it.
 	OUs []string `json:"ous,omitempty"`
@@ -25,7 +26,7 @@ func (s Selector) Selects(a Account) bool {
 	if s.IsZero() {
 		return false
 	}
-	if len(s.Accounts) > 0 && !slices.ContainsFunc(s.Accounts, func(w string) bool { return a.ID == w || fits(w, a.Name) }) {
+	if len(s.Accounts) > 0 && !slices.ContainsFunc(s.Accounts, func(w string) bool { return a.ID == w || !IsAccountID(w) && fits(w, a.Name) }) {
 		return false
 	}
 	if len(s.OUs) > 0 && !slices.ContainsFunc(s.OUs, func(ou string) bool { return a.OU == ou || strings.HasPrefix(a.OU, ou+"/") }) {
@@ -37,6 +38,11 @@ func (s Selector) Selects(a Account) bool {
 		}
 	}
 	return true
+}
+
+// IsAccountID says whether a text is written like the id of an account: 32 lower-case hexadecimal digits.
+func IsAccountID(text string) bool {
+	return len(text) == 32 && strings.Trim(text, "0123456789abcdef") == ""
 }
 
 // fits says whether a name fits a shell pattern. A pattern that is none fits nothing.

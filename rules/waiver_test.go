@@ -26,6 +26,7 @@ func TestWhatAWaiverCovers(t *testing.T) {
 		ID: "w", Baselines: []string{"coc"}, Rules: []string{rules.RuleExcess}, Policies: []string{"OBS OperateAccess", "p9"}, Scopes: []rules.ScopeKind{rules.Project},
 		Selector: rules.Selector{Accounts: []string{"shop-*"}, OUs: []string{"Workloads"}, Tags: map[string][]string{"env": {"test", "prod"}, "owner": {"shop"}}},
 	}
+	const otherID = "d0000000000000000000000000000002"
 	for name, c := range map[string]struct {
 		change func(a *rules.Account, baseline *string, f *rules.Finding, w *rules.Waiver)
 		want   bool
@@ -54,6 +55,12 @@ func TestWhatAWaiverCovers(t *testing.T) {
 		"an account of another name": {func(a *rules.Account, _ *string, _ *rules.Finding, _ *rules.Waiver) { a.Name = "shopping" }, false},
 		"an account by its id": {func(a *rules.Account, _ *string, _ *rules.Finding, w *rules.Waiver) {
 			a.Name, w.Selector.Accounts = "renamed", []string{"d1"}
+		}, true},
+		"an account that is called like the id of another one": {func(a *rules.Account, _ *string, _ *rules.Finding, w *rules.Waiver) {
+			a.Name, w.Selector.Accounts = otherID, []string{otherID}
+		}, false},
+		"an account that is called almost like an id": {func(a *rules.Account, _ *string, _ *rules.Finding, w *rules.Waiver) {
+			a.Name, w.Selector.Accounts = otherID[1:], []string{otherID[1:]}
 		}, true},
 		"a unit of a longer name": {func(a *rules.Account, _ *string, _ *rules.Finding, _ *rules.Waiver) { a.OU = "Workloads2/Production" }, false},
 		"the unit itself":         {func(a *rules.Account, _ *string, _ *rules.Finding, _ *rules.Waiver) { a.OU = "Workloads" }, true},

@@ -368,7 +368,9 @@ func (f *fits) excluded(c *candidate) (reason string, out bool) {
 		if c.member != nil {
 			names = append(names, c.member.Name)
 		}
-		if e.Account != c.account.ID && !slices.ContainsFunc(names, func(name string) bool { return matches(e.Account, name) }) {
+		// What is written like an id is never a name: an account can call itself by the id of one that is left alone.
+		named := !rules.IsAccountID(e.Account) && slices.ContainsFunc(names, func(name string) bool { return matches(e.Account, name) })
+		if e.Account != c.account.ID && !named {
 			continue
 		}
 		f.used[strictyaml.Index("exclude_accounts", i)] = true
@@ -489,7 +491,7 @@ func choose(l auditor.Listing, wanted []string) (auditor.Listing, error) {
 	return out, nil
 }
 
-// fitting are the entries of an account with that id or, if there is none, with that name.
+// fitting are the entries of an account with that id or, if there is none, with that name, unless it is written like an id.
 func fitting[T any](list []T, wanted string, account func(T) rules.Account) []T {
 	var ids, names []T
 	for _, e := range list {
@@ -500,7 +502,7 @@ func fitting[T any](list []T, wanted string, account func(T) rules.Account) []T 
 			names = append(names, e)
 		}
 	}
-	if len(ids) > 0 {
+	if len(ids) > 0 || rules.IsAccountID(wanted) {
 		return ids
 	}
 	return names

@@ -266,6 +266,27 @@ func TestAccountsThatAreLeftAlone(t *testing.T) {
 	l.want(2, 0, 8, 0, 0)
 }
 
+// An account can call itself by the id of another one: neither is it left alone in its place, nor audited when that one is asked for.
+func TestAnAccountThatIsCalledLikeTheIDOfAnother(t *testing.T) {
+	o := fleet(3)
+	id := o.members[0].ID
+	o.members[1].Name = id
+	l := listing(t, o, func(a *AccountsConfig) { a.Organization.ExcludeAccounts = []ExcludeConfig{{id, "of somebody else"}} })
+	if got := l.want(2, 0, 1, 0, 0); got.Excluded[0].Account.ID != id {
+		t.Errorf("left alone: %v", got.Excluded)
+	}
+	l.wanted = []string{id}
+	_, err := l.Accounts(t.Context())
+	if e, ok := errors.AsType[*ExcludedAccountError](err); !ok || e.Exclusion.Account.ID != id {
+		t.Errorf("asked for one that is left alone: %v", err)
+	}
+	o.members[0].Status = "suspended"
+	l.config.Accounts.Organization.ExcludeAccounts = nil
+	if got, err := l.Accounts(t.Context()); err == nil {
+		t.Errorf("asked for one that is suspended: %v", got.Accounts)
+	}
+}
+
 // Tags that were never read leave nobody out: a configuration may ask for them anew while the organization is refused.
 func TestTagsThatWereNotReadExcludeNobody(t *testing.T) {
 	o := fleet(5)
