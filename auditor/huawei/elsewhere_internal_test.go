@@ -135,6 +135,28 @@ func TestNamesThatLeadElsewhere(t *testing.T) {
 	}
 }
 
+// TestLocalhostLeadsHere: what may be asked without encryption, since it is this machine, is this machine, whatever a name service says.
+func TestLocalhostLeadsHere(t *testing.T) {
+	s, err := Config{Endpoints: Endpoints{IAM: "http://localhost:8080", STS: "https://LOCALHOST", Organizations: "http://127.0.0.1:8080"}}.site()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.places {
+		judge := s.places[i].dialer().Control
+		for _, here := range []string{"127.0.0.1:8080", "127.9.9.9:8080", "[::1]:8080", "[::ffff:127.0.0.1]:8080"} {
+			if err := judge("tcp", here, nil); err != nil {
+				t.Errorf("%s, %s: %v", service(i), here, err)
+			}
+		}
+		for _, elsewhere := range []string{"192.0.2.1:8080", "10.0.0.1:8080", "[2001:db8::1]:8080"} {
+			err := judge("tcp", elsewhere, nil)
+			if refused := new(addressError); !errors.As(err, &refused) || !strings.Contains(err.Error(), "does not lead to this machine") {
+				t.Errorf("%s, %s: %v", service(i), elsewhere, err)
+			}
+		}
+	}
+}
+
 // TestAnswersThatLeadElsewhere: no redirect is followed, whatever is asked, and no proxy is known.
 func TestAnswersThatLeadElsewhere(t *testing.T) {
 	port, came := connections(t)

@@ -54,8 +54,11 @@ func (p *place) dialer() *net.Dialer {
 			if err := CheckAddress(ap.Addr()); err != nil {
 				return &addressError{fmt.Errorf("%s leads to a forbidden address: %w", p.host, err)}
 			}
-			if ap.Addr().Unmap().IsLoopback() && !p.loopback {
+			switch here := ap.Addr().Unmap().IsLoopback(); {
+			case here && !p.loopback:
 				return &addressError{fmt.Errorf("%s leads to this machine itself (%s)", p.host, ap.Addr())}
+			case !here && p.loopback: // where nothing but a name service says what localhost is
+				return &addressError{fmt.Errorf("%s does not lead to this machine but to %s", p.host, ap.Addr())}
 			}
 			return nil
 		},
