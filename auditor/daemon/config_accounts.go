@@ -176,6 +176,13 @@ func (c *Config) readAccounts(open opener) (*accountsFile, error) {
 		doc.Add("accounts", "is an empty list", "list the accounts to audit, or take accounts.file out of the configuration")
 	}
 	check.entries("accounts", form.Accounts, f.access, maps.Clone(c.keysAt))
+	for i, a := range form.Accounts {
+		if c.reader.Main.Account() == "" && (a.Access.Via == viaIAM || a.Access.Via == viaSTS) {
+			doc.Add(strictyaml.Index("accounts", i)+".access.via", "needs credentials, which the configuration lacks",
+				"write source and account_id of the key that assumes agencies below credentials of the configuration, or via: keys here")
+			break
+		}
+	}
 	if err := check.err(err); err != nil {
 		return nil, err
 	}

@@ -290,6 +290,32 @@ cloud: {region: ap-southeast-3}
 	}
 }
 
+// TestAFileOfAccountsThatNeedsTheProgramsOwnKey: whoever checks the configuration is told, not whoever runs it.
+func TestAFileOfAccountsThatNeedsTheProgramsOwnKey(t *testing.T) {
+	const accounts = "accounts: {file: accounts.yaml}\ncloud: {region: ap-southeast-3}\n"
+	dir := t.TempDir()
+	file := filepath.Join(dir, "agencyaudit.yaml")
+	write(t, filepath.Join(dir, "accounts.yaml"), "accounts:\n"+
+		"  - {name: one, id: d0000000000000000000000000000001, access: {via: keys, ak_env: PROD_AK, sk_env: PROD_SK}}\n"+
+		"  - {name: two, id: d0000000000000000000000000000002, access: {via: iam, agency: R}}\n"+
+		"  - {name: three, id: d0000000000000000000000000000003, access: {via: sts, agency: R}}\n", 0o600)
+	env := lookup(map[string]string{
+		"PROD_AK": "access-key-one", "PROD_SK": "secret-key-one", envAccessKey: "access-key-two", envSecretKey: "secret-key-two",
+	})
+	cfg, err := ParseConfig(file, []byte(accounts), openFile, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(cfg.AccountsFileFault()); !strings.Contains(got, "accounts.yaml:3:69: accounts[1].access.via: needs credentials") ||
+		strings.Contains(got, "\n") {
+		t.Error(got)
+	}
+	cfg, err = ParseConfig(file, []byte(accounts+"credentials: {source: environment, account_id: d0000000000000000000000000000009}\n"), openFile, env)
+	if err != nil || cfg.AccountsFileFault() != nil {
+		t.Errorf("%v, %v", err, cfg.AccountsFileFault())
+	}
+}
+
 // TestALowRateHasFewerReadAtOnce: otherwise all of them would run out of time together.
 func TestALowRateHasFewerReadAtOnce(t *testing.T) {
 	for text, want := range map[string]int{
