@@ -104,3 +104,20 @@ func (a *Auditor) vanished(log *slog.Logger, list []Absence) []job {
 	}
 	return jobs
 }
+
+// left tells which accounts that were expected so far are left alone from now on: their series end, and with them their alerts.
+func (a *Auditor) left(log *slog.Logger, list []Exclusion) {
+	if a.Before == nil || a.Restricted {
+		return
+	}
+	expected := make(map[string]bool, len(a.Before.Standings))
+	for i := range a.Before.Standings {
+		expected[a.Before.Standings[i].Account.ID] = true
+	}
+	for i := range list {
+		if e := &list[i]; expected[e.Account.ID] {
+			log.Warn("account left out: it is not audited from now on, and its series end", "account", e.Account.Name,
+				"account_id", e.Account.ID, "reason", e.Reason, "detail", e.Detail)
+		}
+	}
+}

@@ -132,12 +132,52 @@ func TestWhichAccountsAreMissed(t *testing.T) {
 	if why := auditor.Suspicions(before, run); why != nil {
 		t.Errorf("%q", why)
 	}
+	for i := range run.Excluded {
+		run.Excluded[i].Reason = auditor.ExcludedStatus // which is a word, and no purpose
+	}
+	if why := auditor.Suspicions(before, run); len(why) == 0 || !strings.Contains(why[0], "the inventory shrank: 3 of 20 accounts") {
+		t.Errorf("of a status that is not known: %q", why)
+	}
 	_, run = fleetOf(strings.Repeat("c", 20))
 	for i := range run.Sweeps[17:] {
 		run.Sweeps[17+i].Report.State, run.Sweeps[17+i].Report.Unknown = rules.StateUnknown, &rules.Unknown{Reason: rules.ReasonVanished}
 	}
 	if why := auditor.Suspicions(before, run); len(why) == 0 || !strings.Contains(why[0], "the inventory shrank: 3 of 20 accounts") {
 		t.Errorf("%q", why)
+	}
+}
+
+// An account whose series end since it is left alone is told of, once: it may have called itself by a name that is left alone.
+func TestAnAccountThatIsLeftOutIsTold(t *testing.T) {
+	var log bytes.Buffer
+	a := newAuditor(observer{observe: func(_ context.Context, a rules.Account) (rules.Evidence, error) {
+		return evidenceOf(t, a, "t", true), nil
+	}}, nil, &log)
+	told := func(l auditor.Listing) int {
+		t.Helper()
+		log.Reset()
+		a.Inventory = listed{l}
+		run, err := a.Run(t.Context(), "test", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Before == nil {
+			a.Before = auditor.NewSnapshot(nil, a.Baselines, maxAge)
+		}
+		a.Before = a.Before.Next(run)
+		return strings.Count(log.String(), "account left out")
+	}
+	never := auditor.Exclusion{Account: accounts("never")[0], Reason: auditor.ExcludedConfigured, Detail: "why"}
+	renamed := auditor.Exclusion{Account: accounts("two")[0], Reason: auditor.ExcludedConfigured, Detail: "of no interest"}
+	if n := told(auditor.Listing{Accounts: accounts("one", "two"), Excluded: []auditor.Exclusion{never}}); n != 0 {
+		t.Errorf("told %d times of one that was never expected", n)
+	}
+	shorter := auditor.Listing{Accounts: accounts("one"), Excluded: []auditor.Exclusion{never, renamed}}
+	if n := told(shorter); n != 1 || !strings.Contains(log.String(), "of no interest") {
+		t.Errorf("told %d times\n%s", n, &log)
+	}
+	if n := told(shorter); n != 0 {
+		t.Errorf("told %d times again", n)
 	}
 }
 

@@ -85,6 +85,7 @@ func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*
 		log.Warn("account gone: it was vanished for as long as the configuration says, and its series end", "account", gone.Name,
 			"account_id", gone.ID)
 	}
+	a.left(log, listing.Excluded)
 
 	jobs := a.observe(ctx, log, listing.Accounts, progress)
 	jobs = append(jobs, a.vanished(log, listing.Vanished)...)

@@ -26,7 +26,8 @@ const (
 // the reading than like what people do. It says nothing of a run that is not. before is what was known before the run.
 //
 // An account that could not be read and now can be has recovered and is no such change. Trouble that lasts is suspect
-// when it begins; then it is known, and its accounts are unknown. An account that is left alone on purpose is not missed.
+// when it begins; then it is known, and its accounts are unknown. An account that is left alone on purpose is not missed; one that the
+// organization gives a status that is not known is.
 func Suspicions(before *Snapshot, run *Run) []string {
 	if before == nil || before.Run == nil || run.Restricted {
 		return nil
@@ -38,7 +39,8 @@ func Suspicions(before *Snapshot, run *Run) []string {
 	}
 	excluded := make(map[string]bool, len(run.Excluded))
 	for i := range run.Excluded {
-		excluded[run.Excluded[i].Account.ID] = true
+		// That the cloud has a word for some which nobody here knows is no purpose of anybody.
+		excluded[run.Excluded[i].Account.ID] = run.Excluded[i].Reason != ExcludedStatus
 	}
 	// With several baselines an account has several standings, and shares their fates.
 	type fate struct{ vanished, changed, wasDark, isDark bool }
@@ -68,7 +70,7 @@ func Suspicions(before *Snapshot, run *Run) []string {
 	}
 	var why []string
 	if gone*fleetPart > total && (gone >= leastVanished || gone == total) {
-		why = append(why, fmt.Sprintf("the inventory shrank: %d of %d accounts are not listed any more", gone, total))
+		why = append(why, fmt.Sprintf("the inventory shrank: %d of %d accounts are not listed any more, or with a status that is not known", gone, total))
 	}
 	if changed*fleetPart > total && changed >= leastChanged && (darkNow-darkBefore)*errorsPart >= total {
 		why = append(why, fmt.Sprintf("%d of %d accounts changed their state at once, while those that could not be read rose "+
