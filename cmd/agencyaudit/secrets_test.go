@@ -65,7 +65,8 @@ func (l *lair) write(name, text string, mode fs.FileMode) {
 func openLair(t *testing.T) *lair {
 	t.Helper()
 	l := &lair{scene: stage(t, fault{id: "none", state: "right"}), in: t.TempDir()}
-	good := l.config(l.door.url(), "")
+	good := l.config(l.door.url(), "") + "waivers: {file: waivers.yaml}\n"
+	l.write("waivers.yaml", "version: 1\nwaivers: []\n", 0o600)
 	ak, sk := l.secrets.list[0], l.secrets.list[1]
 	l.secrets.add("CANARYTOKEN" + strings.Repeat("tOkEn", 60)) // which the scene itself has no use for
 	l.write("ak", ak+"\n", 0o600)
@@ -146,7 +147,7 @@ func (l *lair) left(t *testing.T, dir string, p *process) map[string]string {
 }
 
 // rightly is how each command is run with nothing wrong, and wrongly with something wrong on the command line. $C is the
-// configuration, $A an account of it.
+// configuration, $A an account of it, and $R a report of an audit with it.
 var (
 	rightly = map[string][][]string{
 		"agencyaudit": {{}},
@@ -157,7 +158,7 @@ var (
 		"agencyaudit baseline":      {{}},
 		"agencyaudit baseline list": {{"--config", "$C"}},
 		"agencyaudit baseline show": {{"coc"}},
-		"agencyaudit baseline test": {{"coc", "--config", "$C", "--from", "report.json"}},
+		"agencyaudit baseline test": {{"--config", "$C", "coc", "--from", "$R"}, {"coc", "--from", "$R"}},
 		"agencyaudit check":         {{"--config", "$C"}},
 		"agencyaudit completion":    {{"bash"}},
 		"agencyaudit demo":          {{"--once"}},
@@ -167,9 +168,12 @@ var (
 		"agencyaudit simcloud":      {{"--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--config-out", "sim.yaml"}},
 		"agencyaudit version":       {{}, {"-o", "json"}},
 		"agencyaudit waiver":        {{}},
-		"agencyaudit waiver add":    {{"--config", "$C", "--id", "w", "--account", "*", "--rule", "grant/excess"}},
-		"agencyaudit waiver check":  {{"--config", "$C"}},
-		"agencyaudit waiver list":   {{"--config", "$C"}},
+		"agencyaudit waiver add": {{
+			"--config", "$C", "--from", "$R", "--dry-run", "--id", "one", "--account", "$A", "--rule", "grant/missing", "--added", "2026-11-01",
+			"--expires", "2026-11-02", "--owner", "shop", "--reason", "why",
+		}},
+		"agencyaudit waiver check": {{"--config", "$C", "--from", "$R"}},
+		"agencyaudit waiver list":  {{"--config", "$C", "--from", "$R"}, {"--config", "$C", "-o", "json"}},
 	}
 	wrongly = [][]string{{"--help"}, {"--no-such-flag"}, {"--log-level", "loud"}, {"one", "two", "three"}}
 	// atWork is what a command says that goes on until a signal.
@@ -186,6 +190,7 @@ func TestSecretsStayInside(t *testing.T) {
 	type execution struct {
 		command, config string
 		args, env       []string
+		right           bool // nothing is wrong with the command line and the configuration
 	}
 	var all []execution
 	for command, inner := range tree() {
@@ -194,29 +199,34 @@ func TestSecretsStayInside(t *testing.T) {
 			t.Errorf("nobody has run %q here: say in the table how it is run", command)
 		}
 		for _, args := range good {
-			all = append(all, execution{command, "good.yaml", args, l.env})
+			all = append(all, execution{command, "good.yaml", args, l.env, true})
 		}
 		for _, args := range wrongly {
-			all = append(all, execution{command, "good.yaml", args, l.env})
+			all = append(all, execution{command, "good.yaml", args, l.env, false})
 		}
 		if len(good) == 0 || !slices.Contains(good[0], "$C") {
 			continue
 		}
-		all = append(all, execution{command, "nowhere.yaml", good[0], l.env})
+		all = append(all, execution{command, "nowhere.yaml", good[0], l.env, false})
 		for _, file := range l.bad() {
-			all = append(all, execution{command, filepath.Base(file), good[0], l.env})
+			all = append(all, execution{command, filepath.Base(file), good[0], l.env, false})
 		}
-		if inner.Name() == "baseline" || inner.Name() == "check" || inner.Name() == "list" || inner.Name() == "add" || inner.Name() == "test" {
+		if slices.Contains([]string{"baseline", "check", "list", "add", "test"}, inner.Name()) {
 			continue // which ask no cloud
 		}
 		ak, sk, token := l.secrets.list[0], l.secrets.list[1], l.secrets.list[len(l.secrets.list)-1]
 		all = append(all,
-			execution{command, "files.yaml", good[0], l.env},
-			execution{command, "away.yaml", good[0], l.env},
-			execution{command, "good.yaml", good[0], changed(l.env, sk, sk+"wrong")},
-			execution{command, "good.yaml", good[0], changed(l.env, ak, "CANARYACCESS9999")},
-			execution{command, "good.yaml", good[0], append(slices.Clone(l.env), "HUAWEICLOUD_SDK_SECURITY_TOKEN="+token)},
+			execution{command, "files.yaml", good[0], l.env, false},
+			execution{command, "away.yaml", good[0], l.env, false},
+			execution{command, "good.yaml", good[0], changed(l.env, sk, sk+"wrong"), false},
+			execution{command, "good.yaml", good[0], changed(l.env, ak, "CANARYACCESS9999"), false},
+			execution{command, "good.yaml", good[0], append(slices.Clone(l.env), "HUAWEICLOUD_SDK_SECURITY_TOKEN="+token), false},
 		)
+	}
+	// Of what an audit recorded, some commands say more.
+	audit := launch(t, t.TempDir(), l.env, []string{"audit", "--config", l.path("good.yaml"), "-o", "json", "--out", l.path("report.json")})
+	if code := audit.wait(t); code == exitUsage {
+		t.Fatalf("exit code %d\n%s", code, last(audit.err.String(), 2000))
 	}
 	places := make(chan struct{}, 4)
 	t.Run("all", func(t *testing.T) {
@@ -228,7 +238,7 @@ func TestSecretsStayInside(t *testing.T) {
 				defer func() { <-places }()
 				args := append(strings.Fields(e.command)[1:], "--log-level", "debug")
 				for _, arg := range e.args {
-					args = append(args, strings.NewReplacer("$C", l.path(e.config), "$A", l.accounts[0].name).Replace(arg))
+					args = append(args, strings.NewReplacer("$C", l.path(e.config), "$A", l.accounts[0].name, "$R", l.path("report.json")).Replace(arg))
 				}
 				dir := t.TempDir()
 				p := launch(t, dir, e.env, args)
@@ -246,6 +256,9 @@ func TestSecretsStayInside(t *testing.T) {
 				code := p.wait(t)
 				if code < exitOK || code > exitUsage {
 					t.Errorf("exit code %d:\n%s", code, last(p.err.String(), 2000))
+				}
+				if e.right && code == exitUsage {
+					t.Errorf("exit code %d, though it is run rightly:\n%s", code, last(p.err.String(), 2000))
 				}
 				if strings.HasPrefix(e.config, "bad-") && code != exitUsage {
 					t.Errorf("exit code %d with %s, want %d", code, e.config, exitUsage)
@@ -405,7 +418,8 @@ func TestNoFlagTakesASecret(t *testing.T) {
 		for _, set := range []*pflag.FlagSet{c.Flags(), c.PersistentFlags(), c.InheritedFlags()} {
 			set.VisitAll(func(f *pflag.Flag) {
 				seen++
-				if secret.MatchString(f.Name) || secret.MatchString(f.Usage) {
+				usage := strings.ReplaceAll(f.Usage, "key=value", "") // of a tag, which is none
+				if secret.MatchString(f.Name) || secret.MatchString(usage) {
 					t.Errorf("%s --%s: %s", path, f.Name, f.Usage)
 				}
 			})

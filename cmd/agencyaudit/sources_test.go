@@ -134,7 +134,7 @@ func TestAChainOfAccounts(t *testing.T) {
 	org.Settings.Instance = "server"
 	own := &org.Accounts[slices.IndexFunc(org.Accounts, func(a simcloud.Account) bool { return a.Name == self })]
 	own.Users = append(own.Users, simcloud.User{
-		Name: "own", Keys: []simcloud.Key{{Access: "OWN", Secret: "secret-of-its-own"}}, Policies: []string{"IAM ReadOnlyAccess"},
+		Name: "own", Keys: []simcloud.Key{{Access: "SIMOWNKEY0001", Secret: "secret-of-its-own"}}, Policies: []string{"IAM ReadOnlyAccess"},
 	})
 	cloud, err := simcloud.New(org)
 	if err != nil {
@@ -159,7 +159,7 @@ accounts:
 			t.Fatal(err)
 		}
 		cloud.ResetCounters()
-		code, out, complaints := programIn(t, []string{"OWN_AK=OWN", "OWN_SK=secret-of-its-own"}, append(args, "--config", config)...)
+		code, out, complaints := programIn(t, []string{"OWN_AK=SIMOWNKEY0001", "OWN_SK=secret-of-its-own"}, append(args, "--config", config)...)
 		return code, strings.Join(strings.Fields(out+complaints), " ")
 	}
 	// The server's own account did nothing but hop, and is read like any other.
