@@ -49,8 +49,8 @@ type memory struct {
 // roll is what one source said of accounts, by their id.
 type roll[T any] struct {
 	entries map[string]entry[T]
-	// short is how many lists in a row were too short to be believed.
-	short int
+	// short is how many lists in a row were too short to be believed, and lacked is what the last of them lacked.
+	short, lacked int
 }
 
 type entry[T any] struct {
@@ -92,11 +92,15 @@ func (r *roll[T]) update(list []T, id func(T) string, keep int) (gone []T, gap s
 	for _, is := range list {
 		r.entries[id(is)] = entry[T]{is: is}
 	}
+	if (missing-r.lacked)*shortPart > there {
+		r.short = 0 // that the ones before lacked less makes this one no more credible
+	}
 	if missing > 1 && missing*shortPart > there && r.short < keep {
 		r.short++
+		r.lacked = missing
 		return nil, fmt.Sprintf("it lacks %d of the %d accounts that it had before", missing, there)
 	}
-	r.short = 0
+	r.short, r.lacked = 0, 0
 	for known, e := range r.entries {
 		if listed[known] {
 			continue

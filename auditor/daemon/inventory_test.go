@@ -191,6 +191,16 @@ func TestAListIsNeverSmallerByAccident(t *testing.T) {
 		l.want(60, 40, 0, 0, 0)
 	}
 	l.want(60, 0, 0, 40, 0)
+	// One that lacks much more than those before begins to be doubted, however often they were.
+	o = fleet(100)
+	l = listing(t, o, nil)
+	l.want(100, 0, 0, 0, 0)
+	for _, n := range []int{80, 80, 80, 10, 9, 9} {
+		o.members = fleet(n).members
+		l.want(100, 0, 0, 0, 1)
+	}
+	o.members = fleet(9).members
+	l.want(9, 91, 0, 0, 0)
 }
 
 func TestARefusedOrganizationAtTheFirstRun(t *testing.T) {
