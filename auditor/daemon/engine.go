@@ -65,8 +65,11 @@ func (d *Daemon) newEngine(cfg *Config, filed *accountsFile) (*engine, error) {
 	}, nil
 }
 
-// inherit takes over what an engine before remembers of the accounts. No run may be under way.
+// inherit takes over what an engine before remembers of the accounts, and the keys by which it entered them. No run may be under way.
 func (e *engine) inherit(from *engine) {
+	if e.cloud != nil && from.cloud != nil {
+		e.cloud.Inherit(from.cloud)
+	}
 	e.memory = from.memory
 	if e.memory.owner != e.owner() {
 		e.memory = &memory{owner: e.owner(), filed: from.memory.filed}

@@ -1,6 +1,7 @@
 package huawei
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -122,6 +123,33 @@ func (c *Cloud) door(accountID string) *door {
 		ds.add(accountID, d)
 	}
 	return d
+}
+
+// Inherit takes over the assumed keys of a Cloud that is given up, as far as this one would make the same: in the name of the same main
+// identity, at the same addresses, by the same way into the account. Nothing else of it counts, refusals least of all. Neither may be
+// in use.
+func (c *Cloud) Inherit(old *Cloud) {
+	if !c.cfg.Main.same(old.cfg.Main) || c.cfg.Endpoints != old.cfg.Endpoints || c.cfg.Region != old.cfg.Region ||
+		!bytes.Equal(c.cfg.CAPEM, old.cfg.CAPEM) || c.cfg.SessionName != old.cfg.SessionName {
+		return
+	}
+	old.doors.mu.RLock()
+	defer old.doors.mu.RUnlock()
+	for id, was := range old.doors.byID {
+		var p pass
+		select {
+		case <-was.turn: // else somebody who was given up is still about to assume
+			p = was.pass
+			was.turn <- struct{}{}
+		default:
+		}
+		if p.keys.IsZero() || !c.now().Before(p.expires) {
+			continue
+		}
+		if d := c.door(id); d != nil && d.access == was.access {
+			d.pass = p
+		}
+	}
 }
 
 // holder says whose keys the account is read with.

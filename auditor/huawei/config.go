@@ -62,6 +62,16 @@ type Chain struct {
 	Access Access
 }
 
+// same says whether two identities are one, with the same key or a key from the same place.
+func (i Identity) same(other Identity) bool {
+	if (i.Source == nil) != (other.Source == nil) || (i.Chain == nil) != (other.Chain == nil) {
+		return false
+	}
+	return i.Keys == other.Keys && i.AccountID == other.AccountID &&
+		(i.Source == nil || i.Source.Kind == other.Source.Kind && i.Source.Address == other.Source.Address) &&
+		(i.Chain == nil || *i.Chain == *other.Chain)
+}
+
 // Account is the account in whose name accounts are entered and the organization is listed.
 func (i Identity) Account() string {
 	if i.Chain != nil {

@@ -285,6 +285,53 @@ func TestMembersGetADoorEach(t *testing.T) {
 	}
 }
 
+// TestKeysAreInherited by a Cloud that would make the same, and by no other.
+func TestKeysAreInherited(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change    func(cfg *huawei.Config)
+		inherited int
+	}{
+		"nothing changed": {func(*huawei.Config) {}, 3},
+		"other limits":    {func(cfg *huawei.Config) { cfg.MaxPages, cfg.Rate = 7, huawei.Rate{Total: 1000} }, 3},
+		"an account's way": {func(cfg *huawei.Config) {
+			cfg.Accounts[accountID(0)] = huawei.Access{Agency: "Other", Via: huawei.ViaSTS}
+		}, 2},
+		"all ways":         {func(cfg *huawei.Config) { cfg.Members.ExternalID = "audit-4711" }, 0},
+		"another main key": {func(cfg *huawei.Config) { cfg.Main.Keys.AccessKey = huawei.NewSecret("another-access-key") }, 0},
+		"another account of the main identity": {func(cfg *huawei.Config) {
+			cfg.Main.AccountID = mainID
+			cfg.Main.Chain = &huawei.Chain{AccountID: accountID(2), Access: huawei.Access{Agency: "Hop", Via: huawei.ViaSTS}}
+		}, 0},
+		"another session":      {func(cfg *huawei.Config) { cfg.SessionName = "another" }, 0},
+		"another address":      {func(cfg *huawei.Config) { cfg.Endpoints.Organizations = "https://organizations.example.com" }, 0},
+		"keys that nearly end": {func(cfg *huawei.Config) { cfg.Now = func() time.Time { return time.Now().Add(58 * time.Minute) } }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, 3)
+			cfg := f.assuming()
+			cfg.Accounts, cfg.Members = map[string]huawei.Access{}, huawei.Access{Agency: "Reader", Via: huawei.ViaSTS}
+			was, _ := open(t, cfg)
+			for i := range 3 {
+				mustObserve(t, was, i)
+			}
+			tc.change(&cfg)
+			is, _ := open(t, cfg)
+			is.Inherit(was)
+			_ = f.log()
+			entered := 0
+			for i := range 3 {
+				_, _, err := is.Observe(t.Context(), rules.Account{ID: accountID(i), Name: "x"}, baseline(), rules.Last{})
+				if err == nil {
+					entered++
+				}
+			}
+			if n := entered - asked(f.log(), "assumeSTS"); n != tc.inherited {
+				t.Errorf("%d accounts were read with keys that were there, want %d", n, tc.inherited)
+			}
+		})
+	}
+}
+
 // TestTheMainAccountIsReadWithItsOwnKeys, unless it is listed; without members nobody else is.
 func TestTheMainAccountIsReadWithItsOwnKeys(t *testing.T) {
 	f := newFake(t, 1)
