@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -316,22 +317,46 @@ func TestAFileOfAccountsWithFaults(t *testing.T) {
 }
 
 func TestNothingIsRememberedOfAnotherOrganization(t *testing.T) {
-	was := &engine{config: defaultConfig(), memory: &memory{owner: "a"}}
+	was := &engine{config: defaultConfig(), memory: &memory{organization: "o-1"}}
 	was.config.Accounts.Organization.Enabled = true
 	if _, gap := was.memory.members.update(fleet(3).members, memberID, 3); gap != "" {
 		t.Fatal(gap)
 	}
-	for owner, n := range map[string]int{"a": 3, "b": 0} {
-		is := &engine{config: defaultConfig()}
-		is.config.Accounts.Organization.Enabled, is.config.reader.Main.AccountID = true, owner
-		is.inherit(was)
-		if got := len(is.known().Accounts); got != n {
-			t.Errorf("of the organization of %s: %d accounts", owner, got)
+	// Another account's key may list the same organization, another one, or none: what was known stays until another one is listed.
+	is := &engine{config: defaultConfig(), log: slog.New(slog.DiscardHandler)}
+	is.config.Accounts.Organization.Enabled, is.config.reader.Main.AccountID = true, "b"
+	is.inherit(was)
+	if got := len(is.known().Accounts); got != 3 {
+		t.Errorf("%d accounts before anything was listed", got)
+	}
+	for _, c := range []struct {
+		lists          saying
+		accounts, gone int
+		gaps           bool
+	}{
+		{saying{err: &rules.Unknown{Reason: rules.ReasonDenied, Detail: "no"}}, 3, 0, true},
+		{saying{huawei.Organization{ID: "o-2"}, nil}, 3, 0, true}, // of nobody
+		{saying{huawei.Organization{ID: "o-1", Members: fleet(3).members}, nil}, 3, 0, false},
+		{saying{huawei.Organization{ID: "o-2", Members: fleet(1).members}, nil}, 1, 2, false},
+	} {
+		is.lister = c.lists
+		l, err := is.inventory(nil).Accounts(t.Context())
+		if err != nil || len(l.Accounts) != c.accounts || len(l.Gone) != c.gone || len(l.Gaps) > 0 != c.gaps {
+			t.Errorf("%+v: %d accounts, %d gone, gaps %v, %v", c.lists, len(l.Accounts), len(l.Gone), l.Gaps, err)
 		}
 	}
 	off := &engine{config: defaultConfig()}
-	off.config.reader.Main.AccountID = "a"
 	if off.inherit(was); len(off.known().Accounts) != 0 {
 		t.Error("accounts of an organization that is no longer asked are still expected")
 	}
+}
+
+// saying is an organization that says one thing.
+type saying struct {
+	is  huawei.Organization
+	err error
+}
+
+func (l saying) Organization(context.Context, huawei.OrganizationQuery) (huawei.Organization, error) {
+	return l.is, l.err
 }

@@ -59,7 +59,7 @@ func (d *Daemon) newEngine(cfg *Config, filed *accountsFile) (*engine, error) {
 		list = o.organization
 	}
 	return &engine{
-		config: cfg, cloud: cloud, lister: list, memory: &memory{owner: cfg.reader.Main.Account()}, filed: filed,
+		config: cfg, cloud: cloud, lister: list, memory: &memory{}, filed: filed,
 		fileFault: cfg.fileFault, log: o.Logger, version: o.Version, now: o.Now,
 		panicked: d.metrics.Panicked,
 	}, nil
@@ -71,9 +71,6 @@ func (e *engine) inherit(from *engine) {
 		e.cloud.Inherit(from.cloud)
 	}
 	e.memory = from.memory
-	if e.memory.owner != e.owner() {
-		e.memory = &memory{owner: e.owner(), filed: from.memory.filed}
-	}
 	if e.config.Accounts.File == "" {
 		e.memory.filed = roll[AccountConfig]{}
 	}
@@ -81,9 +78,6 @@ func (e *engine) inherit(from *engine) {
 		e.memory.members = roll[huawei.Member]{}
 	}
 }
-
-// owner is the account whose organization is asked.
-func (e *engine) owner() string { return e.config.reader.Main.Account() }
 
 // inventory lists the accounts with these names or ids, or all of them when there are none.
 func (e *engine) inventory(accounts []string) *inventory {

@@ -41,9 +41,9 @@ type inventory struct {
 type memory struct {
 	members roll[huawei.Member]
 	filed   roll[AccountConfig]
-	// owner is the account whose organization the members are of; tagged says that their tags were asked for.
-	owner  string
-	tagged bool
+	// organization is the id of the one that the members are of; tagged says that their tags were asked for.
+	organization string
+	tagged       bool
 }
 
 // roll is what one source said of accounts, by their id.
@@ -188,7 +188,21 @@ func (v *inventory) read(ctx context.Context) (gaps []rules.Unknown, gone []rule
 		gap.Detail = "the organization could not be listed: " + gap.Detail
 		return append(gaps, gap), gone
 	}
-	left, gap := v.memory.members.update(is.Members, memberID, keep)
+	next, another := v.memory.members, v.memory.organization != is.ID
+	if another {
+		next = roll[huawei.Member]{} // of this one nothing is known yet
+	}
+	left, gap := next.update(is.Members, memberID, keep)
+	if another && gap == "" {
+		for id, e := range v.memory.members.entries {
+			if _, listed := next.entries[id]; !listed {
+				left = append(left, e.is)
+			}
+		}
+	}
+	if !another || gap == "" {
+		v.memory.members = next
+	}
 	for _, m := range left {
 		gone = append(gone, v.member(m))
 	}
@@ -198,7 +212,7 @@ func (v *inventory) read(ctx context.Context) (gaps []rules.Unknown, gone []rule
 			Remedy: fmt.Sprintf("see what happened to the organization; a shorter list is believed when it comes %d times in a row", keep+1),
 		}), gone
 	}
-	v.memory.tagged = tags
+	v.memory.tagged, v.memory.organization = tags, is.ID
 	return gaps, gone
 }
 
