@@ -245,7 +245,7 @@ accounts: {static: [{name: target, id: d0000000000000000000000000000002, access:
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if code, out, complaints := programIn(t, append(env, "HUAWEICLOUD_SDK_AK=AK", "HUAWEICLOUD_SDK_SK=SK"), "audit", "--config", config); code != 2 {
+		if code, out, complaints := programIn(t, append(env, "HUAWEICLOUD_SDK_AK=AKOFNOBODY", "HUAWEICLOUD_SDK_SK=SKOFNOBODY"), "audit", "--config", config); code != 2 {
 			t.Errorf("source %s: exit code %d\n%s%s", source, code, out, complaints)
 		}
 	}
