@@ -319,6 +319,13 @@ func inBase64(e *base64.Encoding, s string) []string {
 	return out
 }
 
+// all are those that are known so far.
+func (s *secrets) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.list)
+}
+
 // in says in which encoding a text holds a secret; empty for none.
 func (s *secrets) in(text string) string {
 	s.mu.Lock()
