@@ -384,7 +384,7 @@ func (s *scene) serve() {
 	dir := s.t.TempDir()
 	file := filepath.Join(dir, "agencyaudit.yaml")
 	replace(s.t, file, s.config(s.door.url(), ""))
-	s.daemon = (&simulator{secret: s.secrets.list[1]}).serveFile(s.t, dir, file, s.env)
+	s.daemon = (&simulator{secret: s.secrets.all()[1]}).serveFile(s.t, dir, file, s.env)
 }
 
 // moment is what the program says at one instant.

@@ -302,7 +302,7 @@ func changed(env []string, old, other string) []string {
 func TestALeakIsFound(t *testing.T) {
 	t.Parallel()
 	l := openLair(t)
-	secret := l.secrets.list[1]
+	secret := l.secrets.all()[1]
 	for _, where := range []string{"stdout", "stderr", "debug.log"} {
 		for _, form := range []string{"raw", "base64", "hex", "URL", "beginning"} {
 			dir := t.TempDir()
@@ -330,7 +330,7 @@ func TestTheDaemonsSecrets(t *testing.T) {
 	file, socket := filepath.Join(dir, "agencyaudit.yaml"), filepath.Join(dir, "pprof.sock")
 	good := strings.Replace(l.config(l.door.url(), ""), `listen: {address: "127.0.0.1:0"}`, `listen: {address: "127.0.0.1:0", pprof_socket: pprof.sock}`, 1)
 	replace(t, file, good)
-	l.daemon = (&simulator{secret: l.secrets.list[1]}).serveFile(t, dir, file, append(slices.Clone(l.env), "GOTRACEBACK=crash"))
+	l.daemon = (&simulator{secret: l.secrets.all()[1]}).serveFile(t, dir, file, append(slices.Clone(l.env), "GOTRACEBACK=crash"))
 	l.await("everything is known", l.allAsTheyAre)
 	pages := l.pages()
 	for path, text := range pages {
