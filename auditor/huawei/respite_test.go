@@ -138,7 +138,7 @@ func TestThreeInTenAccountsAreThrottled(t *testing.T) {
 			if got := reasons(run); got[""] != n-throttled || got[rules.ReasonThrottled] < throttled*9/10 {
 				t.Errorf("sweeps by reason %v, and %d are throttled", got, throttled)
 			}
-			if d := took(run); d > 5*time.Minute {
+			if d := took(run); d > 6*time.Minute {
 				t.Errorf("the run took %s", d)
 			}
 		})
