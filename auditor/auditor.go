@@ -84,7 +84,7 @@ type Run struct {
 	// Findings are about the whole run rather than one account.
 	Findings []rules.Finding `json:"findings"`
 	// Excluded are the accounts that were left alone on purpose, with the reason; Gone those that left the fleet with this run,
-	// having been vanished for as long as the configuration says.
+	// having been vanished for as long as the configuration says, or being of another organization than the one that is asked now.
 	Excluded []Exclusion     `json:"excluded,omitempty"`
 	Gone     []rules.Account `json:"gone,omitempty"`
 	// Gaps say which source of accounts could not be listed whole. Then the run is not complete: accounts may be missing.

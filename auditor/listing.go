@@ -12,7 +12,7 @@ type Listing struct {
 	Accounts []rules.Account
 	// Vanished are accounts that were listed before, and that a list which is whole no longer has: unknown, and not read.
 	Vanished []Absence
-	// Gone are accounts that have been vanished long enough, and are no longer expected from now on.
+	// Gone are accounts that are no longer expected from now on: vanished for long enough, or of another organization.
 	Gone []rules.Account
 	// Excluded are accounts that are left alone on purpose.
 	Excluded []Exclusion

@@ -82,7 +82,7 @@ func (a *Auditor) Run(ctx context.Context, trigger string, progress Progress) (*
 		log.Warn("the list of accounts is odd", "note", note)
 	}
 	for _, gone := range listing.Gone {
-		log.Warn("account gone: it was vanished for as long as the configuration says, and its series end", "account", gone.Name,
+		log.Warn("account gone: nobody lists it any more, and its series end", "account", gone.Name,
 			"account_id", gone.ID)
 	}
 	a.left(log, listing.Excluded)
@@ -227,9 +227,11 @@ func (a *Auditor) sweep(ctx context.Context, log *slog.Logger, j *job, repeat bo
 	defer cancel()
 	j.sweep.StartedAt = a.Now().UTC()
 	err := a.guard(log, PlaceRead, "reading", func() error {
-		if ctx.Err() != nil && before != nil {
+		switch {
+		case ctx.Err() == nil:
+		case before != nil:
 			return before
-		} else if ctx.Err() != nil {
+		default:
 			return &rules.Unknown{Reason: rules.ReasonTimeout, Detail: "not read: " + context.Cause(ctx).Error()}
 		}
 		evidence, trail, err := a.Observer.Observe(ctx, j.account, *j.baseline, j.before.last())

@@ -1,5 +1,5 @@
-// Package simcloud is a simulated Huawei Cloud on a real HTTP port: identity (IAM v3 and v5), temporary keys and
-// enterprise projects, as far as agencies and their permissions are concerned. It is written for any client, the
+// Package simcloud is a simulated Huawei Cloud on a real HTTP port: identity (IAM v3 and v5), STS, Organizations, enterprise projects
+// and the keys of servers and pods, as far as agencies and their permissions are concerned. It is written for any client, the
 // official SDK first of all, and knows nothing of the auditor that is tested against it.
 //
 // An Organization says what there is and how the cloud behaves; New makes a Cloud of it. The Cloud answers the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -285,7 +286,7 @@ func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *report.Recorded,
 	return a.waiverDiff(file, past, before, waivers)
 }
 
-func sameWaiver(a, b rules.Waiver) bool { return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b) }
+func sameWaiver(a, b rules.Waiver) bool { return reflect.DeepEqual(a, b) }
 
 // withWaiver is the text of a file of waivers with one more at its end.
 func withWaiver(old []byte, w *newWaiver) ([]byte, error) {
