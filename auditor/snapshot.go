@@ -97,8 +97,8 @@ func NewSnapshot(subjects []Subject, baselines []rules.Baseline, maxAge time.Dur
 }
 
 // Expect is the snapshot after a change of configuration: subjects that are no longer expected are gone, new ones are
-// not read yet, and nothing else is forgotten. A subject that is judged by other rules than before, since its baseline, the
-// severities or what is required of its account changed, keeps what is wrong of it, as far as the new baseline requires it.
+// not read yet, and nothing else is forgotten. A subject that is judged by other rules than before, since its baseline, an overlay of
+// that, the severities or what is required of its account changed, keeps what is wrong of it, as far as the new baseline requires it.
 func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge time.Duration) *Snapshot {
 	next := NewSnapshot(subjects, baselines, maxAge)
 	next.Run, next.CompletedAt, next.Waivers = s.Run, s.CompletedAt, s.Waivers
@@ -114,7 +114,7 @@ func (s *Snapshot) Expect(subjects []Subject, baselines []rules.Baseline, maxAge
 		required[baselines[i].Name] = baselines[i].Required
 		was := before[baselines[i].Name]
 		same[baselines[i].Name] = was != nil && was.Digest == baselines[i].Digest &&
-			maps.Equal(was.Severities, baselines[i].Severities)
+			slices.Equal(was.Overlays, baselines[i].Overlays) && maps.Equal(was.Severities, baselines[i].Severities)
 	}
 	next.Catalogue = s.expect(baselines, same)
 	for i := range next.Standings {

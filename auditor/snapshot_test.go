@@ -316,12 +316,14 @@ func TestAChangeOfConfiguration(t *testing.T) {
 	// Nor is it where rules weigh more or less than before, or where the agency must be that need not have been.
 	weighty := base()
 	weighty.Severities = map[string]rules.Severity{rules.RuleWider: rules.Warning}
+	allowing := base()
+	allowing.Overlays = []string{"an overlay"}
 	needed := acct
 	needed.RequireAgency = true
 	for name, c := range map[string]struct {
 		account  rules.Account
 		baseline rules.Baseline
-	}{"severities": {acct, weighty}, "require_agency": {needed, base()}} {
+	}{"severities": {acct, weighty}, "overlays": {acct, allowing}, "require_agency": {needed, base()}} {
 		judged := s.Expect(auditor.Subjects([]rules.Account{c.account}, []rules.Baseline{c.baseline}), []rules.Baseline{c.baseline}, maxAge)
 		if state, _ := judged.Standings[0].At(noon, maxAge); state != rules.StateUnknown || words(&judged.Standings[0]) != "P=missing grant/excess " {
 			t.Errorf("by other %s: %s, %q", name, state, words(&judged.Standings[0]))

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -68,10 +67,10 @@ func (u *unreadable) Error() string {
 
 // WaiversFile is the path of the file of waivers; empty when there is none.
 func (c *Config) WaiversFile() string {
-	if c.Waivers.File == "" || filepath.IsAbs(c.Waivers.File) {
-		return c.Waivers.File
+	if c.Waivers.File == "" {
+		return ""
 	}
-	return filepath.Join(filepath.Dir(c.file), c.Waivers.File)
+	return c.path(c.Waivers.File)
 }
 
 // ReadWaivers reads a file of waivers as the configuration would. The error is a strictyaml.Faults with everything that is wrong with

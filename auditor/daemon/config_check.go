@@ -120,21 +120,12 @@ func (c *configCheck) loadBaseline(at, ref string) (rules.Baseline, bool) {
 			"the bundled ones are "+strings.Join(baseline.Names(), ", ")+"; write a file with its ending, such as ./"+ref+".yaml")
 		return rules.Baseline{}, false
 	}
-	path := c.path(ref)
-	data, err := readAll(c.open, path)
-	if err != nil {
-		c.doc.Add(at, fmt.Sprintf("the file %q cannot be read: %s", path, reason(err)), "name a baseline file, relative to this file's folder")
+	data, path, ok := c.agreed(at, ref, "a baseline file")
+	if !ok {
 		return rules.Baseline{}, false
 	}
 	b, err := baseline.Load(path, data)
-	var faults strictyaml.Faults
-	switch {
-	case errors.As(err, &faults):
-		c.others = append(c.others, faults...)
-	case err != nil:
-		c.doc.Add(at, err.Error(), "report this as a bug of agencyaudit")
-	}
-	return b, err == nil
+	return b, c.foreign(at, err)
 }
 
 func (c *configCheck) checkSeverities() {

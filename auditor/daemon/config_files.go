@@ -51,12 +51,14 @@ func read(open func(string) (fs.File, error), path string, most int64, check fun
 }
 
 // path returns where a file is that the configuration names.
-func (c *configCheck) path(name string) string {
+func (c *Config) path(name string) string {
 	if filepath.IsAbs(name) {
 		return name
 	}
 	return filepath.Join(filepath.Dir(c.file), name)
 }
+
+func (c *configCheck) path(name string) string { return c.cfg.path(name) }
 
 // secretFile reads the secret in the file that is named at a place of the configuration.
 func (c *configCheck) secretFile(at, name string) huawei.Secret {
