@@ -74,7 +74,7 @@ func (c *Cloud) Organization(ctx context.Context, q OrganizationQuery) (is Organ
 	if c.site.places[serviceOrganizations].endpoint == "" {
 		return is, &rules.Unknown{
 			Reason: rules.ReasonDenied, Detail: "listing the organization: the address of Organizations is not configured",
-			Remedy: "configure it",
+			Remedy: "name it in the configuration (cloud.endpoints.organizations)",
 		}
 	}
 	if u := c.mayList(ctx); u != nil {
