@@ -500,9 +500,10 @@ func TestAHungRunIsNotHealthy(t *testing.T) {
 	if code, says := l.get("GET", "/-/healthy"); code != http.StatusOK {
 		t.Errorf("at first: %d %s", code, says)
 	}
-	if _, text := l.get("GET", "/metrics"); !strings.Contains(text, "\nagencyaudit_run_last_start_timestamp_seconds ") {
-		t.Error("the metrics do not say that a run began")
-	}
+	l.wait("the metrics say that a run began", func() bool {
+		_, text := l.get("GET", "/metrics")
+		return strings.Contains(text, "\nagencyaudit_run_last_start_timestamp_seconds ")
+	})
 	c.ahead.Store(int64(12 * time.Minute)) // past its deadline, and a minute more
 	if code, says := l.get("GET", "/-/healthy"); code != http.StatusServiceUnavailable || !strings.Contains(says, "scheduler") {
 		t.Errorf("while the run hangs: %d %s", code, says)

@@ -19,6 +19,7 @@ const profileAccount = "d0000000000000000000000000000009"
 // readProfile takes the key out of the section global of a file with profiles.
 func readProfile(data []byte) (huawei.Keys, error) {
 	cfg := defaultConfig()
+	cfg.file = "etc/a.yaml"
 	const text = "credentials: {source: profile, account_id: " + profileAccount + ", profile_file: p}\n"
 	doc, err := strictyaml.Decode("etc/a.yaml", []byte(text), cfg)
 	if err != nil {
