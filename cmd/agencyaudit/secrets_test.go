@@ -230,9 +230,15 @@ func TestSecretsStayInside(t *testing.T) {
 	if code := audit.wait(t); code == exitUsage {
 		t.Fatalf("exit code %d\n%s", code, last(audit.err.String(), 2000))
 	}
+	if n := len(all); n < 100 {
+		t.Errorf("only %d runs", n)
+	}
 	places := make(chan struct{}, 4)
 	t.Run("all", func(t *testing.T) {
 		for i, e := range all {
+			if testing.Short() && !e.right && i%4 != 0 {
+				continue // where time is short, of what is wrong a fourth
+			}
 			name := fmt.Sprintf("%d %s %s %s", i, e.command, e.config, strings.Join(e.args, " "))
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -272,9 +278,6 @@ func TestSecretsStayInside(t *testing.T) {
 			})
 		}
 	})
-	if n := len(all); n < 100 {
-		t.Errorf("only %d runs", n)
-	}
 	noWrites(t, l.cloud.Load())
 	issued := 0
 	for _, s := range l.secrets.all() {
