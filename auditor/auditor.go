@@ -107,6 +107,9 @@ type Sweep struct {
 	Planes []rules.Plane `json:"planes,omitempty"`
 	// RequestIDs are the cloud's ids of the answers that say which agencies exist.
 	RequestIDs []string `json:"request_ids,omitempty"`
+	// Replayed says that the sweep comes from a history rather than from the cloud: it says what was known, and nothing may
+	// be done on its account.
+	Replayed bool `json:"replayed,omitempty"`
 }
 
 // HasEvidence says whether the sweep ended in evidence: it was judged, or what it read stands beside the reason for which

@@ -43,6 +43,10 @@ const (
 	// What reads Terraform's files.
 	hcl = "github.com/hashicorp/hcl/v2"
 	cty = "github.com/zclconf/go-cty"
+	// What a history is kept by.
+	sqlite = "modernc.org/sqlite"
+	goose  = "github.com/pressly/goose/v3"
+	flock  = "github.com/gofrs/flock"
 )
 
 // room is what the code in one folder may import. Whatever is not named is forbidden, but for the standard library.
@@ -84,6 +88,13 @@ var rooms = map[string]room{
 		uses: []string{"auditor", "rules"}, libs: []string{klauspost, promClient, promModel, promCommon},
 		testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid},
 	},
+	// The only room that knows a database.
+	"auditor/history": {
+		uses: []string{"auditor", "rules"}, libs: []string{flock, goose, klauspost, sqlite},
+		testUses: []string{"auditor/history/historytest"}, testLibs: []string{goleak, rapid},
+	},
+	// What every kind of history is held to; tests alone use it.
+	"auditor/history/historytest": {uses: []string{"auditor", "auditor/history", "rules"}, libs: []string{rapid}},
 	"auditor/web": {
 		uses: []string{"auditor", "rules"}, libs: []string{goyaml, promToolkit, xcrypto},
 		testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid},

@@ -1,0 +1,141 @@
+// Package history remembers what runs found: each run and its outcome, since when each verdict and each finding has held and
+// how it ended, and the evidence behind every verdict. It is written when something changes, so that it grows with drift and
+// not with time.
+//
+// A Store in a file is SQLite inside of this process. What it cannot read it does not replace: damage is an error that says what
+// to do, and a row that was altered is never shown as what was recorded.
+package history
+
+import (
+	"context"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// Store keeps a history. It is used by many goroutines at once. Package historytest holds every kind of store to what is
+// promised here.
+type Store interface {
+	// Record adds what is known after a run, which is after.Run: all of it or nothing. When it returns nil, that is durable.
+	// A run that is recorded already changes nothing. After an error the next Record catches up: what it records follows
+	// from what the store has and from what is known, so that only the instants of changes are less exact.
+	//
+	// A restricted run is refused, since it does not know of the others.
+	Record(ctx context.Context, after *auditor.Snapshot) error
+	// Last is what a program starts from: see auditor.Restore.
+	Last(ctx context.Context) (*auditor.Past, error)
+	// Runs are the runs that ended at from or later and before to, in the order in which they were recorded. A zero instant
+	// is no bound; so it is everywhere.
+	Runs(ctx context.Context, from, to time.Time) ([]Run, error)
+	// Findings are those that stood at some time of the query's, in the order in which they were recorded.
+	Findings(ctx context.Context, q Query) ([]Finding, error)
+	// Verdicts are those that were the last word at some time of the query's, in the order in which they were recorded.
+	Verdicts(ctx context.Context, q Query) ([]Verdict, error)
+	// Compact forgets the verdicts and findings that ended before an instant, and the runs that did unless something begins or
+	// ends with them that is kept. The last run, the last complete one, the last verdict of each subject, and the first account
+	// that it trusted stay.
+	Compact(ctx context.Context, before time.Time) error
+	// Check reads everything and fails if any of it is not as it was recorded.
+	Check(ctx context.Context) error
+	// Size is how many bytes the history takes on disk.
+	Size() (int64, error)
+	// Close ends the use of the store. What is durable does not depend on it.
+	Close() error
+}
+
+// Query chooses a part of the history.
+type Query struct {
+	// From and To bound the time: what holds at From or later and before To. A zero instant is no bound.
+	From, To time.Time
+	// Account chooses one account by its id or by a name that it bore; empty chooses all.
+	Account string
+	// Bare leaves the evidence of verdicts out, which is nearly all of their size.
+	Bare bool
+}
+
+// At is the query for what held at one instant, of one account or of all.
+func At(t time.Time, account string) Query { return Query{From: t, To: t.Add(1), Account: account} }
+
+// overlaps says whether something that holds from an instant until another, or for ever if that is zero, is of the query's time.
+func (q Query) overlaps(from, until time.Time) bool {
+	return (q.To.IsZero() || from.Before(q.To)) && (until.IsZero() || until.After(q.From))
+}
+
+// Run is one run and its outcome.
+type Run struct {
+	ID      string `json:"id"`
+	Trigger string `json:"trigger"`
+	// Program is the version of the program that made the run.
+	Program   string    `json:"program"`
+	StartedAt time.Time `json:"started_at"`
+	EndedAt   time.Time `json:"ended_at"`
+	Complete  bool      `json:"complete"`
+	// Suspect says in words why the run should not be acted on; none when it may be.
+	Suspect []string `json:"suspect,omitempty"`
+	// States counts the subjects by what the run said of them; every state is a key.
+	States map[rules.State]int `json:"states"`
+	// Baselines are what the run judged by, by name.
+	Baselines []Baseline `json:"baselines"`
+}
+
+// Baseline is a baseline as a run knew it.
+type Baseline struct {
+	Name string `json:"name"`
+	// Digest is that of its file, Print one of all that judging by it depends on, with severities and what is allowed to whom.
+	Digest string `json:"digest"`
+	Print  string `json:"print"`
+}
+
+// Finding is the time during which a finding stood: from the reading that first showed it until evidence refuted it. While an
+// account is unknown, what was found in it stands.
+type Finding struct {
+	auditor.Subject
+	Rule     string          `json:"rule"`
+	Policy   string          `json:"policy,omitempty"`
+	PolicyID string          `json:"policy_id,omitempty"`
+	Scope    rules.ScopeKind `json:"scope,omitempty"`
+	// FirstSeen is when the reading began that first showed it, FirstRun the run that recorded it.
+	FirstSeen time.Time `json:"first_seen"`
+	FirstRun  string    `json:"first_run"`
+	// LastRun is the last run in which it stood, and LastSeen when that run ended.
+	LastSeen time.Time `json:"last_seen"`
+	LastRun  string    `json:"last_run"`
+	// EndedAt is when the reading began that no longer showed it, or when the run ended that knew it to be over for another
+	// reason; zero while it stands. EndedRun is that run, and How says why.
+	EndedAt  time.Time `json:"ended_at,omitzero"`
+	EndedRun string    `json:"ended_run,omitempty"`
+	How      Ending    `json:"how,omitempty"`
+}
+
+// Ending says how a finding ended.
+type Ending string
+
+// The endings of a finding.
+const (
+	// EndingRefuted is that evidence showed that it was so no longer.
+	EndingRefuted Ending = "refuted"
+	// EndingBaseline is that it is judged by other rules, and may well be so still.
+	EndingBaseline Ending = "baseline"
+	// EndingGone is that the account left the fleet, or is left alone.
+	EndingGone Ending = "gone"
+)
+
+// Verdict is the time during which the same was known of a subject.
+type Verdict struct {
+	// Subject has the account as it was called then.
+	auditor.Subject
+	// From is when the run ended that brought the verdict, and Until when the run did that brought another one, or in which the
+	// subject had left; zero while it holds. FromRun and UntilRun are these runs.
+	From     time.Time `json:"from"`
+	FromRun  string    `json:"from_run"`
+	Until    time.Time `json:"until,omitzero"`
+	UntilRun string    `json:"until_run,omitempty"`
+	// State is what the run said, with the reason when that is unknown.
+	State   rules.State    `json:"state"`
+	Unknown *rules.Unknown `json:"unknown,omitempty"`
+	// Evidence is the sweep that the verdict rests on, as it was read, if Judged says so; else it is the last evidence that
+	// there was; nil when there was none. It is marked as replayed.
+	Evidence *auditor.Sweep `json:"evidence,omitempty"`
+	Judged   bool           `json:"judged"`
+}

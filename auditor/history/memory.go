@@ -1,0 +1,204 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// memory is a history that ends with the process.
+type memory struct {
+	mu       sync.Mutex
+	tip      tip
+	runs     []*runRow
+	verdicts []*verdictRow
+	findings []*findingRow
+	trusts   map[int64]*trustRow
+	// complete is the last complete run; nil before the first.
+	complete *runRow
+	closed   bool
+}
+
+// NewMemory makes an empty store that keeps its history in memory, for as long as the program runs.
+func NewMemory() Store { return &memory{trusts: map[int64]*trustRow{}} }
+
+var errClosed = errors.New("the history is closed")
+
+// use has do work on the store, alone.
+func (m *memory) use(ctx context.Context, do func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return do()
+}
+
+func (m *memory) Record(ctx context.Context, after *auditor.Snapshot) error {
+	return m.use(ctx, func() error {
+		if after.Run != nil && slices.ContainsFunc(m.runs, func(r *runRow) bool { return r.ID == after.Run.ID }) {
+			return nil
+		}
+		c, err := m.tip.diff(after)
+		if err != nil {
+			return err
+		}
+		m.runs = append(m.runs, c.run)
+		if c.run.Complete {
+			m.complete = c.run
+		}
+		for _, v := range c.ended {
+			i, _ := slices.BinarySearchFunc(m.verdicts, v.id, func(r *verdictRow, id int64) int { return int(r.id - id) })
+			m.verdicts[i] = v
+		}
+		m.verdicts = append(m.verdicts, c.verdicts...)
+		for _, f := range c.endedFindings {
+			i, _ := slices.BinarySearchFunc(m.findings, f.id, func(r *findingRow, id int64) int { return int(r.id - id) })
+			m.findings[i] = f
+		}
+		m.findings = append(m.findings, c.findings...)
+		for _, t := range c.trusts {
+			m.trusts[t.subject.id] = t
+		}
+		m.tip.apply(c)
+		return nil
+	})
+}
+
+// run is the run of an id; nil for 0.
+func (m *memory) run(id int64) *runRow {
+	if i, found := slices.BinarySearchFunc(m.runs, id, func(r *runRow, id int64) int { return int(r.id - id) }); found {
+		return m.runs[i]
+	}
+	return nil
+}
+
+// lastVerdicts are the last verdicts of the subjects, by their ids.
+func (m *memory) lastVerdicts() map[int64]*verdictRow {
+	last := make(map[int64]*verdictRow, len(m.tip.subjects))
+	for _, v := range m.verdicts {
+		last[v.subject.id] = v
+	}
+	return last
+}
+
+func (m *memory) Last(ctx context.Context) (past *auditor.Past, err error) {
+	err = m.use(ctx, func() error {
+		var subjects []auditor.Remembered
+		for _, v := range m.lastVerdicts() {
+			s := m.tip.subjects[subjectKey{v.subject.account, v.subject.agency, v.subject.baseline}]
+			subjects = append(subjects, rememberedOf(v, s.findings, m.trusts[v.subject.id], m.tip.run))
+		}
+		past = pastOf(subjects, m.tip.run, m.complete)
+		return nil
+	})
+	return past, err
+}
+
+func (m *memory) Runs(ctx context.Context, from, to time.Time) (runs []Run, err error) {
+	err = m.use(ctx, func() error {
+		for _, r := range m.runs {
+			if !r.EndedAt.Before(from) && (to.IsZero() || r.EndedAt.Before(to)) {
+				runs = append(runs, r.Run)
+			}
+		}
+		return nil
+	})
+	return runs, err
+}
+
+// of says whether an account is one that a query asks for.
+func (m *memory) of(q Query) func(s *subjectRow) bool {
+	if q.Account == "" {
+		return func(*subjectRow) bool { return true }
+	}
+	named := map[int64]bool{}
+	for _, v := range m.verdicts {
+		if v.account.Name == q.Account || v.account.ID == q.Account {
+			named[v.subject.id] = true
+		}
+	}
+	return func(s *subjectRow) bool { return named[s.id] }
+}
+
+func (m *memory) Findings(ctx context.Context, q Query) (findings []Finding, err error) {
+	err = m.use(ctx, func() error {
+		of, called := m.of(q), m.lastVerdicts()
+		for _, f := range m.findings {
+			if !of(f.subject) || !q.overlaps(f.firstSeen, f.endedAt) {
+				continue
+			}
+			last := m.tip.run
+			if f.last != 0 {
+				last = m.run(f.last)
+			}
+			var account rules.Account
+			if v := called[f.subject.id]; v != nil {
+				account = v.account
+			}
+			findings = append(findings, shownFinding(f, account, m.run(f.first), last, m.run(f.ended)))
+		}
+		return nil
+	})
+	return findings, err
+}
+
+func (m *memory) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, err error) {
+	err = m.use(ctx, func() error {
+		of := m.of(q)
+		for _, v := range m.verdicts {
+			shown := shownVerdict(v, m.run(v.from), m.run(v.until))
+			if of(v.subject) && q.overlaps(shown.From, shown.Until) {
+				if q.Bare {
+					shown.Evidence = nil
+				}
+				verdicts = append(verdicts, shown)
+			}
+		}
+		return nil
+	})
+	return verdicts, err
+}
+
+func (m *memory) Compact(ctx context.Context, before time.Time) error {
+	return m.use(ctx, func() error {
+		last := m.lastVerdicts()
+		m.verdicts = slices.DeleteFunc(m.verdicts, func(v *verdictRow) bool {
+			return v.until != 0 && m.run(v.until).EndedAt.Before(before) && last[v.subject.id] != v
+		})
+		m.findings = slices.DeleteFunc(m.findings, func(f *findingRow) bool { return f.ended != 0 && f.endedAt.Before(before) })
+		used := map[int64]bool{m.tip.lastRun: true}
+		if m.complete != nil {
+			used[m.complete.id] = true
+		}
+		for _, v := range m.verdicts {
+			used[v.from], used[v.until] = true, true
+		}
+		for _, f := range m.findings {
+			used[f.first], used[f.last], used[f.ended] = true, true, true
+		}
+		m.runs = slices.DeleteFunc(m.runs, func(r *runRow) bool { return r.EndedAt.Before(before) && !used[r.id] })
+		return nil
+	})
+}
+
+func (m *memory) Check(ctx context.Context) error {
+	return m.use(ctx, func() error { return nil })
+}
+
+func (m *memory) Size() (int64, error) { return 0, nil }
+
+func (m *memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	return nil
+}

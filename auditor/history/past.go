@@ -1,0 +1,95 @@
+package history
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// replayed is a sweep as a history shows it.
+func replayed(s *auditor.Sweep) *auditor.Sweep {
+	if s == nil {
+		return nil
+	}
+	shown := *s
+	shown.Replayed = true
+	return &shown
+}
+
+// rememberedOf is what is remembered of a subject: v is its last verdict, findings are those that stand, last is the last run.
+func rememberedOf(v *verdictRow, findings map[findingName]*findingRow, trust *trustRow, last *runRow) auditor.Remembered {
+	r := auditor.Remembered{Subject: subjectOf(v)}
+	if trust != nil {
+		r.Trust, r.TrustedAt = trust.trust, trust.seenAt
+	}
+	if v.until != 0 {
+		return r // it left
+	}
+	r.UnknownSince = v.unknownSince
+	if v.evidence == nil {
+		return r
+	}
+	r.Evidence, r.Required, r.KeptAt = replayed(v.evidence.sweep), v.kept.Required, v.kept.At
+	r.Evidence.StartedAt = v.readAt
+	if v.judged && v.from != last.id {
+		r.Evidence.StartedAt = last.readAt // its reading in the last run began then or later, and showed the same
+	}
+	if r.Evidence.EndedAt.Before(r.Evidence.StartedAt) {
+		r.Evidence.EndedAt = r.Evidence.StartedAt
+	}
+	for _, f := range slices.Concat(v.evidence.sweep.Report.Findings, v.kept.Findings) {
+		if row := findings[nameOf(&f)]; row != nil {
+			r.Findings = append(r.Findings, auditor.Stuck{Finding: f, Since: row.firstSeen})
+		}
+	}
+	return r
+}
+
+// pastOf puts together what is remembered.
+func pastOf(subjects []auditor.Remembered, last, complete *runRow) *auditor.Past {
+	slices.SortFunc(subjects, func(a, b auditor.Remembered) int {
+		return cmp.Or(cmp.Compare(a.Account.Name, b.Account.Name), cmp.Compare(a.Account.ID, b.Account.ID),
+			cmp.Compare(a.Agency, b.Agency), cmp.Compare(a.Baseline, b.Baseline))
+	})
+	p := &auditor.Past{Subjects: subjects}
+	if complete != nil {
+		p.CompletedAt = complete.EndedAt
+	}
+	if last != nil {
+		p.Catalogue = last.lacking
+	}
+	return p
+}
+
+func subjectOf(v *verdictRow) auditor.Subject {
+	return auditor.Subject{Account: v.account, Agency: v.subject.agency, Baseline: v.subject.baseline}
+}
+
+// shownVerdict is a verdict as queries show it; runs are found by their ids.
+func shownVerdict(v *verdictRow, from, until *runRow) Verdict {
+	shown := Verdict{
+		Subject: subjectOf(v), From: from.EndedAt, FromRun: from.ID, State: v.state, Unknown: v.unknown, Judged: v.judged,
+	}
+	if until != nil {
+		shown.Until, shown.UntilRun = until.EndedAt, until.ID
+	}
+	if v.evidence != nil {
+		shown.Evidence = replayed(v.evidence.sweep)
+	}
+	return shown
+}
+
+// shownFinding is a finding as queries show it, of an account as it is called now. last is the last run in which it stood.
+func shownFinding(f *findingRow, account rules.Account, first, last, ended *runRow) Finding {
+	shown := Finding{
+		Subject: auditor.Subject{Account: account, Agency: f.subject.agency, Baseline: f.subject.baseline},
+		Rule:    f.rule, Policy: f.policy, PolicyID: f.policyID, Scope: f.scope, FirstSeen: f.firstSeen, FirstRun: first.ID,
+		LastSeen: last.EndedAt, LastRun: last.ID, EndedAt: f.endedAt, How: f.how,
+	}
+	if ended != nil {
+		shown.EndedRun = ended.ID
+	}
+	return shown
+}

@@ -1,0 +1,545 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// database is a history in a file of SQLite.
+type database struct {
+	file  string
+	lock  *flock.Flock
+	codec *codec
+	// write has one connection, read several; write is nil where nothing may be written.
+	write, read *sql.DB
+
+	// mu is held while something is written.
+	mu sync.Mutex
+	// tip is what holds after the last recorded run; nil when it has to be read from the file.
+	tip    *tip
+	closed bool
+}
+
+// tx calls do with a view of the database at one instant.
+func (d *database) tx(ctx context.Context, do func(*view) error) error {
+	tx, err := d.read.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	v := &view{Tx: tx, codec: d.codec, subjects: map[int64]*subjectRow{}, runs: map[int64]*runRow{}}
+	if err := v.names(ctx); err != nil {
+		return err
+	}
+	return do(v)
+}
+
+// load reads the tip. The caller holds the lock.
+func (d *database) load(ctx context.Context) error {
+	t := &tip{subjects: map[subjectKey]*tipSubject{}}
+	err := d.tx(ctx, func(v *view) (err error) {
+		if t.run, err = v.newestRun(ctx, ""); err != nil {
+			return err
+		}
+		by := make(map[int64]*tipSubject, len(v.subjects))
+		for _, s := range v.subjects {
+			by[s.id] = &tipSubject{row: s, findings: map[findingName]*findingRow{}}
+			t.subjects[subjectKey{s.account, s.agency, s.baseline}] = by[s.id]
+		}
+		err = v.verdicts(ctx, false, func(row *verdictRow) error {
+			if row.evidence != nil {
+				row.evidence.sweep = nil
+			}
+			by[row.subject.id].verdict = row
+			return nil
+		}, "WHERE verdict.until_run = 0")
+		if err != nil {
+			return err
+		}
+		err = v.findings(ctx, func(row *findingRow) error {
+			by[row.subject.id].findings[row.findingName] = row
+			return nil
+		}, "WHERE finding.ended_run = 0")
+		if err != nil {
+			return err
+		}
+		if err := v.trusts(ctx, func(row *trustRow) { by[row.subject.id].trusted = true }); err != nil {
+			return err
+		}
+		for table, last := range map[string]*int64{
+			"run": &t.lastRun, "subject": &t.lastSubject, "evidence": &t.lastEvidence, "verdict": &t.lastVerdict, "finding": &t.lastFinding,
+		} {
+			if err := v.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM "+table).Scan(last); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return d.fault("read it", err)
+	}
+	d.tip = t
+	return nil
+}
+
+func (d *database) Record(ctx context.Context, after *auditor.Snapshot) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return errClosed
+	}
+	if d.write == nil {
+		return errors.New("the history was opened to be read only")
+	}
+	if d.tip == nil {
+		if err := d.load(ctx); err != nil {
+			return err
+		}
+	}
+	if after.Run != nil {
+		var n int
+		if err := d.write.QueryRowContext(ctx, "SELECT count(*) FROM run WHERE run_id = ?", after.Run.ID).Scan(&n); err != nil {
+			return d.fault("look for a run", err)
+		}
+		if n > 0 {
+			return nil
+		}
+	}
+	c, err := d.tip.diff(after)
+	if err != nil {
+		return err
+	}
+	if err := d.add(ctx, c); err != nil {
+		d.tip = nil // whether it was added or not is read from the file
+		return d.fault("record a run", err)
+	}
+	for _, e := range c.evidence {
+		e.sweep = nil
+	}
+	d.tip.apply(c)
+	return nil
+}
+
+// add writes a change.
+func (d *database) add(ctx context.Context, c *change) error {
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	w := &writer{ctx: ctx, view: &view{Tx: tx, codec: d.codec, subjects: map[int64]*subjectRow{}, runs: map[int64]*runRow{}}}
+	defer w.close()
+	for _, step := range []func(*change) error{w.run, w.subject, w.evidence, w.ends, w.verdict, w.finding} {
+		if err := step(c); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// writer writes rows within one transaction.
+type writer struct {
+	ctx context.Context
+	*view
+	statements map[string]*sql.Stmt
+}
+
+func (w *writer) exec(query string, args ...any) error {
+	s := w.statements[query]
+	if s == nil {
+		var err error
+		if s, err = w.PrepareContext(w.ctx, query); err != nil {
+			return err
+		}
+		if w.statements == nil {
+			w.statements = map[string]*sql.Stmt{}
+		}
+		w.statements[query] = s
+	}
+	_, err := s.ExecContext(w.ctx, args...)
+	return err
+}
+
+func (w *writer) close() {
+	for _, s := range w.statements {
+		_ = s.Close()
+	}
+}
+
+func (w *writer) run(c *change) error {
+	s, err := storeRun(c.run)
+	if err != nil {
+		return err
+	}
+	err = w.QueryRowContext(w.ctx, "SELECT id FROM judged WHERE baselines = ?", s.judged).Scan(&s.judgedID)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = w.QueryRowContext(w.ctx, "INSERT INTO judged (baselines) VALUES (?) RETURNING id", s.judged).Scan(&s.judgedID)
+	}
+	if err != nil {
+		return err
+	}
+	return w.exec("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", s.id, s.runID, s.cause, s.program, s.startedAt, s.endedAt,
+		s.readAt, s.complete, s.body, s.judgedID, s.hash)
+}
+
+func (w *writer) subject(c *change) error {
+	for _, s := range c.subjects {
+		if err := w.exec("INSERT INTO subject VALUES (?, ?, ?, ?)", s.id, s.account, s.agency, s.baseline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) evidence(c *change) error {
+	for _, e := range c.evidence {
+		s, err := w.storeEvidence(e)
+		if err != nil {
+			return err
+		}
+		err = w.exec("INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?)", s.id, s.subject.id, s.content, s.agency, s.body, s.hash)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ends ends verdicts and findings.
+func (w *writer) ends(c *change) error {
+	for _, v := range c.ended {
+		s, subject := storedVerdict{}, int64(0)
+		err := w.QueryRowContext(w.ctx, "SELECT "+verdictColumns+"FROM verdict WHERE id = ?", v.id).Scan(s.into(&subject)...)
+		if err != nil {
+			return err
+		}
+		if s.subject = v.subject; subject != v.subject.id {
+			return flawf("verdict %d is not as it was written", v.id)
+		}
+		if _, err := w.view.verdict(&s); err != nil {
+			return err
+		}
+		s.until = v.until
+		if err := w.exec("UPDATE verdict SET until_run = ?, hash = ? WHERE id = ?", s.until, s.sum(), s.id); err != nil {
+			return err
+		}
+	}
+	for _, f := range c.endedFindings {
+		err := w.exec("UPDATE finding SET last_run = ?, ended_run = ?, ended_at = ?, how = ?, hash = ? WHERE id = ?",
+			f.last, f.ended, stamp(f.endedAt), string(f.how), f.sum(), f.id)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) verdict(c *change) error {
+	for _, v := range c.verdicts {
+		s, err := w.storeVerdict(v)
+		if err != nil {
+			return err
+		}
+		err = w.exec("INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", s.id, s.subject.id, s.from, s.until, s.name, s.state,
+			s.evidence, s.judged, s.readAt, s.unknownSince, s.content, s.body, s.hash)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) finding(c *change) error {
+	for _, f := range c.findings {
+		err := w.exec("INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", f.id, f.subject.id, f.rule, f.policy, f.policyID,
+			string(f.scope), stamp(f.firstSeen), f.first, f.last, f.ended, stamp(f.endedAt), string(f.how), f.sum())
+		if err != nil {
+			return err
+		}
+	}
+	for _, t := range c.trusts {
+		err := w.exec("INSERT INTO trust VALUES (?, ?, ?, ?, ?)", t.subject.id, t.trust.ID, t.trust.Name, stamp(t.seenAt), t.sum())
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *database) Last(ctx context.Context) (*auditor.Past, error) {
+	var past *auditor.Past
+	err := d.view(ctx, func(v *view) error {
+		last, err := v.newestRun(ctx, "")
+		if err != nil {
+			return err
+		}
+		complete, err := v.newestRun(ctx, "WHERE run.complete = 1")
+		if err != nil {
+			return err
+		}
+		findings := map[int64]map[findingName]*findingRow{}
+		err = v.findings(ctx, func(row *findingRow) error {
+			if findings[row.subject.id] == nil {
+				findings[row.subject.id] = map[findingName]*findingRow{}
+			}
+			findings[row.subject.id][row.findingName] = row
+			return nil
+		}, "WHERE ended_run = 0")
+		if err != nil {
+			return err
+		}
+		trusts := map[int64]*trustRow{}
+		if err := v.trusts(ctx, func(row *trustRow) { trusts[row.subject.id] = row }); err != nil {
+			return err
+		}
+		subjects := make([]auditor.Remembered, 0, len(v.subjects))
+		err = v.verdicts(ctx, false, func(row *verdictRow) error {
+			subjects = append(subjects, rememberedOf(row, findings[row.subject.id], trusts[row.subject.id], last))
+			return nil
+		}, "WHERE verdict.id IN (SELECT max(id) FROM verdict GROUP BY subject)")
+		past = pastOf(subjects, last, complete)
+		return err
+	})
+	return past, err
+}
+
+func (d *database) Runs(ctx context.Context, from, to time.Time) (runs []Run, err error) {
+	err = d.view(ctx, func(v *view) error {
+		runs = nil
+		return v.each(ctx, func(scan func(...any) error) error {
+			var s storedRun
+			if err := scan(s.into()...); err != nil {
+				return err
+			}
+			r, err := s.row()
+			if err == nil {
+				runs = append(runs, r.Run)
+			}
+			return err
+		}, "SELECT "+runColumns+"WHERE run.ended_at >= ? AND (? = 0 OR run.ended_at < ?) ORDER BY run.id", stamp(from), stamp(to), stamp(to))
+	})
+	return runs, err
+}
+
+// named is the condition that a subject is of a query's account, which takes three arguments, all the account.
+const named = ` (? = '' OR %s.subject IN (SELECT subject FROM verdict WHERE name = ? UNION SELECT id FROM subject WHERE account_id = ?)) `
+
+func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, err error) {
+	err = d.view(ctx, func(v *view) error {
+		findings = nil
+		called := map[int64]rules.Account{}
+		err := v.verdicts(ctx, true, func(row *verdictRow) error {
+			called[row.subject.id] = row.account
+			return nil
+		}, "WHERE verdict.id IN (SELECT max(id) FROM verdict GROUP BY subject) AND"+fmt.Sprintf(named, "verdict"), q.Account, q.Account, q.Account)
+		if err != nil {
+			return err
+		}
+		newest, err := v.newestRun(ctx, "")
+		if err != nil {
+			return err
+		}
+		var rows []*findingRow
+		err = v.findings(ctx, func(row *findingRow) error {
+			if q.overlaps(row.firstSeen, row.endedAt) {
+				rows = append(rows, row)
+			}
+			return nil
+		}, "WHERE"+fmt.Sprintf(named, "finding")+"ORDER BY finding.id", q.Account, q.Account, q.Account)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			first, err := v.run(ctx, row.first)
+			if err != nil {
+				return err
+			}
+			last, err := v.run(ctx, row.last)
+			if err != nil {
+				return err
+			}
+			if last == nil {
+				last = newest
+			}
+			ended, err := v.run(ctx, row.ended)
+			if err != nil {
+				return err
+			}
+			account := called[row.subject.id]
+			account.ID = row.subject.account
+			findings = append(findings, shownFinding(row, account, first, last, ended))
+		}
+		return nil
+	})
+	return findings, err
+}
+
+func (d *database) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, err error) {
+	err = d.view(ctx, func(v *view) error {
+		verdicts = nil
+		var rows []*verdictRow
+		err := v.verdicts(ctx, q.Bare, func(row *verdictRow) error {
+			rows = append(rows, row)
+			return nil
+		}, "JOIN run f ON f.id = verdict.from_run LEFT JOIN run u ON u.id = verdict.until_run WHERE"+fmt.Sprintf(named, "verdict")+
+			"AND (? = 0 OR f.ended_at < ?) AND (verdict.until_run = 0 OR u.ended_at > ?) ORDER BY verdict.id",
+			q.Account, q.Account, q.Account, stamp(q.To), stamp(q.To), stamp(q.From))
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			from, err := v.run(ctx, row.from)
+			if err != nil {
+				return err
+			}
+			until, err := v.run(ctx, row.until)
+			if err != nil {
+				return err
+			}
+			verdicts = append(verdicts, shownVerdict(row, from, until))
+		}
+		return nil
+	})
+	return verdicts, err
+}
+
+// view calls do with a view of the database at one instant. It may do so more than once.
+func (d *database) view(ctx context.Context, do func(*view) error) error {
+	return d.fault("read it", d.tx(ctx, do))
+}
+
+func (d *database) Compact(ctx context.Context, before time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return errClosed
+	}
+	if d.write == nil {
+		return errors.New("the history was opened to be read only")
+	}
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return d.fault("forget what is old", err)
+	}
+	defer tx.Rollback()
+	at := stamp(before)
+	for _, step := range []struct {
+		query string
+		args  []any
+	}{
+		{`DELETE FROM verdict WHERE until_run IN (SELECT id FROM run WHERE ended_at < ?)
+			AND id NOT IN (SELECT max(id) FROM verdict GROUP BY subject)`, []any{at}},
+		{"DELETE FROM evidence WHERE id NOT IN (SELECT evidence FROM verdict WHERE evidence IS NOT NULL)", nil},
+		{"DELETE FROM finding WHERE ended_run <> 0 AND ended_at < ?", []any{at}},
+		{`DELETE FROM run WHERE ended_at < ? AND id NOT IN (SELECT max(id) FROM run) AND id NOT IN (SELECT max(id) FROM run WHERE complete = 1)
+			AND id NOT IN (SELECT from_run FROM verdict UNION SELECT until_run FROM verdict UNION SELECT first_run FROM finding
+			UNION SELECT last_run FROM finding UNION SELECT ended_run FROM finding)`, []any{at}},
+		{"DELETE FROM judged WHERE id NOT IN (SELECT judged FROM run)", nil},
+	} {
+		if _, err := tx.ExecContext(ctx, step.query, step.args...); err != nil {
+			return d.fault("forget what is old", err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return d.fault("forget what is old", err)
+	}
+	if err := d.drain(ctx, "PRAGMA incremental_vacuum"); err != nil {
+		return d.fault("give space back", err)
+	}
+	return d.fault("give space back", d.drain(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"))
+}
+
+// drain runs a pragma that works row by row.
+func (d *database) drain(ctx context.Context, pragma string) error {
+	rows, err := d.write.QueryContext(ctx, pragma)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		continue
+	}
+	return rows.Err()
+}
+
+func (d *database) Check(ctx context.Context) error {
+	if err := d.sound(ctx, d.read); err != nil {
+		return err
+	}
+	return d.view(ctx, func(v *view) error {
+		has := map[int64]bool{0: true}
+		err := v.each(ctx, func(scan func(...any) error) error {
+			var s storedRun
+			if err := scan(s.into()...); err != nil {
+				return err
+			}
+			has[s.id] = true
+			_, err := s.row()
+			return err
+		}, "SELECT "+runColumns)
+		if err != nil {
+			return err
+		}
+		must := func(ids ...int64) error {
+			if i := slices.IndexFunc(ids, func(id int64) bool { return !has[id] }); i >= 0 {
+				return flawf("there is no run %d", ids[i])
+			}
+			return nil
+		}
+		err = v.verdicts(ctx, false, func(row *verdictRow) error { return must(row.from, row.until) }, "")
+		if err != nil {
+			return err
+		}
+		err = v.findings(ctx, func(row *findingRow) error { return must(row.first, row.last, row.ended) }, "")
+		if err != nil {
+			return err
+		}
+		if err := v.trusts(ctx, func(*trustRow) {}); err != nil {
+			return err
+		}
+		return v.each(ctx, func(func(...any) error) error { return flawf("a row belongs to nothing") }, "PRAGMA foreign_key_check")
+	})
+}
+
+func (d *database) Size() (int64, error) {
+	var size int64
+	for _, suffix := range []string{"", walSuffix} {
+		info, err := os.Stat(d.file + suffix)
+		switch {
+		case err == nil:
+			size += info.Size()
+		case suffix == "" || !errors.Is(err, os.ErrNotExist):
+			return 0, fmt.Errorf("measure the history: %w", err)
+		}
+	}
+	return size, nil
+}
+
+func (d *database) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	err := d.read.Close()
+	if d.write != nil {
+		err = errors.Join(err, d.write.Close())
+	}
+	d.codec.close()
+	if d.lock != nil {
+		err = errors.Join(err, d.lock.Unlock())
+	}
+	return err
+}
