@@ -16,19 +16,70 @@ type codec struct {
 	unpack *zstd.Decoder
 }
 
-// mostUnpacked bounds what one row may unpack to. A row that is recorded is far smaller.
-const mostUnpacked = 64 << 20
+const (
+	// mostUnpacked bounds what one row may unpack to. A row that is recorded is far smaller.
+	mostUnpacked = 64 << 20
+	// The dictionary has the words that most rows of a history share: samples of them, up to a size.
+	dictionaryID   = 1
+	mostDictionary = 32 << 10
+	mostSamples    = 16
+)
 
-func newCodec() (*codec, error) {
-	pack, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<17))
+// newCodec makes a codec with a dictionary, or without one if that is empty. Every codec can unpack what one without packed.
+func newCodec(dictionary []byte) (*codec, error) {
+	in := []zstd.DOption{zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(mostUnpacked)}
+	out := []zstd.EOption{zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(1 << 17)}
+	if len(dictionary) > 0 {
+		in = append(in, zstd.WithDecoderDictRaw(dictionaryID, dictionary))
+		out = append(out, zstd.WithEncoderDictRaw(dictionaryID, dictionary))
+	}
+	pack, err := zstd.NewWriter(nil, out...)
 	if err != nil {
 		return nil, fmt.Errorf("make the compression: %w", err)
 	}
-	unpack, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(mostUnpacked))
+	unpack, err := zstd.NewReader(nil, in...)
 	if err != nil {
 		return nil, fmt.Errorf("make the decompression: %w", err)
 	}
 	return &codec{pack, unpack}, nil
+}
+
+// dictionaryOf makes a dictionary of what a change adds; empty when it adds no evidence.
+func dictionaryOf(c *change) ([]byte, error) {
+	if len(c.evidence) == 0 {
+		return nil, nil
+	}
+	var text []byte
+	add := func(v any) error {
+		sample, err := json.Marshal(v)
+		if err == nil && len(text)+len(sample) <= mostDictionary {
+			text = append(text, sample...)
+		}
+		return err
+	}
+	for _, v := range spread(c.verdicts) {
+		if err := add(bodyOf(v)); err != nil {
+			return nil, fmt.Errorf("write a dictionary: %w", err)
+		}
+	}
+	for _, e := range spread(c.evidence) {
+		if err := add(e.sweep); err != nil {
+			return nil, fmt.Errorf("write a dictionary: %w", err)
+		}
+	}
+	return text, nil
+}
+
+// spread are some of many, from all over them.
+func spread[T any](all []T) []T {
+	if len(all) <= mostSamples {
+		return all
+	}
+	some := make([]T, mostSamples)
+	for i := range some {
+		some[i] = all[i*len(all)/mostSamples]
+	}
+	return some
 }
 
 func (c *codec) encode(v any) ([]byte, error) {

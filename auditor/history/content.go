@@ -12,8 +12,8 @@ import (
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
-// digest is the SHA-256 of something.
-type digest [sha256.Size]byte
+// digest tells contents apart: the first half of their SHA-256.
+type digest [sha256.Size / 2]byte
 
 // digestOf is the digest of a value's JSON text.
 func digestOf(v any) (digest, error) {
@@ -21,7 +21,8 @@ func digestOf(v any) (digest, error) {
 	if err != nil {
 		return digest{}, fmt.Errorf("write down what is known: %w", err)
 	}
-	return sha256.Sum256(text), nil
+	sum := sha256.Sum256(text)
+	return digest(sum[:]), nil
 }
 
 // contentOf is the digest of what a sweep with evidence says of its subject, without all that differs from one reading of the

@@ -94,11 +94,11 @@ func open(ctx context.Context, file string, o Options) (*database, error) {
 	if err := recognize(file); err != nil {
 		return nil, err
 	}
-	codec, err := newCodec()
+	plain, err := newCodec(nil)
 	if err != nil {
 		return nil, err
 	}
-	d := &database{file: file, codec: codec, write: dial(file, o, "_txlock=immediate"), read: dial(file, o, "_pragma=query_only(1)")}
+	d := &database{file: file, plain: plain, write: dial(file, o, "_txlock=immediate"), read: dial(file, o, "_pragma=query_only(1)")}
 	d.write.SetMaxOpenConns(1)
 	d.read.SetMaxOpenConns(4)
 	if err := d.start(ctx); err != nil {

@@ -134,13 +134,17 @@ func (c *codec) evidence(s *storedEvidence) (*evidenceRow, error) {
 	return e, nil
 }
 
-func (c *codec) storeVerdict(v *verdictRow) (*storedVerdict, error) {
+func bodyOf(v *verdictRow) verdictBody {
 	b := verdictBody{Account: v.account, Unknown: v.unknown}
 	b.Account.ID = ""
 	if !v.kept.empty() {
 		b.Kept = &v.kept
 	}
-	body, err := c.encode(b)
+	return b
+}
+
+func (c *codec) storeVerdict(v *verdictRow) (*storedVerdict, error) {
+	body, err := c.encode(bodyOf(v))
 	if err != nil {
 		return nil, err
 	}

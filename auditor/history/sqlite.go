@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -18,18 +20,24 @@ import (
 
 // database is a history in a file of SQLite.
 type database struct {
-	file  string
-	lock  *flock.Flock
-	codec *codec
+	file string
+	lock *flock.Flock
+	// plain is the codec without a dictionary, packed the one with the history's; nil until that was read.
+	plain  *codec
+	packed atomic.Pointer[codec]
 	// write has one connection, read several; write is nil where nothing may be written.
 	write, read *sql.DB
+	// looking says that the database is only looked at, see look.
+	looking bool
 
-	// mu is held while something is written.
+	// mu is held while something is written and, where the database is only looked at, while something is read.
 	mu sync.Mutex
 	// tip is what holds after the last recorded run; nil when it has to be read from the file.
 	tip    *tip
 	closed bool
 }
+
+var errReadOnly = errors.New("the history was opened to be looked at, not to be written")
 
 // tx calls do with a view of the database at one instant.
 func (d *database) tx(ctx context.Context, do func(*view) error) error {
@@ -38,11 +46,56 @@ func (d *database) tx(ctx context.Context, do func(*view) error) error {
 		return err
 	}
 	defer tx.Rollback()
-	v := &view{Tx: tx, codec: d.codec, subjects: map[int64]*subjectRow{}, runs: map[int64]*runRow{}}
+	v := &view{Tx: tx, subjects: map[int64]*subjectRow{}, runs: map[int64]*runRow{}}
+	if v.codec, err = d.codec(ctx, tx); err != nil {
+		return err
+	}
 	if err := v.names(ctx); err != nil {
 		return err
 	}
 	return do(v)
+}
+
+// codec is the codec for what a transaction reads.
+func (d *database) codec(ctx context.Context, tx *sql.Tx) (*codec, error) {
+	if c := d.packed.Load(); c != nil {
+		return c, nil
+	}
+	var text, hash []byte
+	err := tx.QueryRowContext(ctx, "SELECT text, hash FROM dictionary WHERE id = ?", dictionaryID).Scan(&text, &hash)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return d.plain, nil
+	case err != nil:
+		return nil, err
+	case !bytes.Equal(hash, hashOf("dictionary", text)):
+		return nil, flawf("its dictionary is not as it was written")
+	}
+	c, err := newCodec(text)
+	if err != nil {
+		return nil, err
+	}
+	if !d.packed.CompareAndSwap(nil, c) {
+		c.close()
+	}
+	return d.packed.Load(), nil
+}
+
+// compile writes a dictionary made of a change, unless there is one, and has the rows packed by it.
+func (w *writer) compile(c *change) error {
+	var n int
+	if err := w.QueryRowContext(w.ctx, "SELECT count(*) FROM dictionary").Scan(&n); err != nil || n > 0 {
+		return err
+	}
+	text, err := dictionaryOf(c)
+	if err != nil || len(text) == 0 {
+		return err
+	}
+	if w.codec, err = newCodec(text); err != nil {
+		return err
+	}
+	w.made = w.codec
+	return w.exec("INSERT INTO dictionary VALUES (?, ?, ?)", dictionaryID, text, hashOf("dictionary", text))
 }
 
 // load reads the tip. The caller holds the lock.
@@ -100,7 +153,7 @@ func (d *database) Record(ctx context.Context, after *auditor.Snapshot) error {
 		return errClosed
 	}
 	if d.write == nil {
-		return errors.New("the history was opened to be read only")
+		return errReadOnly
 	}
 	if d.tip == nil {
 		if err := d.load(ctx); err != nil {
@@ -138,9 +191,12 @@ func (d *database) add(ctx context.Context, c *change) error {
 		return err
 	}
 	defer tx.Rollback()
-	w := &writer{ctx: ctx, view: &view{Tx: tx, codec: d.codec, subjects: map[int64]*subjectRow{}, runs: map[int64]*runRow{}}}
+	w := &writer{ctx: ctx, view: &view{Tx: tx}}
+	if w.codec, err = d.codec(ctx, tx); err != nil {
+		return err
+	}
 	defer w.close()
-	for _, step := range []func(*change) error{w.run, w.subject, w.evidence, w.ends, w.verdict, w.finding} {
+	for _, step := range []func(*change) error{w.compile, w.run, w.subject, w.evidence, w.ends, w.verdict, w.finding} {
 		if err := step(c); err != nil {
 			return err
 		}
@@ -153,6 +209,8 @@ type writer struct {
 	ctx context.Context
 	*view
 	statements map[string]*sql.Stmt
+	// made is a codec that was made for this transaction; nil when none was.
+	made *codec
 }
 
 func (w *writer) exec(query string, args ...any) error {
@@ -174,6 +232,9 @@ func (w *writer) exec(query string, args ...any) error {
 func (w *writer) close() {
 	for _, s := range w.statements {
 		_ = s.Close()
+	}
+	if w.made != nil {
+		w.made.close()
 	}
 }
 
@@ -416,6 +477,9 @@ func (d *database) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, e
 
 // view calls do with a view of the database at one instant. It may do so more than once.
 func (d *database) view(ctx context.Context, do func(*view) error) error {
+	if d.looking {
+		return d.look(ctx, func() error { return d.fault("read it", d.tx(ctx, do)) })
+	}
 	return d.fault("read it", d.tx(ctx, do))
 }
 
@@ -426,7 +490,7 @@ func (d *database) Compact(ctx context.Context, before time.Time) error {
 		return errClosed
 	}
 	if d.write == nil {
-		return errors.New("the history was opened to be read only")
+		return errReadOnly
 	}
 	tx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
@@ -474,7 +538,11 @@ func (d *database) drain(ctx context.Context, pragma string) error {
 }
 
 func (d *database) Check(ctx context.Context) error {
-	if err := d.sound(ctx, d.read); err != nil {
+	whole := func() error { return d.sound(ctx, d.read) }
+	if d.looking {
+		whole = func() error { return d.look(ctx, func() error { return d.sound(ctx, d.read) }) }
+	}
+	if err := whole(); err != nil {
 		return err
 	}
 	return d.view(ctx, func(v *view) error {
@@ -533,11 +601,17 @@ func (d *database) Close() error {
 		return nil
 	}
 	d.closed = true
-	err := d.read.Close()
+	var err error
+	if d.read != nil {
+		err = d.read.Close()
+	}
 	if d.write != nil {
 		err = errors.Join(err, d.write.Close())
 	}
-	d.codec.close()
+	d.plain.close()
+	if c := d.packed.Load(); c != nil {
+		c.close()
+	}
 	if d.lock != nil {
 		err = errors.Join(err, d.lock.Unlock())
 	}

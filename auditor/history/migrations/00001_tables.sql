@@ -2,6 +2,12 @@
 -- SHA-256 of all else in its row, with the names of its subject in place of their number.
 
 -- +goose Up
+CREATE TABLE dictionary (
+    id   INTEGER PRIMARY KEY,
+    text BLOB NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE judged (
     id        INTEGER PRIMARY KEY,
     baselines TEXT    NOT NULL UNIQUE
