@@ -45,6 +45,8 @@ type (
 		// evidence is what it rests on if judged says so, else the last that there was; nil when there was none.
 		evidence *evidenceRow
 		judged   bool
+		// reading is the one that the verdict rests on, if an earlier one had shown the same evidence; else nil.
+		reading *reading
 		// readAt is when the evidence's last reading before the verdict's first run ended began; exact, if judged, for that run.
 		readAt       time.Time
 		unknownSince time.Time
@@ -254,8 +256,11 @@ func (d *differ) verdict(was *tipSubject, st *auditor.Standing) (*verdictRow, er
 		if has, err = contentOf(evidence); err != nil {
 			return nil, err
 		}
-		if !evidence.Replayed && (has != had || row.judged && (was.verdict == nil || !was.verdict.judged)) {
+		switch {
+		case has != had && !evidence.Replayed:
 			row.evidence = &evidenceRow{subject: was.row, content: has, agency: agencyOf(evidence), sweep: evidence}
+		case row.judged:
+			row.reading = readingOf(evidence)
 		}
 	}
 	var reason rules.Reason

@@ -39,6 +39,42 @@ func contentOf(s *auditor.Sweep) (digest, error) {
 	return digestOf(&said)
 }
 
+// reading is what differs between two sweeps whose contents are the same.
+type reading struct {
+	StartedAt  time.Time      `json:"started_at"`
+	EndedAt    time.Time      `json:"ended_at"`
+	Requests   int            `json:"requests"`
+	RequestIDs []string       `json:"request_ids,omitempty"`
+	Planes     []planeReading `json:"planes,omitempty"`
+}
+
+type planeReading struct {
+	Witnessed  bool     `json:"witnessed,omitempty"`
+	WitnessIDs []string `json:"witness_ids,omitempty"`
+	RequestIDs []string `json:"request_ids,omitempty"`
+}
+
+func readingOf(s *auditor.Sweep) *reading {
+	r := &reading{StartedAt: s.StartedAt, EndedAt: s.EndedAt, Requests: s.Trail.Requests, RequestIDs: s.RequestIDs}
+	for i := range s.Planes {
+		p := &s.Planes[i]
+		r.Planes = append(r.Planes, planeReading{p.Witnessed, p.WitnessIDs, p.RequestIDs})
+	}
+	return r
+}
+
+// of is the sweep that the reading was, whose content another sweep has.
+func (r *reading) of(same *auditor.Sweep, unknown *rules.Unknown) *auditor.Sweep {
+	s := *same
+	s.StartedAt, s.EndedAt, s.Trail.Requests, s.RequestIDs, s.Report.Unknown = r.StartedAt, r.EndedAt, r.Requests, r.RequestIDs, unknown
+	s.Planes = slices.Clone(s.Planes)
+	for i := range min(len(s.Planes), len(r.Planes)) {
+		p := &s.Planes[i]
+		p.Witnessed, p.WitnessIDs, p.RequestIDs = r.Planes[i].Witnessed, r.Planes[i].WitnessIDs, r.Planes[i].RequestIDs
+	}
+	return &s
+}
+
 // kept is what a standing keeps of older evidence, since its last evidence could not decide it.
 type kept struct {
 	Required []rules.Covered `json:"required,omitempty"`

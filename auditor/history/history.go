@@ -135,7 +135,7 @@ type Verdict struct {
 	State   rules.State    `json:"state"`
 	Unknown *rules.Unknown `json:"unknown,omitempty"`
 	// Evidence is the sweep that the verdict rests on, as it was read, if Judged says so; else it is the last evidence that
-	// there was; nil when there was none. It is marked as replayed.
+	// there was, as it was first read; nil when there was none. It is marked as replayed.
 	Evidence *auditor.Sweep `json:"evidence,omitempty"`
 	Judged   bool           `json:"judged"`
 }

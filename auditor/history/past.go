@@ -8,12 +8,15 @@ import (
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
-// replayed is a sweep as a history shows it.
-func replayed(s *auditor.Sweep) *auditor.Sweep {
-	if s == nil {
+// sweep is the evidence of a verdict as a history shows it; nil when there is none.
+func (v *verdictRow) sweep() *auditor.Sweep {
+	if v.evidence == nil {
 		return nil
 	}
-	shown := *s
+	shown := *v.evidence.sweep
+	if v.reading != nil {
+		shown = *v.reading.of(&shown, v.unknown)
+	}
 	shown.Replayed = true
 	return &shown
 }
@@ -31,7 +34,7 @@ func rememberedOf(v *verdictRow, findings map[findingName]*findingRow, trust *tr
 	if v.evidence == nil {
 		return r
 	}
-	r.Evidence, r.Required, r.KeptAt = replayed(v.evidence.sweep), v.kept.Required, v.kept.At
+	r.Evidence, r.Required, r.KeptAt = v.sweep(), v.kept.Required, v.kept.At
 	r.Evidence.StartedAt = v.readAt
 	if v.judged && v.from != last.id {
 		r.Evidence.StartedAt = last.readAt // its reading in the last run began then or later, and showed the same
@@ -75,9 +78,7 @@ func shownVerdict(v *verdictRow, from, until *runRow) Verdict {
 	if until != nil {
 		shown.Until, shown.UntilRun = until.EndedAt, until.ID
 	}
-	if v.evidence != nil {
-		shown.Evidence = replayed(v.evidence.sweep)
-	}
+	shown.Evidence = v.sweep()
 	return shown
 }
 

@@ -44,11 +44,12 @@ type (
 		States  map[rules.State]int  `json:"states"`
 		Lacking []auditor.Resolution `json:"lacking,omitempty"`
 	}
-	// verdictBody is what a verdict has beyond its columns. Of an account, the subject has the id.
+	// verdictBody is what a verdict has beyond its columns, which have the account's name, as the subject has its id.
 	verdictBody struct {
 		Account rules.Account  `json:"account"`
 		Unknown *rules.Unknown `json:"unknown,omitempty"`
 		Kept    *kept          `json:"kept,omitempty"`
+		Reading *reading       `json:"reading,omitempty"`
 	}
 )
 
@@ -135,8 +136,8 @@ func (c *codec) evidence(s *storedEvidence) (*evidenceRow, error) {
 }
 
 func bodyOf(v *verdictRow) verdictBody {
-	b := verdictBody{Account: v.account, Unknown: v.unknown}
-	b.Account.ID = ""
+	b := verdictBody{Account: v.account, Unknown: v.unknown, Reading: v.reading}
+	b.Account.ID, b.Account.Name = "", ""
 	if !v.kept.empty() {
 		b.Kept = &v.kept
 	}
@@ -184,9 +185,12 @@ func (c *codec) verdict(s *storedVerdict) (*verdictRow, error) {
 	}
 	v := &verdictRow{
 		id: s.id, subject: s.subject, from: s.from, until: s.until, account: body.Account, state: rules.State(s.state), unknown: body.Unknown,
-		judged: s.judged != 0, readAt: unstamp(s.readAt), unknownSince: unstamp(s.unknownSince), content: digest(s.content),
+		judged: s.judged != 0, readAt: unstamp(s.readAt), unknownSince: unstamp(s.unknownSince),
 	}
-	v.account.ID = s.subject.account
+	if s.until == 0 {
+		v.content = digest(s.content)
+	}
+	v.account.ID, v.account.Name, v.reading = s.subject.account, s.name, body.Reading
 	if body.Kept != nil {
 		v.kept = *body.Kept
 	}

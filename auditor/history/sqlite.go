@@ -291,8 +291,10 @@ func (w *writer) ends(c *change) error {
 		if _, err := w.view.verdict(&s); err != nil {
 			return err
 		}
-		s.until = v.until
-		if err := w.exec("UPDATE verdict SET until_run = ?, hash = ? WHERE id = ?", s.until, s.sum(), s.id); err != nil {
+		// Nothing is compared with its content any more, and a row that gets no longer stays on its page.
+		s.until, s.content = v.until, []byte{}
+		err = w.exec("UPDATE verdict SET until_run = ?, content = ?, hash = ? WHERE id = ?", s.until, s.content, s.sum(), s.id)
+		if err != nil {
 			return err
 		}
 	}
