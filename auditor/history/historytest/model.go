@@ -1,9 +1,506 @@
 package historytest
 
 import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
 	"testing"
+	"time"
 
+	"pgregory.net/rapid"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/history"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
-func testModel(t *testing.T, open func(t *testing.T) history.Store) {}
+// model keeps everything that was known after each run, as it was, and answers from that, without a thought for size. It has no
+// code in common with the stores.
+type model struct {
+	known []*auditor.Snapshot
+	// before says from which of known on verdicts, findings and runs are left, by the last that Compact was told.
+	before time.Time
+}
+
+// moment is what one run said of one subject.
+type moment struct {
+	run      int
+	standing *auditor.Standing
+}
+
+// moments are the times at which a subject was expected, one list for each time without a break.
+func (m *model) moments(k any) [][]moment {
+	var list [][]moment
+	open := false
+	for i, s := range m.known {
+		at := slices.IndexFunc(s.Standings, func(st auditor.Standing) bool { return subjectOf(&st) == k })
+		if at < 0 {
+			open = false
+			continue
+		}
+		if !open {
+			list, open = append(list, nil), true
+		}
+		n := len(list) - 1
+		list[n] = append(list[n], moment{i, &s.Standings[at]})
+	}
+	return list
+}
+
+func subjectOf(st *auditor.Standing) [3]string {
+	return [3]string{st.Account.ID, st.Agency, st.Baseline}
+}
+
+// subjects are all that were ever known, in the order in which they came to be.
+func (m *model) subjects() [][3]string {
+	var list [][3]string
+	for _, s := range m.known {
+		for i := range s.Standings {
+			if k := subjectOf(&s.Standings[i]); !slices.Contains(list, k) {
+				list = append(list, k)
+			}
+		}
+	}
+	return list
+}
+
+// said is a text of what a sweep says that does not change unless something does.
+func said(s *auditor.Sweep) string {
+	if s == nil {
+		return ""
+	}
+	var facts []any
+	for _, p := range s.Planes {
+		facts = append(facts, p.Kind, p.State, p.Total, p.Grants)
+	}
+	r := s.Report
+	reason := rules.Reason("")
+	if r.Unknown != nil {
+		reason = r.Unknown.Reason
+	}
+	text, err := json.Marshal([]any{r.Account, r.Agency, r.State, reason, r.Required, r.Findings, facts, s.HasEvidence()})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// stands is a text of the findings and coverages that a standing has although its last evidence does not.
+func stands(st *auditor.Standing) string {
+	text := ""
+	if st.Evidence == nil {
+		return text
+	}
+	for _, f := range st.Findings {
+		if !slices.ContainsFunc(st.Evidence.Report.Findings, func(is rules.Finding) bool { return id(is) == id(f) }) {
+			text += fmt.Sprint(f)
+		}
+	}
+	if st.Evidence.Report.Agency == nil {
+		return text
+	}
+	for _, c := range st.Required {
+		if !c.Coverage.Satisfied() && !slices.ContainsFunc(st.Evidence.Report.Required, func(is rules.Covered) bool {
+			return is.Policy == c.Policy && is.Scope == c.Scope
+		}) {
+			text += fmt.Sprint(c)
+		}
+	}
+	return text
+}
+
+func id(f rules.Finding) [4]string { return [4]string{f.Rule, f.Policy, f.PolicyID, string(f.Scope)} }
+
+// verdict is one of the model, with the number of its first run.
+type verdict struct {
+	history.Verdict
+	at, last int
+}
+
+// verdicts are all of them, of one subject.
+func (m *model) verdicts(k [3]string) []verdict {
+	var list []verdict
+	for _, part := range m.moments(k) {
+		var evidence *auditor.Sweep // as it was first read
+		was := ""
+		for i, now := range part {
+			st := now.standing
+			judged := st.Last.HasEvidence()
+			is := said(st.Last) + " and " + stands(st)
+			if judged && (evidence == nil || said(evidence) != said(st.Last)) {
+				evidence = st.Last
+			}
+			if i > 0 && is == was {
+				list[len(list)-1].last = now.run
+				continue
+			}
+			run := m.known[now.run].Run
+			v := verdict{history.Verdict{
+				Subject: st.Subject, From: run.EndedAt, FromRun: run.ID, State: st.Last.Report.State, Unknown: st.Last.Report.Unknown, Judged: judged,
+			}, now.run, now.run}
+			shown := evidence
+			if judged {
+				shown = st.Last
+			}
+			if shown != nil {
+				shown := *shown
+				shown.Replayed = true
+				v.Evidence = &shown
+			}
+			if i > 0 {
+				end(&list[len(list)-1].Verdict, run)
+			}
+			list, was = append(list, v), is
+		}
+		if next := part[len(part)-1].run + 1; next < len(m.known) {
+			end(&list[len(list)-1].Verdict, m.known[next].Run)
+		}
+	}
+	return list
+}
+
+func end(v *history.Verdict, run *auditor.Run) { v.Until, v.UntilRun = run.EndedAt, run.ID }
+
+// finding is one of the model, with the number of its first run.
+type finding struct {
+	history.Finding
+	at int
+}
+
+func (m *model) findings(k [3]string) []finding {
+	var list []finding
+	for _, part := range m.moments(k) {
+		open := map[[4]string]int{}
+		for _, now := range part {
+			st, run := now.standing, m.known[now.run].Run
+			for key, i := range open {
+				if slices.ContainsFunc(st.Findings, func(f rules.Finding) bool { return id(f) == key }) {
+					list[i].LastRun, list[i].LastSeen = run.ID, run.EndedAt
+					continue
+				}
+				f := &list[i]
+				f.EndedRun, f.EndedAt, f.How = run.ID, st.Evidence.StartedAt, history.EndingRefuted
+				if m.judgedOtherwise(now.run, k, f.Finding) {
+					f.EndedAt, f.How = run.EndedAt, history.EndingBaseline
+				}
+				delete(open, key)
+			}
+			for _, f := range st.Findings {
+				if _, known := open[id(f)]; known {
+					continue
+				}
+				open[id(f)] = len(list)
+				list = append(list, finding{history.Finding{
+					Subject: st.Subject, Rule: f.Rule, Policy: f.Policy, PolicyID: f.PolicyID, Scope: f.Scope, FirstSeen: st.Since(&f), FirstRun: run.ID,
+					LastSeen: run.EndedAt, LastRun: run.ID,
+				}, now.run})
+			}
+		}
+		if next := part[len(part)-1].run + 1; next < len(m.known) {
+			for _, i := range open {
+				run := m.known[next].Run
+				list[i].EndedAt, list[i].EndedRun, list[i].How = run.EndedAt, run.ID, history.EndingGone
+				if !slices.ContainsFunc(m.known[next].Baselines, func(b rules.Baseline) bool { return b.Name == k[2] }) {
+					list[i].How = history.EndingBaseline
+				}
+			}
+		}
+	}
+	last := m.verdicts(k)
+	for i := range list {
+		list[i].Account = last[len(last)-1].Account
+	}
+	return list
+}
+
+// judgedOtherwise says whether a finding that a run no longer has is so still, as far as what it rested on goes.
+func (m *model) judgedOtherwise(run int, k [3]string, f history.Finding) bool {
+	was, is := m.known[run-1], m.known[run]
+	if reflect.DeepEqual(was.Baselines, is.Baselines) {
+		return false
+	}
+	of := func(s *auditor.Snapshot) *auditor.Standing {
+		i := slices.IndexFunc(s.Standings, func(st auditor.Standing) bool { return subjectOf(&st) == k })
+		return &s.Standings[i]
+	}
+	e := of(is).Evidence
+	switch f.Rule {
+	case rules.RuleMissing:
+		return !slices.ContainsFunc(is.Baselines[0].Required, func(r rules.Requirement) bool { return r.Policy == f.Policy })
+	case rules.RuleExcess:
+		for _, p := range e.Planes {
+			for _, g := range p.Grants {
+				if g.Policy.ID == f.PolicyID {
+					return true
+				}
+			}
+		}
+		return false
+	default:
+		return reflect.DeepEqual(of(was).Evidence.Report.Agency, e.Report.Agency)
+	}
+}
+
+// checkAgainst compares what a store says with what the model does.
+func (m *model) checkAgainst(t *rapid.T, s history.Store, q history.Query) {
+	in := func(from, until time.Time) bool {
+		return (q.To.IsZero() || from.Before(q.To)) && (until.IsZero() || until.After(q.From))
+	}
+	var wantVerdicts []verdict
+	var wantFindings []finding
+	// The order in which they were recorded: by the run that began them, and then by the order of the accounts in it.
+	for _, k := range m.subjects() {
+		list := m.verdicts(k)
+		if q.Account != "" && !slices.ContainsFunc(m.left(list), func(v verdict) bool { return q.Account == v.Account.ID || q.Account == v.Account.Name }) {
+			continue
+		}
+		for _, v := range m.left(list) {
+			if in(v.From, v.Until) {
+				wantVerdicts = append(wantVerdicts, v)
+			}
+		}
+		for _, f := range m.findings(k) {
+			if in(f.FirstSeen, f.EndedAt) && (f.EndedAt.IsZero() || !f.EndedAt.Before(m.before)) {
+				wantFindings = append(wantFindings, f)
+			}
+		}
+	}
+	gotVerdicts, err := s.Verdicts(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := map[string]history.Verdict{}, map[string]history.Verdict{}
+	for _, v := range gotVerdicts {
+		got[fmt.Sprint(v.Account.ID, v.Baseline, v.FromRun)] = v
+	}
+	for _, v := range wantVerdicts {
+		want[fmt.Sprint(v.Account.ID, v.Baseline, v.FromRun)] = v.Verdict
+	}
+	if len(got) != len(gotVerdicts) || len(gotVerdicts) != len(wantVerdicts) {
+		t.Fatalf("%+v: got %d verdicts, want %d", q, len(gotVerdicts), len(wantVerdicts))
+	}
+	for k, w := range want {
+		if !reflect.DeepEqual(got[k], w) {
+			t.Fatalf("verdict %s is\n%s\nwant\n%s", k, pretty(got[k]), pretty(w))
+		}
+	}
+	gotFindings, err := s.Findings(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(gotFindings) != len(wantFindings) {
+		t.Fatalf("%+v: got %d findings, want %d", q, len(gotFindings), len(wantFindings))
+	}
+	for _, w := range wantFindings {
+		if !slices.ContainsFunc(gotFindings, func(f history.Finding) bool { return reflect.DeepEqual(f, w.Finding) }) {
+			t.Fatalf("there is no finding\n%s\namong\n%s", pretty(w.Finding), pretty(gotFindings))
+		}
+	}
+}
+
+func pretty(v any) string {
+	text, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// left are those verdicts of a subject that no compaction has taken away.
+func (m *model) left(list []verdict) []verdict {
+	var left []verdict
+	for i, v := range list {
+		if v.Until.IsZero() || !v.Until.Before(m.before) || i == len(list)-1 {
+			left = append(left, v)
+		}
+	}
+	return left
+}
+
+// checkPast compares what a start begins with.
+func (m *model) checkPast(t *rapid.T, s history.Store) {
+	past, err := s.Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(past.Subjects) != len(m.subjects()) {
+		t.Fatalf("%d subjects are remembered, want %d", len(past.Subjects), len(m.subjects()))
+	}
+	if len(m.known) == 0 {
+		return
+	}
+	now := m.known[len(m.known)-1]
+	if !past.CompletedAt.Equal(now.CompletedAt) {
+		t.Fatalf("the last complete run ended at %s, want %s", past.CompletedAt, now.CompletedAt)
+	}
+	restored := auditor.Restore(standingsOf(now), now.Baselines, now.MaxAge, past)
+	for i := range now.Standings {
+		was, is := &now.Standings[i], &restored.Standings[i]
+		if state, _ := is.At(now.Run.EndedAt, now.MaxAge); state != rules.StateUnknown {
+			t.Fatalf("%s is %s after a start", is.Account.Name, state)
+		}
+		if (was.Evidence == nil) != (is.Evidence == nil) {
+			t.Fatalf("%s: evidence %v, want %v", is.Account.Name, is.Evidence, was.Evidence)
+		}
+		if is.Evidence != nil {
+			if !is.Evidence.Replayed || said(is.Evidence) != said(was.Evidence) {
+				t.Fatalf("%s: the last evidence is\n%s\nwant\n%s", is.Account.Name, said(is.Evidence), said(was.Evidence))
+			}
+			if is.ReadAt().After(was.ReadAt()) {
+				t.Fatalf("%s was read at %s, and after a start it is said %s, which is younger", is.Account.Name, was.ReadAt(), is.ReadAt())
+			}
+		}
+		if !is.UnknownSince.Equal(was.UnknownSince) {
+			t.Fatalf("%s: unknown since %s, want %s", is.Account.Name, is.UnknownSince, was.UnknownSince)
+		}
+		if len(is.Findings) != len(was.Findings) {
+			t.Fatalf("%s: findings\n%s\nwant\n%s", is.Account.Name, pretty(is.Findings), pretty(was.Findings))
+		}
+		for j := range was.Findings {
+			f := &was.Findings[j]
+			k := slices.IndexFunc(is.Findings, func(g rules.Finding) bool { return id(g) == id(*f) })
+			if k < 0 || !reflect.DeepEqual(is.Findings[k], *f) {
+				t.Fatalf("%s: findings\n%s\nwant\n%s", is.Account.Name, pretty(is.Findings), pretty(was.Findings))
+			}
+			if !is.Since(f).Equal(was.Since(f)) || is.FoundAt(*f).After(was.FoundAt(*f)) {
+				t.Fatalf("%s: %v since %s, found %s; want %s, %s", is.Account.Name, id(*f), is.Since(f), is.FoundAt(*f), was.Since(f), was.FoundAt(*f))
+			}
+		}
+		unsatisfied := slices.DeleteFunc(slices.Clone(was.Required), func(c rules.Covered) bool { return c.Coverage.Satisfied() })
+		if len(unsatisfied) != len(is.Required) || len(unsatisfied) > 0 && !reflect.DeepEqual(unsatisfied, is.Required) {
+			t.Fatalf("%s: required\n%s\nwant\n%s", is.Account.Name, pretty(is.Required), pretty(unsatisfied))
+		}
+	}
+}
+
+func standingsOf(s *auditor.Snapshot) []auditor.Subject {
+	list := make([]auditor.Subject, len(s.Standings))
+	for i := range s.Standings {
+		list[i] = s.Standings[i].Subject
+	}
+	return list
+}
+
+// testModel lets random things happen to three accounts, and compares.
+func testModel(t *testing.T, open func(t *testing.T) history.Store) {
+	rapid.Check(t, func(r *rapid.T) {
+		s := open(t)
+		defer s.Close()
+		w, m := newWorld(one, two, three), &model{}
+		names := []string{"one", "uno"}
+		steps := rapid.IntRange(1, 12).Draw(r, "steps")
+		for range steps {
+			switch rapid.SampledFrom([]string{"run", "run", "run", "run", "run", "again", "baseline", "restart", "rename", "waive", "compact"}).Draw(r, "step") {
+			case "run":
+				run := w.run(draw(r, w)...)
+				for _, a := range w.accounts {
+					if !slices.ContainsFunc(run.Sweeps, func(s auditor.Sweep) bool { return s.Report.Account.ID == a.ID }) && rapid.Bool().Draw(r, "gone") {
+						run.Gone = append(run.Gone, a)
+					}
+				}
+				w.take(run)
+				if err := s.Record(r.Context(), w.now); err != nil {
+					r.Fatal(err)
+				}
+				m.known = append(m.known, w.now)
+			case "again":
+				if w.now.Run != nil && len(m.known) > 0 && m.known[len(m.known)-1].Run == w.now.Run {
+					if err := s.Record(r.Context(), w.now); err != nil {
+						r.Fatal(err)
+					}
+				}
+			case "baseline":
+				b := base()
+				b.Digest = rapid.SampledFrom([]string{"1", "2"}).Draw(r, "digest")
+				if rapid.Bool().Draw(r, "less") {
+					b.Digest, b.Required = b.Digest+"less", b.Required[1:]
+				}
+				b.Name = rapid.SampledFrom([]string{"coc", "coc", "coc", "other"}).Draw(r, "name")
+				w.expect(b)
+			case "restart":
+				past, err := s.Last(r.Context())
+				if err != nil {
+					r.Fatal(err)
+				}
+				w.now = auditor.Restore(w.subjects(), w.now.Baselines, maxAge, past)
+			case "rename":
+				w.accounts[0].Name = rapid.SampledFrom(names).Draw(r, "called")
+			case "waive":
+				w.now = w.now.Accept([]rules.Waiver{{
+					ID: "w", Rules: []string{rules.RuleExcess}, Added: noon, Expires: noon.Add(time.Duration(rapid.IntRange(1, 9).Draw(r, "hours")) * time.Hour),
+				}}, w.at())
+			case "compact":
+				if len(m.known) == 0 {
+					continue
+				}
+				before := m.known[rapid.IntRange(0, len(m.known)-1).Draw(r, "compact")].Run.EndedAt.Add(time.Duration(rapid.IntRange(-1, 1).Draw(r, "off")))
+				if err := s.Compact(r.Context(), before); err != nil {
+					r.Fatal(err)
+				}
+				if before.After(m.before) {
+					m.before = before
+				}
+			}
+			m.checkPast(r, s)
+		}
+		m.checkAgainst(r, s, history.Query{})
+		for range 4 {
+			q := history.Query{Account: rapid.SampledFrom([]string{"", "one", "uno", two.ID, "nobody"}).Draw(r, "account")}
+			if n := len(m.known); n > 0 && rapid.Bool().Draw(r, "timed") {
+				q.From = m.known[rapid.IntRange(0, n-1).Draw(r, "from")].Run.EndedAt
+				q.To = m.known[rapid.IntRange(0, n-1).Draw(r, "to")].Run.EndedAt.Add(1)
+			}
+			m.checkAgainst(r, s, q)
+		}
+		if err := s.Check(r.Context()); err != nil {
+			r.Fatal(err)
+		}
+	})
+}
+
+// draw makes what a run sees.
+func draw(r *rapid.T, w *world) []auditor.Sweep {
+	var sweeps []auditor.Sweep
+	b := w.now.Baselines[0]
+	for _, a := range w.accounts {
+		var s auditor.Sweep
+		var found []rules.Finding
+		for _, f := range []rules.Finding{missing, excess, trust} {
+			if rapid.IntRange(0, 3).Draw(r, "finds") == 0 {
+				found = append(found, f)
+			}
+		}
+		slices.SortFunc(found, func(a, b rules.Finding) int { return order(a.Severity) - order(b.Severity) })
+		switch rapid.IntRange(0, 9).Draw(r, a.Name) {
+		case 0:
+			continue
+		case 1, 2:
+			s = dark(a, rapid.SampledFrom([]rules.Reason{rules.ReasonTimeout, rules.ReasonDenied}).Draw(r, "reason"))
+		case 3:
+			s = absent(a)
+		case 4:
+			s = unresolved(a, found...)
+		case 5:
+			s = held(compliant(a), excess)
+		case 6:
+			s = trusting(compliant(a), "somebody-else")
+		case 7:
+			s = compliant(a)
+		default:
+			s = drifted(a, found...)
+		}
+		s.Report.Baseline = b.Name
+		if len(b.Required) < 2 {
+			// What is not required is not judged.
+			s.Report.Required = slices.DeleteFunc(s.Report.Required, func(c rules.Covered) bool { return c.Policy == "P" })
+			s.Report.Findings = slices.DeleteFunc(s.Report.Findings, func(f rules.Finding) bool { return f.Rule == rules.RuleMissing })
+		}
+		sweeps = append(sweeps, s)
+	}
+	return sweeps
+}
+
+func order(s rules.Severity) int {
+	return slices.Index([]rules.Severity{rules.Critical, rules.High, rules.Warning, rules.Info}, s)
+}

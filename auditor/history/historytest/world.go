@@ -27,6 +27,7 @@ var (
 		Rule: rules.RuleExcess, Severity: rules.Warning, Policy: "X", PolicyID: "x", Scope: rules.Project, Risk: rules.RiskMedium,
 		Message: "excess X", Consequences: []string{}, Grants: []rules.Grant{extra},
 	}
+	trust = rules.Finding{Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Message: "trusts another", Consequences: []string{"C"}}
 	extra = rules.Grant{
 		Policy: rules.Policy{ID: "x", Name: "X", Origin: rules.System}, Scope: rules.Scope{Kind: rules.Project, ID: "p", Name: "north"},
 	}
@@ -63,6 +64,9 @@ func (w *world) subject(a rules.Account) auditor.Subject {
 func (w *world) expect(b rules.Baseline) {
 	w.now = w.now.Expect(auditor.Subjects(w.accounts, []rules.Baseline{b}), []rules.Baseline{b}, maxAge)
 }
+
+// at is about now.
+func (w *world) at() time.Time { return noon.Add(time.Duration(w.n+1) * 15 * time.Minute) }
 
 // run makes a run that saw this. Every reading of it begins later than the run, and has request ids of its own.
 func (w *world) run(sweeps ...auditor.Sweep) *auditor.Run {
