@@ -19,8 +19,31 @@ import (
 // code in common with the stores.
 type model struct {
 	known []*auditor.Snapshot
-	// before says from which of known on verdicts, findings and runs are left, by the last that Compact was told.
-	before time.Time
+	// forgotten are the names of the verdicts and findings that were compacted away.
+	forgotten map[string]bool
+}
+
+func (v *verdict) name() string { return fmt.Sprint(v.Account.ID, v.Baseline, v.FromRun) }
+
+func (f *finding) name() string {
+	return fmt.Sprint(f.Account.ID, f.Baseline, f.FirstRun, f.Rule, f.Policy, f.PolicyID, f.Scope)
+}
+
+// compact forgets what ended before an instant.
+func (m *model) compact(before time.Time) {
+	for _, k := range m.subjects() {
+		list := m.verdicts(k)
+		for i := range list {
+			if v := &list[i]; i < len(list)-1 && v.Until.Before(before) {
+				m.forgotten[v.name()] = true
+			}
+		}
+		for _, f := range m.findings(k) {
+			if !f.EndedAt.IsZero() && f.EndedAt.Before(before) {
+				m.forgotten[f.name()] = true
+			}
+		}
+	}
 }
 
 // moment is what one run said of one subject.
@@ -112,11 +135,8 @@ func stands(st *auditor.Standing) string {
 
 func id(f rules.Finding) [4]string { return [4]string{f.Rule, f.Policy, f.PolicyID, string(f.Scope)} }
 
-// verdict is one of the model, with the number of its first run.
-type verdict struct {
-	history.Verdict
-	at, last int
-}
+// verdict is one of the model.
+type verdict struct{ history.Verdict }
 
 // verdicts are all of them, of one subject.
 func (m *model) verdicts(k [3]string) []verdict {
@@ -132,13 +152,12 @@ func (m *model) verdicts(k [3]string) []verdict {
 				evidence = st.Last
 			}
 			if i > 0 && is == was {
-				list[len(list)-1].last = now.run
 				continue
 			}
 			run := m.known[now.run].Run
 			v := verdict{history.Verdict{
 				Subject: st.Subject, From: run.EndedAt, FromRun: run.ID, State: st.Last.Report.State, Unknown: st.Last.Report.Unknown, Judged: judged,
-			}, now.run, now.run}
+			}}
 			shown := evidence
 			if judged {
 				shown = st.Last
@@ -162,11 +181,8 @@ func (m *model) verdicts(k [3]string) []verdict {
 
 func end(v *history.Verdict, run *auditor.Run) { v.Until, v.UntilRun = run.EndedAt, run.ID }
 
-// finding is one of the model, with the number of its first run.
-type finding struct {
-	history.Finding
-	at int
-}
+// finding is one of the model.
+type finding struct{ history.Finding }
 
 func (m *model) findings(k [3]string) []finding {
 	var list []finding
@@ -194,7 +210,7 @@ func (m *model) findings(k [3]string) []finding {
 				list = append(list, finding{history.Finding{
 					Subject: st.Subject, Rule: f.Rule, Policy: f.Policy, PolicyID: f.PolicyID, Scope: f.Scope, FirstSeen: st.Since(&f), FirstRun: run.ID,
 					LastSeen: run.EndedAt, LastRun: run.ID,
-				}, now.run})
+				}})
 			}
 		}
 		if next := part[len(part)-1].run + 1; next < len(m.known) {
@@ -261,7 +277,7 @@ func (m *model) checkAgainst(t *rapid.T, s history.Store, q history.Query) {
 			}
 		}
 		for _, f := range m.findings(k) {
-			if in(f.FirstSeen, f.EndedAt) && (f.EndedAt.IsZero() || !f.EndedAt.Before(m.before)) {
+			if in(f.FirstSeen, f.EndedAt) && !m.forgotten[f.name()] {
 				wantFindings = append(wantFindings, f)
 			}
 		}
@@ -272,10 +288,10 @@ func (m *model) checkAgainst(t *rapid.T, s history.Store, q history.Query) {
 	}
 	got, want := map[string]history.Verdict{}, map[string]history.Verdict{}
 	for _, v := range gotVerdicts {
-		got[fmt.Sprint(v.Account.ID, v.Baseline, v.FromRun)] = v
+		got[(&verdict{Verdict: v}).name()] = v
 	}
 	for _, v := range wantVerdicts {
-		want[fmt.Sprint(v.Account.ID, v.Baseline, v.FromRun)] = v.Verdict
+		want[v.name()] = v.Verdict
 	}
 	if len(got) != len(gotVerdicts) || len(gotVerdicts) != len(wantVerdicts) {
 		t.Fatalf("%+v: got %d verdicts, want %d", q, len(gotVerdicts), len(wantVerdicts))
@@ -307,15 +323,9 @@ func pretty(v any) string {
 	return string(text)
 }
 
-// left are those verdicts of a subject that no compaction has taken away.
+// left are those verdicts that are not forgotten.
 func (m *model) left(list []verdict) []verdict {
-	var left []verdict
-	for i, v := range list {
-		if v.Until.IsZero() || !v.Until.Before(m.before) || i == len(list)-1 {
-			left = append(left, v)
-		}
-	}
-	return left
+	return slices.DeleteFunc(slices.Clone(list), func(v verdict) bool { return m.forgotten[v.name()] })
 }
 
 // checkPast compares what a start begins with.
@@ -368,7 +378,12 @@ func (m *model) checkPast(t *rapid.T, s history.Store) {
 			}
 		}
 		unsatisfied := slices.DeleteFunc(slices.Clone(was.Required), func(c rules.Covered) bool { return c.Coverage.Satisfied() })
-		if len(unsatisfied) != len(is.Required) || len(unsatisfied) > 0 && !reflect.DeepEqual(unsatisfied, is.Required) {
+		// What was not required for a while, and is again, is as the last evidence had it.
+		again := slices.DeleteFunc(slices.Clone(is.Required), func(c rules.Covered) bool {
+			return !slices.ContainsFunc(unsatisfied, func(d rules.Covered) bool { return reflect.DeepEqual(c, d) }) &&
+				slices.ContainsFunc(was.Evidence.Report.Required, func(d rules.Covered) bool { return reflect.DeepEqual(c, d) })
+		})
+		if len(unsatisfied) != len(again) || len(unsatisfied) > 0 && !reflect.DeepEqual(unsatisfied, again) {
 			t.Fatalf("%s: required\n%s\nwant\n%s", is.Account.Name, pretty(is.Required), pretty(unsatisfied))
 		}
 	}
@@ -387,23 +402,26 @@ func testModel(t *testing.T, open func(t *testing.T) history.Store) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := open(t)
 		defer s.Close()
-		w, m := newWorld(one, two, three), &model{}
+		w, m := newWorld(one, two, three), &model{forgotten: map[string]bool{}}
 		names := []string{"one", "uno"}
+		run := func() {
+			is := w.run(draw(r, w)...)
+			for _, a := range w.accounts {
+				if !slices.ContainsFunc(is.Sweeps, func(s auditor.Sweep) bool { return s.Report.Account.ID == a.ID }) && rapid.Bool().Draw(r, "gone") {
+					is.Gone = append(is.Gone, a)
+				}
+			}
+			w.take(is)
+			if err := s.Record(r.Context(), w.now); err != nil {
+				r.Fatal(err)
+			}
+			m.known = append(m.known, w.now)
+		}
 		steps := rapid.IntRange(1, 12).Draw(r, "steps")
 		for range steps {
 			switch rapid.SampledFrom([]string{"run", "run", "run", "run", "run", "again", "baseline", "restart", "rename", "waive", "compact"}).Draw(r, "step") {
 			case "run":
-				run := w.run(draw(r, w)...)
-				for _, a := range w.accounts {
-					if !slices.ContainsFunc(run.Sweeps, func(s auditor.Sweep) bool { return s.Report.Account.ID == a.ID }) && rapid.Bool().Draw(r, "gone") {
-						run.Gone = append(run.Gone, a)
-					}
-				}
-				w.take(run)
-				if err := s.Record(r.Context(), w.now); err != nil {
-					r.Fatal(err)
-				}
-				m.known = append(m.known, w.now)
+				run()
 			case "again":
 				if w.now.Run != nil && len(m.known) > 0 && m.known[len(m.known)-1].Run == w.now.Run {
 					if err := s.Record(r.Context(), w.now); err != nil {
@@ -417,7 +435,11 @@ func testModel(t *testing.T, open func(t *testing.T) history.Store) {
 					b.Digest, b.Required = b.Digest+"less", b.Required[1:]
 				}
 				b.Name = rapid.SampledFrom([]string{"coc", "coc", "coc", "other"}).Draw(r, "name")
+				another := b.Name != w.now.Baselines[0].Name
 				w.expect(b)
+				if another {
+					run() // what was known by the other is forgotten here, and must be by the history
+				}
 			case "restart":
 				past, err := s.Last(r.Context())
 				if err != nil {
@@ -438,9 +460,7 @@ func testModel(t *testing.T, open func(t *testing.T) history.Store) {
 				if err := s.Compact(r.Context(), before); err != nil {
 					r.Fatal(err)
 				}
-				if before.After(m.before) {
-					m.before = before
-				}
+				m.compact(before)
 			}
 			m.checkPast(r, s)
 		}
