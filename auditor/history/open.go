@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -113,8 +114,15 @@ func (d *database) start(ctx context.Context) error {
 	if err := d.sound(ctx, d.write); err != nil {
 		return err
 	}
-	if err := migrate(ctx, d.write, 0); err != nil {
-		return d.fault("bring it up to date", err)
+	var mode string
+	if err := d.write.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil || mode != "wal" {
+		return fmt.Errorf("history %s: it cannot be written ahead (%s): its file system lacks what SQLite needs: %w", d.file, mode,
+			cmp.Or(err, errors.ErrUnsupported))
+	}
+	if version, newest, err := versions(ctx, d.write); err != nil || version < newest {
+		if err := cmp.Or(err, migrate(ctx, d.write, 0)); err != nil {
+			return d.fault("bring it up to date", err)
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -143,7 +151,7 @@ func create(ctx context.Context, file string) error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("make a history: %w", err)
 	}
-	db := dial(fresh, Options{}, "_txlock=immediate")
+	db := dial(fresh, Options{}, "_txlock=immediate", "_pragma=auto_vacuum(2)", "_pragma=journal_mode(WAL)")
 	db.SetMaxOpenConns(1)
 	_, err = db.ExecContext(ctx, "PRAGMA application_id = "+strconv.Itoa(appID))
 	if err == nil {
@@ -184,15 +192,14 @@ func recognize(file string) error {
 	return nil
 }
 
-// dial opens a database. Nothing is read yet. auto_vacuum counts for a new database alone.
+// dial opens a database. Nothing is read yet, and nothing is changed by it.
 func dial(file string, o Options, more ...string) *sql.DB {
 	params := append([]string{
 		"_pragma=busy_timeout(" + strconv.FormatInt(busy.Milliseconds(), 10) + ")", "_pragma=foreign_keys(1)",
 		"_pragma=cell_size_check(1)", "_pragma=trusted_schema(0)",
 	}, more...)
 	if !strings.Contains(strings.Join(more, "&"), "mode=ro") {
-		params = append(params, "_pragma=page_size("+strconv.Itoa(pageSize)+")", "_pragma=auto_vacuum(2)", "_pragma=journal_mode(WAL)",
-			"_pragma=synchronous(FULL)", "_pragma=journal_size_limit("+strconv.Itoa(walLimit)+")")
+		params = append(params, "_pragma=synchronous(FULL)", "_pragma=journal_size_limit("+strconv.Itoa(walLimit)+")")
 		if o.MaxBytes > 0 {
 			params = append(params, "_pragma=max_page_count("+strconv.FormatInt(max(o.MaxBytes/pageSize, 1), 10)+")")
 		}

@@ -1,0 +1,89 @@
+package history
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// TestMigration brings a history of every older version up to date: its rows stay.
+func TestMigration(t *testing.T) {
+	ctx := t.Context()
+	account := rules.Account{ID: "1", Name: "one"}
+	baselines := []rules.Baseline{{Name: "coc", Agency: "A"}}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	runOf := func(id string) *auditor.Run {
+		return &auditor.Run{ID: id, StartedAt: at, EndedAt: at, Sweeps: []auditor.Sweep{{
+			StartedAt: at, EndedAt: at, RequestIDs: []string{"r"},
+			Report: rules.Report{Account: account, Baseline: "coc", AgencyName: "A", State: rules.StateNotEnabled, Findings: []rules.Finding{}},
+		}}}
+	}
+	after := auditor.NewSnapshot(auditor.Subjects([]rules.Account{account}, baselines), baselines, time.Hour).Next(runOf("old"))
+	db := dial(filepath.Join(t.TempDir(), "none"), Options{})
+	defer db.Close()
+	_, newest, err := versions(ctx, db)
+	if err == nil || newest < 2 {
+		t.Fatalf("got %d versions, error %v", newest, err)
+	}
+	for version := int64(1); version < newest; version++ {
+		dir := t.TempDir()
+		file := filepath.Join(dir, FileName)
+		old(ctx, t, file, version, after)
+		if _, err := OpenReadOnly(dir); err == nil || !strings.Contains(err.Error(), "start the daemon") {
+			t.Errorf("a history of version %d is looked at: %v", version, err)
+		}
+		s, err := OpenSQLite(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if is, _, err := versions(ctx, s.(*database).write); err != nil || is != newest {
+			t.Errorf("from version %d it came to version %d (%v), not %d", version, is, err, newest)
+		}
+		past, err := s.Last(ctx)
+		if err != nil || len(past.Subjects) != 1 || past.Subjects[0].Evidence == nil {
+			t.Errorf("from version %d it remembers %+v (%v)", version, past, err)
+		}
+		if err := s.Record(ctx, after.Next(runOf("new"))); err != nil {
+			t.Error(err)
+		}
+		if list, err := s.Verdicts(ctx, Query{}); err != nil || len(list) != 1 || list[0].FromRun != "old" {
+			t.Errorf("from version %d it has %+v (%v)", version, list, err)
+		}
+		if err := s.Check(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// old makes a history of a version, with one run.
+func old(ctx context.Context, t *testing.T, file string, version int64, after *auditor.Snapshot) {
+	t.Helper()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := newCodec(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &database{file: file, plain: plain, write: dial(file, Options{}, "_txlock=immediate", "_pragma=journal_mode(WAL)"), read: dial(file, Options{})}
+	d.write.SetMaxOpenConns(1)
+	if _, err := d.write.ExecContext(ctx, "PRAGMA application_id = 1634165109"); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrate(ctx, d.write, version); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Record(ctx, after); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
