@@ -178,12 +178,12 @@ func (d *differ) run() error {
 	}
 	for i := range d.after.Baselines {
 		b := &d.after.Baselines[i]
-		print, err := printOf(b)
+		now, err := printOf(b)
 		if err != nil {
 			return err
 		}
-		row.Baselines = append(row.Baselines, Baseline{Name: b.Name, Digest: b.Digest, Print: print})
-		d.baselines[b.Name], d.judgedOtherwise[b.Name] = b, before[b.Name] != print
+		row.Baselines = append(row.Baselines, Baseline{Name: b.Name, Digest: b.Digest, Print: now})
+		d.baselines[b.Name], d.judgedOtherwise[b.Name] = b, before[b.Name] != now
 	}
 	for _, r := range d.after.Catalogue {
 		if len(r.Lacking) > 0 {

@@ -286,21 +286,22 @@ func TestWhatCannotBeRead(t *testing.T) {
 		"of the future": {
 			run("INSERT INTO history_version (version_id, is_applied) VALUES (99, 1)"), []string{"version 99", "newer"},
 		},
-		"without versions":         {run("DELETE FROM history_version"), []string{"no version"}},
-		"a table gone":             {run("DROP TABLE trust"), []string{"no such table", "restore a copy"}},
-		"an open verdict changed":  {run("UPDATE verdict SET state = 'compliant' WHERE until_run = 0"), []string{"not as it was written"}},
-		"an open finding taken":    {run("UPDATE finding SET ended_run = 1 WHERE id IN (SELECT id FROM finding WHERE ended_run = 0)"), nil},
-		"an open finding changed":  {run("UPDATE finding SET first_seen = first_seen + 1 WHERE ended_run = 0"), []string{"not as it was written"}},
-		"the first trust changed":  {run("UPDATE trust SET id = 'evil'"), []string{"trust", "not as it was written"}},
-		"subjects exchanged":       {run("UPDATE subject SET account_id = account_id || 'x'"), []string{"not as it was written"}},
-		"the last run changed":     {run("UPDATE run SET complete = 1 - complete"), []string{"not as it was written"}},
-		"the baselines changed":    {run("UPDATE judged SET baselines = '[]'"), []string{"not as it was written"}},
-		"the dictionary changed":   {run("UPDATE dictionary SET text = zeroblob(length(text))"), []string{"dictionary"}},
-		"evidence of another":      {run("UPDATE evidence SET subject = 1 + subject % 8"), []string{"evidence"}},
-		"evidence exchanged":       {run("UPDATE verdict SET evidence = (SELECT min(id) FROM evidence)"), []string{"not as it was written"}},
-		"evidence changed":         {run("UPDATE evidence SET body = zeroblob(9)"), []string{"not as it was written"}},
-		"an ended verdict changed": {run("UPDATE verdict SET state = 'compliant' WHERE until_run <> 0"), nil},
-		"an ended verdict's run":   {run("DELETE FROM run WHERE id = 3"), nil},
+		"an index that lacks a row": {ruin(spoilIndex), []string{"integrity check", "restore a copy"}},
+		"without versions":          {run("DELETE FROM history_version"), []string{"no version"}},
+		"a table gone":              {run("DROP TABLE trust"), []string{"no such table", "restore a copy"}},
+		"an open verdict changed":   {run("UPDATE verdict SET state = 'compliant' WHERE until_run = 0"), []string{"not as it was written"}},
+		"an open finding taken":     {run("UPDATE finding SET ended_run = 1 WHERE id IN (SELECT id FROM finding WHERE ended_run = 0)"), nil},
+		"an open finding changed":   {run("UPDATE finding SET first_seen = first_seen + 1 WHERE ended_run = 0"), []string{"not as it was written"}},
+		"the first trust changed":   {run("UPDATE trust SET id = 'evil'"), []string{"trust", "not as it was written"}},
+		"subjects exchanged":        {run("UPDATE subject SET account_id = account_id || 'x'"), []string{"not as it was written"}},
+		"the last run changed":      {run("UPDATE run SET complete = 1 - complete"), []string{"not as it was written"}},
+		"the baselines changed":     {run("UPDATE judged SET baselines = '[]'"), []string{"not as it was written"}},
+		"the dictionary changed":    {run("UPDATE dictionary SET text = zeroblob(length(text))"), []string{"dictionary"}},
+		"evidence of another":       {run("UPDATE evidence SET subject = 1 + subject % 8"), []string{"evidence"}},
+		"evidence exchanged":        {run("UPDATE verdict SET evidence = (SELECT min(id) FROM evidence)"), []string{"not as it was written"}},
+		"evidence changed":          {run("UPDATE evidence SET body = zeroblob(9)"), []string{"not as it was written"}},
+		"an ended verdict changed":  {run("UPDATE verdict SET state = 'compliant' WHERE until_run <> 0"), nil},
+		"an ended verdict's run":    {run("DELETE FROM run WHERE id = 3"), nil},
 		"the file gone, not its -wal": {ruin(func(t *testing.T, file string) {
 			if err := errors.Join(os.Rename(file, file+"-wal")); err != nil {
 				t.Fatal(err)
@@ -336,6 +337,27 @@ func TestWhatCannotBeRead(t *testing.T) {
 				t.Error("what could not be read was changed")
 			}
 		})
+	}
+}
+
+// spoilIndex has an index name another row than there is.
+func spoilIndex(t *testing.T, file string) {
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page int
+	err = db.QueryRowContext(t.Context(), "SELECT rootpage FROM sqlite_schema WHERE name = 'finding_of'").Scan(&page)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole[page*4096-1] ^= 0x40 // the end of a page is the number of a row
+	if err := os.WriteFile(file, whole, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

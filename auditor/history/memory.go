@@ -42,6 +42,7 @@ func (m *memory) use(ctx context.Context, do func() error) error {
 	return do()
 }
 
+// Record is Store.Record.
 func (m *memory) Record(ctx context.Context, after *auditor.Snapshot) error {
 	return m.use(ctx, func() error {
 		if after.Run != nil && slices.ContainsFunc(m.runs, func(r *runRow) bool { return r.ID == after.Run.ID }) {
@@ -90,6 +91,7 @@ func (m *memory) lastVerdicts() map[int64]*verdictRow {
 	return last
 }
 
+// Last is Store.Last.
 func (m *memory) Last(ctx context.Context) (past *auditor.Past, err error) {
 	err = m.use(ctx, func() error {
 		var subjects []auditor.Remembered
@@ -103,6 +105,7 @@ func (m *memory) Last(ctx context.Context) (past *auditor.Past, err error) {
 	return past, err
 }
 
+// Runs is Store.Runs.
 func (m *memory) Runs(ctx context.Context, from, to time.Time) (runs []Run, err error) {
 	err = m.use(ctx, func() error {
 		for _, r := range m.runs {
@@ -129,6 +132,7 @@ func (m *memory) of(q Query) func(s *subjectRow) bool {
 	return func(s *subjectRow) bool { return named[s.id] }
 }
 
+// Findings is Store.Findings.
 func (m *memory) Findings(ctx context.Context, q Query) (findings []Finding, err error) {
 	err = m.use(ctx, func() error {
 		of, called := m.of(q), m.lastVerdicts()
@@ -151,6 +155,7 @@ func (m *memory) Findings(ctx context.Context, q Query) (findings []Finding, err
 	return findings, err
 }
 
+// Verdicts is Store.Verdicts.
 func (m *memory) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, err error) {
 	err = m.use(ctx, func() error {
 		of := m.of(q)
@@ -168,6 +173,7 @@ func (m *memory) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, err
 	return verdicts, err
 }
 
+// Compact is Store.Compact.
 func (m *memory) Compact(ctx context.Context, before time.Time) error {
 	return m.use(ctx, func() error {
 		last := m.lastVerdicts()
@@ -190,12 +196,15 @@ func (m *memory) Compact(ctx context.Context, before time.Time) error {
 	})
 }
 
+// Check has nothing to find fault with.
 func (m *memory) Check(ctx context.Context) error {
 	return m.use(ctx, func() error { return nil })
 }
 
+// Size is nothing: it takes no place on disk.
 func (m *memory) Size() (int64, error) { return 0, nil }
 
+// Close is Store.Close.
 func (m *memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

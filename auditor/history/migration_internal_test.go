@@ -2,6 +2,8 @@ package history
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,7 +74,10 @@ func old(ctx context.Context, t *testing.T, file string, version int64, after *a
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &database{file: file, plain: plain, write: dial(file, Options{}, "_txlock=immediate", "_pragma=journal_mode(WAL)"), read: dial(file, Options{})}
+	d := &database{
+		file: file, plain: plain, commit: (*sql.Tx).Commit,
+		write: dial(file, Options{}, "_txlock=immediate", "_pragma=journal_mode(WAL)"), read: dial(file, Options{}),
+	}
 	d.write.SetMaxOpenConns(1)
 	if _, err := d.write.ExecContext(ctx, "PRAGMA application_id = 1634165109"); err != nil {
 		t.Fatal(err)
@@ -85,5 +90,36 @@ func old(ctx context.Context, t *testing.T, file string, version int64, after *a
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDoubtfulCommit has the database say that a run was not recorded which was: the history goes on from what is in the file.
+func TestDoubtfulCommit(t *testing.T) {
+	store, err := OpenSQLite(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	d := store.(*database)
+	account := rules.Account{ID: "1", Name: "one"}
+	baselines := []rules.Baseline{{Name: "coc", Agency: "A"}}
+	now := auditor.NewSnapshot(auditor.Subjects([]rules.Account{account}, baselines), baselines, time.Hour)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	record := func(id string, why rules.Reason) error {
+		now = now.Next(&auditor.Run{ID: id, StartedAt: at, EndedAt: at, Sweeps: []auditor.Sweep{{StartedAt: at, EndedAt: at, Report: rules.Report{
+			Account: account, Baseline: "coc", AgencyName: "A", State: rules.StateUnknown, Unknown: &rules.Unknown{Reason: why},
+		}}}})
+		return d.Record(t.Context(), now)
+	}
+	d.commit = func(tx *sql.Tx) error { return errors.Join(tx.Commit(), errors.New("or so it seems")) }
+	if err := record("a", rules.ReasonTimeout); err == nil {
+		t.Fatal("the error is lost")
+	}
+	d.commit = (*sql.Tx).Commit
+	if err := record("b", rules.ReasonDenied); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := d.Verdicts(t.Context(), Query{}); err != nil || len(list) != 2 || list[0].UntilRun != "b" {
+		t.Errorf("got %+v (%v)", list, err)
 	}
 }

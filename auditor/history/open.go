@@ -99,7 +99,10 @@ func open(ctx context.Context, file string, o Options) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &database{file: file, plain: plain, write: dial(file, o, "_txlock=immediate"), read: dial(file, o, "_pragma=query_only(1)")}
+	d := &database{
+		file: file, plain: plain, commit: (*sql.Tx).Commit,
+		write: dial(file, o, "_txlock=immediate"), read: dial(file, o, "_pragma=query_only(1)"),
+	}
 	d.write.SetMaxOpenConns(1)
 	d.read.SetMaxOpenConns(4)
 	if err := d.start(ctx); err != nil {
@@ -281,16 +284,13 @@ func migrate(ctx context.Context, db *sql.DB, to int64) error {
 
 // fault is an error of the database in words: damage that SQLite sees is an *Unreadable.
 func (d *database) fault(doing string, err error) error {
-	var u *Unreadable
-	if err == nil || errors.As(err, &u) {
+	if _, said := errors.AsType[*Unreadable](err); err == nil || said {
 		return err
 	}
-	var f *flaw
-	if errors.As(err, &f) {
+	if f, is := errors.AsType[*flaw](err); is {
 		return damaged(d.file, "%s", f.what)
 	}
-	var code *sqlite.Error
-	if errors.As(err, &code) {
+	if code, is := errors.AsType[*sqlite.Error](err); is {
 		switch code.Code() & 0xff {
 		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_MISMATCH,
 			sqlite3.SQLITE_ERROR:

@@ -1,7 +1,6 @@
 package history_test
 
 import (
-	"context"
 	"os"
 	"strconv"
 	"testing"
@@ -73,7 +72,7 @@ func TestSize(t *testing.T) {
 
 func record(t testing.TB, s history.Store, f *fleet) {
 	t.Helper()
-	if err := s.Record(context.Background(), f.now); err != nil {
+	if err := s.Record(t.Context(), f.now); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -81,7 +80,7 @@ func record(t testing.TB, s history.Store, f *fleet) {
 // size is what is in the database's file once all of it is there.
 func size(t testing.TB, s history.Store) int64 {
 	t.Helper()
-	if err := s.Compact(context.Background(), time.Time{}); err != nil {
+	if err := s.Compact(t.Context(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	n, err := s.Size()
@@ -112,7 +111,7 @@ func BenchmarkLast(b *testing.B) {
 	f.run(time.Minute)
 	record(b, s, f)
 	for b.Loop() {
-		if _, err := s.Last(context.Background()); err != nil {
+		if _, err := s.Last(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -35,6 +35,8 @@ type database struct {
 	// tip is what holds after the last recorded run; nil when it has to be read from the file.
 	tip    *tip
 	closed bool
+	// commit is (*sql.Tx).Commit; a test has another one.
+	commit func(*sql.Tx) error
 }
 
 var errReadOnly = errors.New("the history was opened to be looked at, not to be written")
@@ -45,7 +47,7 @@ func (d *database) tx(ctx context.Context, do func(*view) error) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback()
+	defer rollback(tx)
 	v := &view{Tx: tx, subjects: map[int64]*subjectRow{}, runs: map[int64]*runRow{}}
 	if v.codec, err = d.codec(ctx, tx); err != nil {
 		return err
@@ -55,6 +57,9 @@ func (d *database) tx(ctx context.Context, do func(*view) error) error {
 	}
 	return do(v)
 }
+
+// rollback ends a transaction that was not committed; of one that was, it does nothing.
+func rollback(tx *sql.Tx) { _ = tx.Rollback() }
 
 // codec is the codec for what a transaction reads.
 func (d *database) codec(ctx context.Context, tx *sql.Tx) (*codec, error) {
@@ -146,6 +151,7 @@ func (d *database) load(ctx context.Context) error {
 	return nil
 }
 
+// Record is Store.Record.
 func (d *database) Record(ctx context.Context, after *auditor.Snapshot) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -190,7 +196,7 @@ func (d *database) add(ctx context.Context, c *change) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback()
+	defer rollback(tx)
 	w := &writer{ctx: ctx, view: &view{Tx: tx}}
 	if w.codec, err = d.codec(ctx, tx); err != nil {
 		return err
@@ -201,7 +207,7 @@ func (d *database) add(ctx context.Context, c *change) error {
 			return err
 		}
 	}
-	return tx.Commit()
+	return d.commit(tx)
 }
 
 // writer writes rows within one transaction.
@@ -277,7 +283,7 @@ func (w *writer) evidence(c *change) error {
 	return nil
 }
 
-// ends ends verdicts and findings.
+// ends writes which verdicts and findings are over.
 func (w *writer) ends(c *change) error {
 	for _, v := range c.ended {
 		s, subject := storedVerdict{}, int64(0)
@@ -340,6 +346,7 @@ func (w *writer) finding(c *change) error {
 	return nil
 }
 
+// Last is Store.Last.
 func (d *database) Last(ctx context.Context) (*auditor.Past, error) {
 	var past *auditor.Past
 	err := d.view(ctx, func(v *view) error {
@@ -377,6 +384,7 @@ func (d *database) Last(ctx context.Context) (*auditor.Past, error) {
 	return past, err
 }
 
+// Runs is Store.Runs.
 func (d *database) Runs(ctx context.Context, from, to time.Time) (runs []Run, err error) {
 	err = d.view(ctx, func(v *view) error {
 		runs = nil
@@ -398,6 +406,7 @@ func (d *database) Runs(ctx context.Context, from, to time.Time) (runs []Run, er
 // named is the condition that a subject is of a query's account, which takes three arguments, all the account.
 const named = ` (? = '' OR %s.subject IN (SELECT subject FROM verdict WHERE name = ? UNION SELECT id FROM subject WHERE account_id = ?)) `
 
+// Findings is Store.Findings.
 func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, err error) {
 	err = d.view(ctx, func(v *view) error {
 		findings = nil
@@ -448,6 +457,7 @@ func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, e
 	return findings, err
 }
 
+// Verdicts is Store.Verdicts.
 func (d *database) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, err error) {
 	err = d.view(ctx, func(v *view) error {
 		verdicts = nil
@@ -485,6 +495,7 @@ func (d *database) view(ctx context.Context, do func(*view) error) error {
 	return d.fault("read it", d.tx(ctx, do))
 }
 
+// Compact is Store.Compact.
 func (d *database) Compact(ctx context.Context, before time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -498,7 +509,7 @@ func (d *database) Compact(ctx context.Context, before time.Time) error {
 	if err != nil {
 		return d.fault("forget what is old", err)
 	}
-	defer tx.Rollback()
+	defer rollback(tx)
 	at := stamp(before)
 	for _, step := range []struct {
 		query string
@@ -539,6 +550,7 @@ func (d *database) drain(ctx context.Context, pragma string) error {
 	return rows.Err()
 }
 
+// Check has SQLite check the file, and reads every row.
 func (d *database) Check(ctx context.Context) error {
 	whole := func() error { return d.sound(ctx, d.read) }
 	if d.looking {
@@ -582,6 +594,7 @@ func (d *database) Check(ctx context.Context) error {
 	})
 }
 
+// Size is what the database and what was written ahead of it take.
 func (d *database) Size() (int64, error) {
 	var size int64
 	for _, suffix := range []string{"", walSuffix} {
@@ -596,6 +609,7 @@ func (d *database) Size() (int64, error) {
 	return size, nil
 }
 
+// Close gives up the state directory.
 func (d *database) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -209,7 +209,8 @@ func testUnknown(t *testing.T, s history.Store) {
 		t.Errorf("the last evidence is of %s, want %s", r.Evidence.StartedAt, second.Sweeps[0].StartedAt)
 	}
 	w.record(t, s, w.run(drifted(one, missing)))
-	if list := verdicts(t, s, history.Query{}); len(list) != 4 || !list[3].Judged || !reflect.DeepEqual(list[3].Evidence.RequestIDs, []string{"list-run-6-1"}) {
+	list = verdicts(t, s, history.Query{})
+	if len(list) != 4 || !list[3].Judged || !reflect.DeepEqual(list[3].Evidence.RequestIDs, []string{"list-run-6-1"}) {
 		t.Errorf("a verdict after a time of none has the evidence of its own reading; got %+v", list)
 	}
 }
@@ -220,7 +221,8 @@ func testGone(t *testing.T, s history.Store) {
 	run := w.run(compliant(two))
 	run.Gone = []rules.Account{one}
 	w.record(t, s, run)
-	if f := findings(t, s, history.Query{}); len(f) != 1 || f[0].How != history.EndingGone || !f[0].EndedAt.Equal(run.EndedAt) || f[0].EndedRun != "run-2" {
+	f := findings(t, s, history.Query{})
+	if len(f) != 1 || f[0].How != history.EndingGone || !f[0].EndedAt.Equal(run.EndedAt) || f[0].EndedRun != "run-2" {
 		t.Errorf("got %+v", f)
 	}
 	if v := verdicts(t, s, history.Query{Account: one.ID}); len(v) != 1 || !v[0].Until.Equal(run.EndedAt) {
@@ -389,8 +391,9 @@ func testQueries(t *testing.T, s history.Store) {
 	w.accounts[0] = renamed
 	w.record(t, s, w.run(compliant(renamed), drifted(two, excess)))
 	for _, name := range []string{"one", "uno"} {
-		if got := verdicts(t, s, history.Query{Account: name}); len(got) != 3 || got[1].Account.Name != "one" || !reflect.DeepEqual(got[2].Account, renamed) {
-			t.Errorf("got %+v", got)
+		list := verdicts(t, s, history.Query{Account: name})
+		if len(list) != 3 || list[1].Account.Name != "one" || !reflect.DeepEqual(list[2].Account, renamed) {
+			t.Errorf("got %+v", list)
 		}
 		if got := findings(t, s, history.Query{Account: name}); len(got) != 1 || !reflect.DeepEqual(got[0].Account, renamed) {
 			t.Errorf("got %+v", got)

@@ -404,6 +404,7 @@ func testModel(t *testing.T, open func(t *testing.T) history.Store) {
 		defer s.Close()
 		w, m := newWorld(one, two, three), &model{forgotten: map[string]bool{}}
 		names := []string{"one", "uno"}
+		kinds := []string{"run", "run", "run", "run", "run", "again", "baseline", "restart", "rename", "waive", "compact"}
 		run := func() {
 			is := w.run(draw(r, w)...)
 			for _, a := range w.accounts {
@@ -419,7 +420,7 @@ func testModel(t *testing.T, open func(t *testing.T) history.Store) {
 		}
 		steps := rapid.IntRange(1, 12).Draw(r, "steps")
 		for range steps {
-			switch rapid.SampledFrom([]string{"run", "run", "run", "run", "run", "again", "baseline", "restart", "rename", "waive", "compact"}).Draw(r, "step") {
+			switch rapid.SampledFrom(kinds).Draw(r, "step") {
 			case "run":
 				run()
 			case "again":

@@ -3,6 +3,7 @@ package historytest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,14 +189,14 @@ func dark(a rules.Account, why rules.Reason) auditor.Sweep {
 
 // words are what the one standing says of the grants, and of its findings.
 func words(s *auditor.Snapshot) string {
-	text := ""
+	var text strings.Builder
 	for _, c := range s.Standings[0].Required {
-		text += c.Policy + "=" + string(c.Coverage) + " "
+		text.WriteString(c.Policy + "=" + string(c.Coverage) + " ")
 	}
 	for _, f := range s.Standings[0].Findings {
-		text += f.Rule + " "
+		text.WriteString(f.Rule + " ")
 	}
-	return text
+	return text.String()
 }
 
 func must(t testing.TB, err error) {
