@@ -17,6 +17,9 @@ WORLDS     ?= 100000
 SIM_WORLDS ?= 1000
 # Inputs that each parser of the cloud's answers gets.
 MUTATIONS ?= 1000000
+# Times that `make kill` kills a process that writes a history, and accounts that `make history` gives 400 days of drift.
+KILLS    ?= 1000
+ACCOUNTS ?= 10000
 # Ways in which `make mutants-check` breaks the program.
 MUTANTS ?= 10
 
@@ -25,7 +28,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X mai
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-all race fuzz worlds parsers mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
-	prometheus-check page page-check faults bench bench-check ci clean
+	prometheus-check page page-check faults kill history bench bench-check ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,6 +119,12 @@ page-check: ## look at the pages in headless Chromium; installs it where apt-get
 
 faults: ## play the matrix of faults of the cloud, in full, and print it with its verdicts
 	@.ci/faults
+
+kill: ## kill a process that writes a history KILLS times, and look for what is lost; about five minutes
+	AGENCYAUDIT_KILLS=$(KILLS) go test -count=1 -timeout 30m -run '^TestKilled$$' -v ./auditor/history
+
+history: ## let 400 days of drift happen to ACCOUNTS accounts, and measure the history; about five minutes
+	AGENCYAUDIT_HISTORY=$(ACCOUNTS) go test -count=1 -timeout 60m -run '^TestSize$$' -v ./auditor/history
 
 bench: build ## compare `audit` with bare clients at BENCH_N accounts, and more; takes about ten minutes
 	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N) -daemon $(BENCH_DAEMON) -organization $(BENCH_ORGANIZATION)

@@ -94,3 +94,45 @@ func shownFinding(f *findingRow, account rules.Account, first, last, ended *runR
 	}
 	return shown
 }
+
+// vocabulary has each text once, however many accounts it occurs in: what a start remembers stays in memory.
+type vocabulary map[string]string
+
+func (v vocabulary) once(texts ...*string) {
+	for _, t := range texts {
+		known, has := v[*t]
+		if !has {
+			known = *t
+			v[known] = known
+		}
+		*t = known
+	}
+}
+
+// share has a sweep share the names and ids of what is granted with others. Nobody else has the sweep yet.
+func (v vocabulary) share(s *auditor.Sweep) {
+	grants := func(list []rules.Grant) {
+		for i := range list {
+			v.once(&list[i].Policy.ID, &list[i].Policy.Name)
+		}
+	}
+	for i := range s.Planes {
+		grants(s.Planes[i].Grants)
+	}
+	for i := range s.Report.Required {
+		c := &s.Report.Required[i]
+		v.once(&c.Policy)
+		grants(c.By)
+		for j := range c.PolicyIDs {
+			v.once(&c.PolicyIDs[j])
+		}
+	}
+	for i := range s.Report.Findings {
+		f := &s.Report.Findings[i]
+		v.once(&f.Rule, &f.Policy, &f.PolicyID, &f.Message)
+		grants(f.Grants)
+		for j := range f.Consequences {
+			v.once(&f.Consequences[j])
+		}
+	}
+}

@@ -374,7 +374,11 @@ func (d *database) Last(ctx context.Context) (*auditor.Past, error) {
 			return err
 		}
 		subjects := make([]auditor.Remembered, 0, len(v.subjects))
+		words := vocabulary{}
 		err = v.verdicts(ctx, false, func(row *verdictRow) error {
+			if row.evidence != nil {
+				words.share(row.evidence.sweep)
+			}
 			subjects = append(subjects, rememberedOf(row, findings[row.subject.id], trusts[row.subject.id], last))
 			return nil
 		}, "WHERE verdict.id IN (SELECT max(id) FROM verdict GROUP BY subject)")

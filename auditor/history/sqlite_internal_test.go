@@ -123,3 +123,39 @@ func TestDoubtfulCommit(t *testing.T) {
 		t.Errorf("got %+v (%v)", list, err)
 	}
 }
+
+// TestLookAgain has somebody begin to write while a history is looked at that nobody wrote to: it is looked at again.
+func TestLookAgain(t *testing.T) {
+	dir := t.TempDir()
+	s, err := OpenSQLite(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	look, err := OpenReadOnly(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.Close()
+	looked := 0
+	err = look.(*database).look(t.Context(), func() error {
+		if looked++; looked > 1 {
+			return nil
+		}
+		s, err := OpenSQLite(dir, Options{})
+		if err != nil {
+			return err
+		}
+		at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		run := &auditor.Run{ID: "a", StartedAt: at, EndedAt: at}
+		return errors.Join(s.Record(t.Context(), auditor.NewSnapshot(nil, nil, time.Hour).Next(run)), s.Close())
+	})
+	if err != nil || looked != 2 {
+		t.Errorf("it was looked at %d times (%v), not twice", looked, err)
+	}
+	if list, err := look.Runs(t.Context(), time.Time{}, time.Time{}); err != nil || len(list) != 1 {
+		t.Errorf("got %d runs (%v), not 1", len(list), err)
+	}
+}
