@@ -123,7 +123,7 @@ faults: ## play the matrix of faults of the cloud, in full, and print it with it
 kill: ## kill a process that writes a history KILLS times, and look for what is lost; about five minutes
 	AGENCYAUDIT_KILLS=$(KILLS) go test -count=1 -timeout 30m -run '^TestKilled$$' -v ./auditor/history
 
-history: ## let 400 days of drift happen to ACCOUNTS accounts, and measure the history; about five minutes
+history: ## let 400 days of drift happen to ACCOUNTS accounts, and measure the history; about ten minutes
 	AGENCYAUDIT_HISTORY=$(ACCOUNTS) go test -count=1 -timeout 60m -run '^TestSize$$' -v ./auditor/history
 
 bench: build ## compare `audit` with bare clients at BENCH_N accounts, and more; takes about ten minutes
