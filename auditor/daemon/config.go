@@ -40,6 +40,11 @@ type Config struct {
 	// MaxAge is how old evidence may be: an account whose last evidence is older is unknown, even if no run ever ends again.
 	// It must be longer than the longest pause between two runs, with the time that a run may take. Default: 1h.
 	MaxAge time.Duration `yaml:"max_age"`
+	// StateDir is the directory in which the daemon keeps what it has to know after a restart; it is made if it is missing, and
+	// belongs to one process at a time. Default: none, and what is known ends with the program.
+	StateDir string `yaml:"state_dir"`
+	// History says what is kept of the past.
+	History HistoryConfig `yaml:"history"`
 	// Listen says where the daemon serves its metrics and pages.
 	Listen ListenConfig `yaml:"listen"`
 	// Limits bound what a run may take.
@@ -77,6 +82,12 @@ type ScheduleConfig struct {
 	Jitter time.Duration `yaml:"jitter"`
 	// Drain is how long a run that is under way may go on after the program was told to end. Default: 20s.
 	Drain time.Duration `yaml:"drain"`
+}
+
+// HistoryConfig says what is kept of the past.
+type HistoryConfig struct {
+	// Keep is how long what has ended is kept; from 1d to 3650d. What still holds is kept for as long as it does. Default: 400d.
+	Keep time.Duration `yaml:"keep"`
 }
 
 // ListenConfig says where the daemon serves its metrics and pages, and to whom.
@@ -283,6 +294,7 @@ func defaultConfig() *Config {
 		Schedule: ScheduleConfig{Cron: "*/15 * * * *", Jitter: 30 * time.Second, Drain: 20 * time.Second},
 		MaxAge:   time.Hour,
 		Waivers:  WaiversConfig{MaxAge: baseline.DefaultWaiverAge, WarnBefore: 14 * 24 * time.Hour},
+		History:  HistoryConfig{Keep: 400 * 24 * time.Hour},
 		Listen:   ListenConfig{Address: "127.0.0.1:9878"},
 		Limits: LimitsConfig{
 			Concurrency: 64, RunTimeout: 10 * time.Minute, AccountTimeout: time.Minute, RequestTimeout: 20 * time.Second,
@@ -387,6 +399,14 @@ func (c *Config) Way(id string) string {
 		}
 	}
 	return ""
+}
+
+// StateFolder is the path of StateDir; empty when there is none.
+func (c *Config) StateFolder() string {
+	if c.StateDir == "" {
+		return ""
+	}
+	return c.path(c.StateDir)
 }
 
 // AccountsFileFault says what is wrong with the file of accounts; nil when nothing is, or there is none. It does not keep the

@@ -76,6 +76,7 @@ func (c *configCheck) check() {
 	c.checkCloud()
 	c.checkLimits()
 	c.checkSchedule()
+	c.checkState()
 	c.checkListen()
 	c.checkCA()
 }

@@ -67,6 +67,16 @@ func (c *configCheck) checkSchedule() {
 	}
 }
 
+// checkState checks what is kept of the past. Whether the directory can be used is known when it is opened.
+func (c *configCheck) checkState() {
+	if c.cfg.StateDir == "" && c.doc.Has("state_dir") {
+		c.doc.Add("state_dir", "is empty", "name a directory, relative to this file's folder, or delete it")
+	}
+	if keep := c.cfg.History.Keep; keep < 24*time.Hour || keep > 3650*24*time.Hour {
+		c.doc.Add("history.keep", fmt.Sprintf("%s is out of range", rules.Span(keep)), "write a duration from 1d to 3650d")
+	}
+}
+
 // longestWritten is the key of the longest span among those that are written.
 func (c *configCheck) longestWritten(spans map[string]time.Duration) string {
 	longest := "max_age"

@@ -210,6 +210,8 @@ accounts:
 credentials: {source: environment, account_id: d0000000000000000000000000000009}
 cloud: {site: custom, region: eu-west-101, endpoints: {iam: "https://iam.internal:8443", sts: "https://sts.internal", organizations: "https://orgs.internal"}, ca_file: ca.pem, rate: {per_account: 0.5, total: 0}}
 max_age: 2h
+state_dir: state
+history: {keep: 30d}
 limits: {concurrency: 3, run_timeout: 1h, account_timeout: 2m, request_timeout: 1s, body_bytes: 65536, account_requests: 20, account_bytes: 65536}
 severities: {grant/wider: warning, grant/excess: critical}
 `)
@@ -251,6 +253,9 @@ severities: {grant/wider: warning, grant/excess: critical}
 	}
 	if got := cfg.Inventory(); !reflect.DeepEqual(got, want) {
 		t.Errorf("inventory %+v", got)
+	}
+	if cfg.StateFolder() != filepath.Join("etc", "state") || cfg.History.Keep != 30*24*time.Hour {
+		t.Errorf("state in %q, kept for %s", cfg.StateFolder(), cfg.History.Keep)
 	}
 	b := cfg.LoadedBaselines()
 	if len(b) != 2 || b[0].Name != "coc" || b[1].Name != "own" || b[1].Agency != "OtherAgency" {
