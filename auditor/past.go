@@ -21,6 +21,8 @@ type Past struct {
 // Remembered is what a history remembers of one subject.
 type Remembered struct {
 	Subject
+	// Left says that it is no longer expected: its account left the fleet, or is left alone, or it is judged by no baseline any more.
+	Left bool
 	// Evidence is the last sweep that ended in evidence, marked as replayed; nil when there was none, or when the subject has
 	// left. Its request ids are those of the reading that first showed all this; it begins with the last reading that
 	// showed it still or, where that instant was not recorded, with the run of that reading. It is never younger than the truth.

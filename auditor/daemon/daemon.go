@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/history"
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
 	"github.com/agencyaudit/agencyaudit/auditor/metrics"
 	"github.com/agencyaudit/agencyaudit/auditor/schedule"
@@ -39,6 +40,8 @@ type Options struct {
 	Committed func(run *auditor.Run)
 	// organization lists the accounts; nil is the cloud itself.
 	organization lister
+	// History is where runs are recorded instead of in the configuration's state directory. It stays open.
+	History history.Store
 	// Listening is told where Run serves, as the start of an address such as http://127.0.0.1:9878; nil tells nobody.
 	Listening func(url string)
 }
@@ -54,6 +57,8 @@ type Daemon struct {
 	guards    web.Guards
 	snapshot  atomic.Pointer[auditor.Snapshot]
 	progress  atomic.Pointer[progress]
+	// past is set before the first run, and used by runs.
+	past past
 
 	// The locks are taken in this order.
 	reloading sync.Mutex // held by one reload, from its first look at the files to its last word
@@ -64,6 +69,8 @@ type Daemon struct {
 	running   bool
 	// runError and reloadError say why the last run, and the last reload, came to nothing; empty if they did not.
 	runError, reloadError string
+	// historyError says why the last run was not recorded; empty if it was, or if there is no history.
+	historyError string
 	// read are the files of the configuration in force or, when it was refused, of the one that was tried last.
 	read sources
 }

@@ -57,6 +57,8 @@ type entry[T any] struct {
 	is T
 	// missed is for how many runs the source has not listed the account.
 	missed int
+	// was is the account as a history knew it, of which the source has said nothing yet; nil when it has.
+	was *rules.Account
 }
 
 // What makes a list too short to be believed at once: it lacks more than one in shortPart of the accounts that the one before
@@ -188,7 +190,7 @@ func (v *inventory) read(ctx context.Context) (gaps []rules.Unknown, gone []rule
 		gap.Detail = "the organization could not be listed: " + gap.Detail
 		return append(gaps, gap), gone
 	}
-	next, another := v.memory.members, v.memory.organization != is.ID
+	next, another := v.memory.members, v.memory.organization != "" && v.memory.organization != is.ID
 	if another {
 		next = roll[huawei.Member]{} // of this one nothing is known yet
 	}
@@ -270,6 +272,11 @@ func (v *inventory) listing(gone []rules.Account) auditor.Listing {
 			switch {
 			case e.missed > 0:
 				continue
+			case e.was != nil: // which choices fit it cannot be told, but that it was chosen
+				if c == nil {
+					all[id] = &candidate{account: v.remembered(*e.was), source: "the organization"}
+				}
+				continue
 			case c == nil:
 				c = &candidate{account: v.member(e.is), source: "the organization"}
 				all[id] = c
@@ -300,7 +307,7 @@ func (v *inventory) listing(gone []rules.Account) auditor.Listing {
 			l.Gone = append(l.Gone, a)
 		}
 	}
-	l.Notes = append(fits.idle(len(v.memory.members.entries) > 0), sharedNames(present)...)
+	l.Notes = append(fits.idle(v.memory.organization != ""), sharedNames(present)...)
 	return l
 }
 
@@ -322,9 +329,11 @@ func (v *inventory) absent(all map[string]*candidate, keep int) {
 	if v.config.Accounts.Organization.Enabled {
 		for id, e := range v.memory.members.entries {
 			if all[id] == nil && e.missed > 0 {
-				all[id] = &candidate{
-					account: v.member(e.is), source: "the organization", member: &e.is, missed: says("the organization", e.missed),
+				c := &candidate{account: v.member(e.is), source: "the organization", member: &e.is, missed: says("the organization", e.missed)}
+				if e.was != nil {
+					c.account, c.member = v.remembered(*e.was), nil
 				}
+				all[id] = c
 			}
 		}
 	}

@@ -33,14 +33,18 @@ type progress struct{ done, total int }
 // Run makes runs on schedule, the first one at once, and serves metrics and pages, until ctx is done. Then no run is begun,
 // the one that is under way may go on for as long as schedule.drain says, and what was known is served until it has ended.
 // The error says why the program could not begin or go on; an orderly end has none. It may be called once.
-func (d *Daemon) Run(ctx context.Context) error {
+func (d *Daemon) Run(ctx context.Context) (failed error) {
 	begun := sync.OnceFunc(func() { close(d.begun) })
 	defer begun()
 	cfg := d.current().config
-	known := d.engine.known()
-	first := auditor.NewSnapshot(d.engine.expected(known), cfg.LoadedBaselines(), cfg.MaxAge).
-		Accept(cfg.LoadedWaivers(), d.options.Now())
-	first.Excluded, first.Notes, first.TagKeys = known.Excluded, known.Notes, known.TagKeys
+	if err := d.openPast(cfg); err != nil {
+		return err
+	}
+	defer func() { failed = errors.Join(failed, d.closePast()) }()
+	first, err := d.first(ctx)
+	if err != nil {
+		return err
+	}
 	if err := d.show(first); err != nil {
 		return err
 	}
@@ -147,8 +151,10 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 	if err == nil && errors.Is(ctx.Err(), context.Canceled) {
 		err = fmt.Errorf("the run was cut short: %w", context.Cause(ctx))
 	}
+	var next *auditor.Snapshot
 	if err == nil {
-		err = d.show(d.snapshot.Load().Next(swept))
+		next = d.snapshot.Load().Next(swept)
+		err = d.show(next)
 	}
 	if err != nil {
 		failed = err.Error()
@@ -157,6 +163,7 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 		return
 	}
 	run, failed = swept, ""
+	d.record(ctx, next)
 	// A run needs several times what is kept of it, and the next one is minutes away: the machine may have the rest.
 	debug.FreeOSMemory()
 	if d.options.Committed != nil {
@@ -268,6 +275,9 @@ func (d *Daemon) reload() (digest string, err error) {
 		return "", fmt.Errorf("%s: listen.web_config: the file %q asks for less than when the program was started; write it back, or "+
 			"restart the program", cfg.file, cfg.Listen.WebConfig)
 	}
+	if cfg.StateFolder() != was.StateFolder() {
+		return "", fmt.Errorf("%s: state_dir: differs from what the program was started with; restart it, or take the change back", cfg.file)
+	}
 	e, err := d.newEngine(cfg, d.current().filed)
 	if err != nil {
 		return "", err
@@ -329,7 +339,7 @@ func (d *Daemon) view(status schedule.Status) web.View {
 	}
 	d.mu.Lock()
 	loop.Cron, loop.ConfigDigest = d.engine.config.Schedule.Cron, d.engine.config.Digest()
-	loop.LastError, loop.ReloadError = d.runError, d.reloadError
+	loop.LastError, loop.ReloadError, loop.HistoryError = d.runError, d.reloadError, d.historyError
 	d.mu.Unlock()
 	return web.View{Snapshot: d.snapshot.Load(), Loop: loop}
 }

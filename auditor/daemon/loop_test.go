@@ -111,9 +111,20 @@ func startLoopWith(t *testing.T, change func(l *loop, o *Options), more string, 
 	write(t, filepath.Join(dir, "ak"), "SIMMGMTAUDITOR0001", 0o600)
 	write(t, filepath.Join(dir, "sk"), "made-up-secret-of-the-simulated-auditor", 0o600)
 	write(t, l.file, l.config(more, l.named(accounts...)...), 0o600)
+	l.start(change)
+	return l
+}
+
+// start starts a daemon by the configuration that is there now, and lets it make its first run when the gate is opened.
+func (l *loop) start(change func(l *loop, o *Options)) {
+	t := l.t
+	t.Helper()
 	cfg, err := LoadConfig(l.file)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for len(l.runs) > 0 {
+		<-l.runs // of a daemon before
 	}
 	listening := make(chan string, 1)
 	o := Options{
@@ -135,7 +146,6 @@ func startLoopWith(t *testing.T, change func(l *loop, o *Options), more string, 
 		t.Fatalf("the daemon ended: %v", err)
 	}
 	<-l.d.begun
-	return l
 }
 
 // named are accounts of the bundled organization.

@@ -28,7 +28,8 @@ func rememberedOf(v *verdictRow, findings map[findingName]*findingRow, trust *tr
 		r.Trust, r.TrustedAt = trust.trust, trust.seenAt
 	}
 	if v.until != 0 {
-		return r // it left
+		r.Left = true
+		return r
 	}
 	r.UnknownSince = v.unknownSince
 	if v.evidence == nil {

@@ -84,6 +84,8 @@ type Metrics struct {
 	baselines  *prometheus.GaugeVec
 	reloaded   prometheus.Gauge
 	reloadedAt *prometheus.GaugeVec
+	unrecorded prometheus.Counter
+	history    *prometheus.GaugeVec
 }
 
 // The closed lists of label values, beside those of package rules.
@@ -97,7 +99,7 @@ var (
 	refreshResults = []string{"ok", "failed"}
 	identities     = []string{"main", "account"}
 	places         = []string{
-		auditor.PlaceIdentity, auditor.PlaceRead, auditor.PlaceCatalogue, auditor.PlaceJudge, "run", "scheduler", "web", other,
+		auditor.PlaceIdentity, auditor.PlaceRead, auditor.PlaceCatalogue, auditor.PlaceJudge, "run", "history", "scheduler", "web", other,
 	}
 )
 
@@ -154,6 +156,8 @@ func New(o Options) (*Metrics, error) {
 		"baseline", "version", "digest")
 	m.reloaded = f.gauge("config_reload_success", "Whether the last attempt to load the configuration succeeded.")
 	m.reloadedAt = f.gauges("config_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
+	m.unrecorded = f.counter("history_errors_total", "Runs that could not be recorded in the history.")
+	m.history = f.gauges("history_size_bytes", "How many bytes the history takes on disk.")
 	r.MustRegister(
 		// Its older memory statistics have a gauge and a counter whose names are one in OpenMetrics.
 		collectors.NewGoCollector(
@@ -315,6 +319,19 @@ func (m *Metrics) Reloaded(ok bool, at time.Time) {
 	m.reloaded.Set(1)
 	m.reloadedAt.WithLabelValues().Set(seconds(at))
 }
+
+// Resumed is told when the last run was complete that ended before the program started; zero for never.
+func (m *Metrics) Resumed(completed time.Time) {
+	if !completed.IsZero() {
+		m.runs.completed.WithLabelValues().Set(seconds(completed))
+	}
+}
+
+// HistoryFailed counts a run that could not be recorded in the history.
+func (m *Metrics) HistoryFailed() { m.unrecorded.Inc() }
+
+// HistorySize is told how many bytes the history takes on disk.
+func (m *Metrics) HistorySize(bytes int64) { m.history.WithLabelValues().Set(float64(bytes)) }
 
 // runMetrics are those of the last run, which a run of its own shows as well.
 type runMetrics struct {

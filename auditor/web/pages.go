@@ -496,6 +496,9 @@ func (s *Server) loop(v View, now time.Time) []line {
 	if l.ReloadError != "" {
 		add("Reload refused", l.ReloadError, true)
 	}
+	if l.HistoryError != "" {
+		add("History not kept", l.HistoryError, true)
+	}
 	if l.Skipped > 0 {
 		add("Skipped", plural(l.Skipped, "slot")+" of the schedule came while a run was under way", false)
 	}

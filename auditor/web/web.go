@@ -66,8 +66,9 @@ type Loop struct {
 	// Alive says that the scheduler beats, Stopping that the program was told to end.
 	Alive, Stopping bool
 	Skipped         int
-	// LastError says why the last run gave no result, ReloadError why the last reload was refused; empty if they were not.
-	LastError, ReloadError string
+	// LastError says why the last run gave no result, ReloadError why the last reload was refused, HistoryError why the last run
+	// was not recorded; empty if it was otherwise.
+	LastError, ReloadError, HistoryError string
 	// Simulated says that the cloud is a simulation.
 	Simulated    bool
 	ConfigDigest string

@@ -324,8 +324,8 @@ func TestTheFirstPage(t *testing.T) {
 			t.Errorf("it refreshes every %s", refused)
 		}
 	}
-	s.view.Loop = Loop{Alive: true, Running: true, Trigger: "reload", Done: 3, Total: 5, StartedAt: noon, LastError: "no accounts", ReloadError: "x.yaml:1:1: bad", Skipped: 2, Simulated: true}
-	expect(t, page(t, s.ask("GET", "/")), "reading, 3 of 5 done", "no accounts", "x.yaml:1:1: bad", "2 slots of the schedule", "nothing here is real")
+	s.view.Loop = Loop{Alive: true, Running: true, Trigger: "reload", Done: 3, Total: 5, StartedAt: noon, LastError: "no accounts", ReloadError: "x.yaml:1:1: bad", HistoryError: "the disk is full", Skipped: 2, Simulated: true}
+	expect(t, page(t, s.ask("GET", "/")), "reading, 3 of 5 done", "no accounts", "x.yaml:1:1: bad", "the disk is full", "2 slots of the schedule", "nothing here is real")
 	s.view.Snapshot = auditor.NewSnapshot(auditor.Subjects([]rules.Account{{ID: "1", Name: "one"}}, s.view.Snapshot.Baselines), s.view.Snapshot.Baselines, time.Hour)
 	expect(t, page(t, s.ask("GET", "/")), "Nothing is known yet of 1 account", "one unknown not read yet not read yet")
 }
@@ -598,6 +598,7 @@ func TestHostileNames(t *testing.T) {
 		s := open(t)
 		s.view.Snapshot = fleet(func(was string) string { return was + evil })
 		s.view.Loop.LastError, s.view.Loop.ReloadError, s.view.Loop.Program, s.view.Loop.Cron = evil, evil, evil, evil
+		s.view.Loop.HistoryError = evil
 		for _, path := range []string{"/", "/?state=all", accountPath, strings.Replace(accountPath, "0001/", "0000/", 1), "/?q=" + url.QueryEscape(evil)} {
 			text := page(t, s.ask("GET", path))
 			if strings.ContainsFunc(text, rules.Acts) || !strings.Contains(path, "q=") && !strings.Contains(text, strings.Join(strings.Fields(rules.Escape(evil)), " ")) {

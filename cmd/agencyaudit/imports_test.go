@@ -106,7 +106,8 @@ var rooms = map[string]room{
 	},
 	"auditor/daemon": {
 		uses: []string{
-			"auditor", "auditor/huawei", "auditor/metrics", "auditor/schedule", "auditor/web", "rules", "rules/baseline", "rules/strictyaml",
+			"auditor", "auditor/history", "auditor/huawei", "auditor/metrics", "auditor/schedule", "auditor/web", "rules", "rules/baseline",
+			"rules/strictyaml",
 		},
 		libs:     []string{fsnotify, inifile, xsync},
 		testUses: []string{"auditor/simcloud"}, testLibs: []string{goleak, rapid, promCommon, promModel},

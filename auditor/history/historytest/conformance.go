@@ -229,7 +229,7 @@ func testGone(t *testing.T, s history.Store) {
 		t.Errorf("got %+v", v)
 	}
 	r := last(t, s).Subjects[0]
-	if r.Account.ID != one.ID || r.Evidence != nil || len(r.Findings) > 0 || r.Trust.ID != "trusted" {
+	if r.Account.ID != one.ID || !r.Left || r.Evidence != nil || len(r.Findings) > 0 || r.Trust.ID != "trusted" {
 		t.Errorf("of an account that left, got %+v", r)
 	}
 	// It comes back as one of which nothing is known.

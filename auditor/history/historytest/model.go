@@ -344,6 +344,14 @@ func (m *model) checkPast(t *rapid.T, s history.Store) {
 	if !past.CompletedAt.Equal(now.CompletedAt) {
 		t.Fatalf("the last complete run ended at %s, want %s", past.CompletedAt, now.CompletedAt)
 	}
+	for _, r := range past.Subjects {
+		there := slices.ContainsFunc(now.Standings, func(st auditor.Standing) bool {
+			return subjectOf(&st) == [3]string{r.Account.ID, r.Agency, r.Baseline}
+		})
+		if there == r.Left {
+			t.Fatalf("%v is there: %t; it is remembered to have left: %t", r.Subject, there, r.Left)
+		}
+	}
 	restored := auditor.Restore(standingsOf(now), now.Baselines, now.MaxAge, past)
 	for i := range now.Standings {
 		was, is := &now.Standings[i], &restored.Standings[i]
