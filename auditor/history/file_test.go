@@ -16,6 +16,7 @@ import (
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/history"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // everything is all that a store shows.
@@ -24,6 +25,8 @@ type everything struct {
 	runs     []history.Run
 	findings []history.Finding
 	verdicts []history.Verdict
+	begins   time.Time
+	accounts []rules.Account
 }
 
 func read(t testing.TB, s history.Store) (all everything, err error) {
@@ -37,7 +40,13 @@ func read(t testing.TB, s history.Store) (all everything, err error) {
 	if all.findings, err = s.Findings(t.Context(), history.Query{}); err != nil {
 		return all, err
 	}
-	all.verdicts, err = s.Verdicts(t.Context(), history.Query{})
+	if all.verdicts, err = s.Verdicts(t.Context(), history.Query{}); err != nil {
+		return all, err
+	}
+	if all.begins, err = s.Begins(t.Context()); err != nil {
+		return all, err
+	}
+	all.accounts, err = s.Accounts(t.Context())
 	return all, err
 }
 
@@ -293,6 +302,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 		"an open finding taken":     {run("UPDATE finding SET ended_run = 1 WHERE id IN (SELECT id FROM finding WHERE ended_run = 0)"), nil},
 		"an open finding changed":   {run("UPDATE finding SET first_seen = first_seen + 1 WHERE ended_run = 0"), []string{"not as it was written"}},
 		"the first trust changed":   {run("UPDATE trust SET id = 'evil'"), []string{"trust", "not as it was written"}},
+		"when it begins changed":    {run("INSERT INTO forgot VALUES (1, 7, zeroblob(32))"), nil},
 		"subjects exchanged":        {run("UPDATE subject SET account_id = account_id || 'x'"), []string{"not as it was written"}},
 		"the last run changed":      {run("UPDATE run SET complete = 1 - complete"), []string{"not as it was written"}},
 		"the baselines changed":     {run("UPDATE judged SET baselines = '[]'"), []string{"not as it was written"}},

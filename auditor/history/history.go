@@ -32,6 +32,11 @@ type Store interface {
 	Findings(ctx context.Context, q Query) ([]Finding, error)
 	// Verdicts are those that were the last word at some time of the query's, in the order in which they were recorded.
 	Verdicts(ctx context.Context, q Query) ([]Verdict, error)
+	// Begins is the instant from which on the history is whole: when its first run ended or, if that is later, the last one before
+	// which Compact forgot. What began earlier and still held then is whole, too. Zero before the first run.
+	Begins(ctx context.Context) (time.Time, error)
+	// Accounts are all that were ever recorded and are not forgotten, as each was called last, in the order of names and ids.
+	Accounts(ctx context.Context) ([]rules.Account, error)
 	// Compact forgets the verdicts and findings that ended before an instant, and the runs that did unless something begins or
 	// ends with them that is kept. The last run, the last complete one, the last verdict of each subject, and the first account
 	// that it trusted stay.
@@ -50,7 +55,7 @@ type Query struct {
 	From, To time.Time
 	// Account chooses one account by its id or by a name that it bore; empty chooses all.
 	Account string
-	// Bare leaves the evidence of verdicts out, which is nearly all of their size.
+	// Bare leaves the evidence of verdicts out, which is nearly all of their size, and what evidence says of findings.
 	Bare bool
 }
 
@@ -106,6 +111,8 @@ type Finding struct {
 	EndedAt  time.Time `json:"ended_at,omitzero"`
 	EndedRun string    `json:"ended_run,omitempty"`
 	How      Ending    `json:"how,omitempty"`
+	// As is the finding as the evidence has it that first showed it, or the earliest that is not forgotten; nil in a bare query.
+	As *rules.Finding `json:"as,omitempty"`
 }
 
 // Ending says how a finding ended.
@@ -138,4 +145,7 @@ type Verdict struct {
 	// there was, as it was first read; nil when there was none. It is marked as replayed.
 	Evidence *auditor.Sweep `json:"evidence,omitempty"`
 	Judged   bool           `json:"judged"`
+	// ReadAt is when the last reading of the evidence began that the run knew of which brought the verdict; never later than is
+	// true, and zero without evidence.
+	ReadAt time.Time `json:"read_at,omitzero"`
 }

@@ -21,7 +21,9 @@ type memory struct {
 	trusts   map[int64]*trustRow
 	// complete is the last complete run; nil before the first.
 	complete *runRow
-	closed   bool
+	// forgot is the last instant before which it forgot.
+	forgot time.Time
+	closed bool
 }
 
 // NewMemory makes an empty store that keeps its history in memory, for as long as the program runs.
@@ -148,7 +150,13 @@ func (m *memory) Findings(ctx context.Context, q Query) (findings []Finding, err
 			if v := called[f.subject.id]; v != nil {
 				account = v.account
 			}
-			findings = append(findings, shownFinding(f, account, m.run(f.first), last, m.run(f.ended)))
+			shown := shownFinding(f, account, m.run(f.first), last, m.run(f.ended))
+			for _, v := range m.verdicts {
+				if !q.Bare && shown.As == nil && v.subject == f.subject && v.from >= f.first {
+					shown.As = v.finding(f.findingName)
+				}
+			}
+			findings = append(findings, shown)
 		}
 		return nil
 	})
@@ -173,9 +181,36 @@ func (m *memory) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, err
 	return verdicts, err
 }
 
+// Begins is Store.Begins.
+func (m *memory) Begins(ctx context.Context) (at time.Time, err error) {
+	err = m.use(ctx, func() error {
+		if len(m.runs) > 0 {
+			at = begins(m.runs[0], m.forgot)
+		}
+		return nil
+	})
+	return at, err
+}
+
+// Accounts is Store.Accounts.
+func (m *memory) Accounts(ctx context.Context) (accounts []rules.Account, err error) {
+	err = m.use(ctx, func() error {
+		last := map[string]rules.Account{}
+		for _, v := range m.verdicts {
+			last[v.account.ID] = v.account
+		}
+		accounts = called(last)
+		return nil
+	})
+	return accounts, err
+}
+
 // Compact is Store.Compact.
 func (m *memory) Compact(ctx context.Context, before time.Time) error {
 	return m.use(ctx, func() error {
+		if before.After(m.forgot) {
+			m.forgot = before
+		}
 		last := m.lastVerdicts()
 		m.verdicts = slices.DeleteFunc(m.verdicts, func(v *verdictRow) bool {
 			return v.until != 0 && m.run(v.until).EndedAt.Before(before) && last[v.subject.id] != v

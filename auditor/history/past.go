@@ -2,7 +2,9 @@ package history
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -75,6 +77,7 @@ func subjectOf(v *verdictRow) auditor.Subject {
 func shownVerdict(v *verdictRow, from, until *runRow) Verdict {
 	shown := Verdict{
 		Subject: subjectOf(v), From: from.EndedAt, FromRun: from.ID, State: v.state, Unknown: v.unknown, Judged: v.judged,
+		ReadAt: v.readAt,
 	}
 	if until != nil {
 		shown.Until, shown.UntilRun = until.EndedAt, until.ID
@@ -94,6 +97,37 @@ func shownFinding(f *findingRow, account rules.Account, first, last, ended *runR
 		shown.EndedRun = ended.ID
 	}
 	return shown
+}
+
+// finding is one that a verdict rests on, as evidence has it; nil when it does not have that.
+func (v *verdictRow) finding(name findingName) *rules.Finding {
+	if v.evidence == nil || v.evidence.sweep == nil {
+		return nil
+	}
+	for _, list := range [][]rules.Finding{v.evidence.sweep.Report.Findings, v.kept.Findings} {
+		for i := range list {
+			if nameOf(&list[i]) == name {
+				as := list[i]
+				return &as
+			}
+		}
+	}
+	return nil
+}
+
+// called are accounts in the order of names and ids.
+func called(last map[string]rules.Account) []rules.Account {
+	return slices.SortedFunc(maps.Values(last), func(a, b rules.Account) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// begins is Store.Begins of a history with this first run, and that forgot what ended before an instant.
+func begins(first *runRow, forgot time.Time) time.Time {
+	if first == nil || first.EndedAt.Before(forgot) {
+		return forgot
+	}
+	return first.EndedAt
 }
 
 // vocabulary has each text once, however many accounts it occurs in: what a start remembers stays in memory.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -285,7 +286,12 @@ func (v *view) run(ctx context.Context, id int64) (*runRow, error) {
 }
 
 // newestRun is the run with the highest id, of those that a condition is true of; nil when there is none.
-func (v *view) newestRun(ctx context.Context, where string) (r *runRow, err error) {
+func (v *view) newestRun(ctx context.Context, where string) (*runRow, error) {
+	return v.oneRun(ctx, where+" ORDER BY run.id DESC LIMIT 1")
+}
+
+// oneRun is the one that a query chooses; nil when there is none.
+func (v *view) oneRun(ctx context.Context, which string) (r *runRow, err error) {
 	err = v.each(ctx, func(scan func(...any) error) error {
 		var s storedRun
 		if err := scan(s.into()...); err != nil {
@@ -293,8 +299,25 @@ func (v *view) newestRun(ctx context.Context, where string) (r *runRow, err erro
 		}
 		r, err = s.row()
 		return err
-	}, "SELECT "+runColumns+where+" ORDER BY run.id DESC LIMIT 1")
+	}, "SELECT "+runColumns+which)
 	return r, err
+}
+
+// forgot is the last instant before which the history forgot; zero when it never did.
+func (v *view) forgot(ctx context.Context) (at time.Time, err error) {
+	err = v.each(ctx, func(scan func(...any) error) error {
+		var n int64
+		var hash []byte
+		if err := scan(&n, &hash); err != nil {
+			return err
+		}
+		if !bytes.Equal(hash, hashOf("forgot", n)) {
+			return flawf("from when on it is whole is not as it was written")
+		}
+		at = unstamp(n)
+		return nil
+	}, "SELECT at, hash FROM forgot")
+	return at, err
 }
 
 // verdicts reads verdicts with their evidence, or without.

@@ -436,6 +436,7 @@ func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, e
 		if err != nil {
 			return err
 		}
+		as := firstShown()
 		for _, row := range rows {
 			first, err := v.run(ctx, row.first)
 			if err != nil {
@@ -454,11 +455,41 @@ func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, e
 			}
 			account := called[row.subject.id]
 			account.ID = row.subject.account
-			findings = append(findings, shownFinding(row, account, first, last, ended))
+			shown := shownFinding(row, account, first, last, ended)
+			if !q.Bare {
+				if shown.As, err = as(ctx, v, row); err != nil {
+					return err
+				}
+			}
+			findings = append(findings, shown)
 		}
 		return nil
 	})
 	return findings, err
+}
+
+// firstShown looks up what evidence says of findings. Those that one run brought to one account stand in a row.
+func firstShown() func(context.Context, *view, *findingRow) (*rules.Finding, error) {
+	var last *verdictRow
+	found := errors.New("found")
+	return func(ctx context.Context, v *view, f *findingRow) (as *rules.Finding, err error) {
+		if last != nil && last.subject == f.subject && last.from == f.first {
+			if as = last.finding(f.findingName); as != nil {
+				return as, nil
+			}
+		}
+		err = v.verdicts(ctx, false, func(row *verdictRow) error {
+			if as = row.finding(f.findingName); as == nil {
+				return nil
+			}
+			last = row
+			return found
+		}, "WHERE verdict.subject = ? AND verdict.from_run >= ? ORDER BY verdict.id", f.subject.id, f.first)
+		if errors.Is(err, found) {
+			err = nil
+		}
+		return as, err
+	}
 }
 
 // Verdicts is Store.Verdicts.
@@ -489,6 +520,35 @@ func (d *database) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, e
 		return nil
 	})
 	return verdicts, err
+}
+
+// Begins is Store.Begins.
+func (d *database) Begins(ctx context.Context) (at time.Time, err error) {
+	err = d.view(ctx, func(v *view) error {
+		at = time.Time{}
+		first, err := v.oneRun(ctx, "ORDER BY run.id LIMIT 1")
+		if err != nil || first == nil {
+			return err
+		}
+		forgot, err := v.forgot(ctx)
+		at = begins(first, forgot)
+		return err
+	})
+	return at, err
+}
+
+// Accounts is Store.Accounts.
+func (d *database) Accounts(ctx context.Context) (accounts []rules.Account, err error) {
+	err = d.view(ctx, func(v *view) error {
+		last := map[string]rules.Account{}
+		err := v.verdicts(ctx, true, func(row *verdictRow) error {
+			last[row.account.ID] = row.account
+			return nil
+		}, "WHERE verdict.id IN (SELECT max(id) FROM verdict GROUP BY subject) ORDER BY verdict.id")
+		accounts = called(last)
+		return err
+	})
+	return accounts, err
 }
 
 // view calls do with a view of the database at one instant. It may do so more than once.
@@ -527,6 +587,8 @@ func (d *database) Compact(ctx context.Context, before time.Time) error {
 			AND id NOT IN (SELECT from_run FROM verdict UNION SELECT until_run FROM verdict UNION SELECT first_run FROM finding
 			UNION SELECT last_run FROM finding UNION SELECT ended_run FROM finding)`, []any{at}},
 		{"DELETE FROM judged WHERE id NOT IN (SELECT judged FROM run)", nil},
+		{`INSERT INTO forgot VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at, hash = excluded.hash
+			WHERE excluded.at > forgot.at`, []any{at, hashOf("forgot", at)}},
 	} {
 		if _, err := tx.ExecContext(ctx, step.query, step.args...); err != nil {
 			return d.fault("forget what is old", err)
@@ -592,6 +654,9 @@ func (d *database) Check(ctx context.Context) error {
 			return err
 		}
 		if err := v.trusts(ctx, func(*trustRow) {}); err != nil {
+			return err
+		}
+		if _, err := v.forgot(ctx); err != nil {
 			return err
 		}
 		return v.each(ctx, func(func(...any) error) error { return flawf("a row belongs to nothing") }, "PRAGMA foreign_key_check")

@@ -29,6 +29,11 @@ func Conformance(t *testing.T, open func(t *testing.T) history.Store) {
 		"restart":                     testRestart,
 		"first trust":                 testTrust,
 		"queries":                     testQueries,
+		"what changed":                testCompare,
+		"where a time begins":         testCompareBegins,
+		"what was known":              testThen,
+		"accounts":                    testAccounts,
+		"where it begins":             testBegins,
 		"compact":                     testCompact,
 		"what is refused":             testRefused,
 		"what is shown is one's own":  testShown,
@@ -148,7 +153,7 @@ func testDrift(t *testing.T, s history.Store) {
 	want := history.Finding{
 		Subject: w.subject(one), Rule: missing.Rule, Policy: missing.Policy, PolicyID: missing.PolicyID, Scope: missing.Scope,
 		FirstSeen: found.Sweeps[0].StartedAt, FirstRun: "run-2", LastSeen: got[0].LastSeen, LastRun: "run-3",
-		EndedAt: fixed.Sweeps[0].StartedAt, EndedRun: "run-4", How: history.EndingRefuted,
+		EndedAt: fixed.Sweeps[0].StartedAt, EndedRun: "run-4", How: history.EndingRefuted, As: &missing,
 	}
 	if !reflect.DeepEqual(got[0], want) || got[0].LastSeen.IsZero() {
 		t.Errorf("got  %+v\nwant %+v", got[0], want)
@@ -380,6 +385,11 @@ func testQueries(t *testing.T, s history.Store) {
 			t.Errorf("%s: got %d findings, want %d: %+v", name, len(got), c.findings, got)
 		}
 	}
+	for _, f := range findings(t, s, history.Query{Bare: true}) {
+		if f.As != nil {
+			t.Errorf("got %+v, want it without what evidence says", f)
+		}
+	}
 	for _, v := range verdicts(t, s, history.Query{Bare: true}) {
 		if v.Evidence != nil || !v.Judged || v.Account.Name == "" {
 			t.Errorf("got %+v, want it without evidence", v)
@@ -399,6 +409,47 @@ func testQueries(t *testing.T, s history.Store) {
 			t.Errorf("got %+v", got)
 		}
 	}
+}
+
+func testAccounts(t *testing.T, s history.Store) {
+	if got, err := s.Accounts(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("an empty history has the accounts %+v, %v", got, err)
+	}
+	w := newWorld(two, one)
+	w.record(t, s, w.run(compliant(one), dark(two, rules.ReasonDenied)))
+	renamed := two
+	renamed.Name = "also"
+	w.accounts = []rules.Account{renamed}
+	left := w.run(dark(renamed, rules.ReasonDenied))
+	left.Gone = []rules.Account{one}
+	w.record(t, s, left)
+	got, err := s.Accounts(t.Context())
+	if want := []rules.Account{renamed, one}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func testBegins(t *testing.T, s history.Store) {
+	begins := func(want time.Time) {
+		t.Helper()
+		if got, err := s.Begins(t.Context()); err != nil || !got.Equal(want) {
+			t.Errorf("it begins at %s (%v), want %s", got, err, want)
+		}
+	}
+	begins(time.Time{})
+	w := newWorld(one)
+	first := w.run(drifted(one, missing))
+	w.record(t, s, first)
+	w.record(t, s, w.run(compliant(one)))
+	begins(first.EndedAt)
+	must(t, s.Compact(t.Context(), first.EndedAt.Add(-time.Hour)))
+	begins(first.EndedAt)
+	at := w.now.Run.EndedAt.Add(time.Minute)
+	must(t, s.Compact(t.Context(), at))
+	begins(at)
+	must(t, s.Compact(t.Context(), at.Add(-time.Hour)))
+	begins(at)
+	check(t, s)
 }
 
 func testCompact(t *testing.T, s history.Store) {

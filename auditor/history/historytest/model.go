@@ -157,6 +157,7 @@ func (m *model) verdicts(k [3]string) []verdict {
 			run := m.known[now.run].Run
 			v := verdict{history.Verdict{
 				Subject: st.Subject, From: run.EndedAt, FromRun: run.ID, State: st.Last.Report.State, Unknown: st.Last.Report.Unknown, Judged: judged,
+				ReadAt: st.ReadAt(),
 			}}
 			shown := evidence
 			if judged {
@@ -209,7 +210,7 @@ func (m *model) findings(k [3]string) []finding {
 				open[id(f)] = len(list)
 				list = append(list, finding{history.Finding{
 					Subject: st.Subject, Rule: f.Rule, Policy: f.Policy, PolicyID: f.PolicyID, Scope: f.Scope, FirstSeen: st.Since(&f), FirstRun: run.ID,
-					LastSeen: run.EndedAt, LastRun: run.ID,
+					LastSeen: run.EndedAt, LastRun: run.ID, As: asFound(f),
 				}})
 			}
 		}
@@ -228,6 +229,12 @@ func (m *model) findings(k [3]string) []finding {
 		list[i].Account = last[len(last)-1].Account
 	}
 	return list
+}
+
+// asFound is a finding without what was accepted of it meanwhile.
+func asFound(f rules.Finding) *rules.Finding {
+	f.Waived = nil
+	return &f
 }
 
 // judgedOtherwise says whether a finding that a run no longer has is so still, as far as what it rested on goes.
@@ -304,6 +311,12 @@ func (m *model) checkAgainst(t *rapid.T, s history.Store, q history.Query) {
 	gotFindings, err := s.Findings(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := range gotFindings {
+		if gotFindings[i].As == nil {
+			t.Fatalf("nothing is said of the finding\n%s", pretty(gotFindings[i]))
+		}
+		gotFindings[i].As = asFound(*gotFindings[i].As)
 	}
 	if len(gotFindings) != len(wantFindings) {
 		t.Fatalf("%+v: got %d findings, want %d", q, len(gotFindings), len(wantFindings))

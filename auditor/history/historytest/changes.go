@@ -1,0 +1,218 @@
+package historytest
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor/history"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// told is one line for each change.
+func told(c *history.Changes) []string {
+	var list []string
+	for _, is := range c.Changes {
+		line := fmt.Sprintf("%s %s %s", is.At.Format("15:04:05"), is.Account.Name, is.Kind)
+		switch is.Kind {
+		case history.ChangeState:
+			line += fmt.Sprintf(" %s->%s", is.Was, is.Is)
+			if is.Unknown != nil {
+				line += " " + string(is.Unknown.Reason)
+			}
+		case history.ChangeRenamed:
+			line += " from " + is.CalledBefore
+		default:
+			line += fmt.Sprintf(" %s %s", is.Finding.Rule, is.Finding.As.Severity)
+			if is.Kind == history.ChangeWent {
+				line += " " + string(is.Finding.How)
+			}
+		}
+		if !is.Until.IsZero() {
+			line += " until " + is.Until.Format("15:04:05")
+		}
+		list = append(list, line+" "+is.Run)
+	}
+	return list
+}
+
+func compare(t testing.TB, s history.Store, from, to time.Time, account string) *history.Changes {
+	t.Helper()
+	c, err := history.Compare(t.Context(), s, from, to, account)
+	must(t, err)
+	return c
+}
+
+func same(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%s: got\n%s\nwant\n%s", what, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// eventful lets a lot happen to three accounts: runs end at 12:16, 12:31 and so on.
+func eventful(t *testing.T, s history.Store) *world {
+	t.Helper()
+	w := newWorld(one, two, three)
+	w.record(t, s, w.run(compliant(one), drifted(two, excess), compliant(three)))
+	w.record(t, s, w.run(drifted(one, missing), drifted(two, excess), dark(three, rules.ReasonTimeout)))
+	w.record(t, s, w.run(drifted(one, missing, excess), compliant(two), dark(three, rules.ReasonDenied)))
+	renamed := two
+	renamed.Name = "zwei"
+	w.accounts = []rules.Account{one, renamed}
+	left := w.run(compliant(one), compliant(renamed))
+	left.Gone, left.Suspect = []rules.Account{three}, []string{"why"}
+	w.record(t, s, left)
+	w.record(t, s, w.run(drifted(one, missing), compliant(renamed)))
+	w.accounts = []rules.Account{one, renamed, three}
+	w.record(t, s, w.run(drifted(one, missing), compliant(renamed), compliant(three)))
+	return w
+}
+
+func testCompare(t *testing.T, s history.Store) {
+	w := eventful(t, s)
+	list := runs(t, s)
+	at := func(i int) time.Time { return list[i].EndedAt }
+	all := compare(t, s, at(0), at(5), "")
+	same(t, "all", told(all),
+		"12:30:01 one came grant/missing high until 13:00:01 run-2",
+		"12:31:00 one state compliant->drifted until 13:01:00 run-2",
+		"12:31:00 three state compliant->unknown timeout until 12:46:00 run-2",
+		"12:45:01 one came grant/excess warning until 13:00:01 run-3",
+		"12:45:02 zwei went grant/excess warning refuted run-3",
+		"12:46:00 three state unknown->unknown denied until 13:01:00 run-3",
+		"12:46:00 two state drifted->compliant run-3",
+		"13:00:01 one went grant/missing high refuted run-4",
+		"13:00:01 one went grant/excess warning refuted run-4",
+		"13:01:00 one state drifted->compliant until 13:16:00 run-4",
+		"13:01:00 three state unknown-> run-4",
+		"13:01:00 zwei renamed from two run-4",
+		"13:15:01 one came grant/missing high run-5",
+		"13:16:00 one state compliant->drifted run-5",
+		"13:31:00 three state ->compliant run-6",
+	)
+	came, went := all.Count()
+	if want := map[history.Ending]int{history.EndingRefuted: 3, history.EndingBaseline: 0, history.EndingGone: 0}; came != 3 ||
+		!reflect.DeepEqual(went, want) || all.Stand != 1 || len(all.Runs) != 5 || !all.Known.Equal(at(5)) || !all.Covers() {
+		t.Errorf("got %d came, %v went, %d stand, %d runs until %s", came, went, all.Stand, len(all.Runs), all.Known)
+	}
+	// 15 minutes, 30, and half an hour and a second.
+	if median, ok := all.Repair(); !ok || median != 30*time.Minute {
+		t.Errorf("the median of the repairs is %s (%t)", median, ok)
+	}
+	// What a run brought belongs to the time that ends with it, and to no other.
+	same(t, "one run", told(compare(t, s, at(1), at(2), "")), "12:45:01 one came grant/excess warning run-3",
+		"12:45:02 zwei went grant/excess warning refuted run-3", "12:46:00 three state unknown->unknown denied run-3",
+		"12:46:00 two state drifted->compliant run-3")
+	first, rest := compare(t, s, at(0), at(2), ""), compare(t, s, at(2), at(5), "")
+	if n := len(first.Changes) + len(rest.Changes); n != len(all.Changes) {
+		t.Errorf("two halves have %d changes, the whole has %d", n, len(all.Changes))
+	}
+	if first.Stand != 2 {
+		t.Errorf("%d findings stand, want 2", first.Stand)
+	}
+	same(t, "one account by the name that it bore", told(compare(t, s, at(0), at(5), "two")), told(all)[4], told(all)[6], told(all)[11])
+	// While a run is under way, nothing of it is known.
+	under := compare(t, s, at(0), at(1).Add(-time.Second), "")
+	if len(under.Changes) != 0 || under.Covers() {
+		t.Errorf("before a run ended, it was known that %q", told(under))
+	}
+	// Other rules are no repair.
+	b := base()
+	b.Digest, b.Required = "2", b.Required[1:]
+	w.expect(b)
+	w.record(t, s, w.run(compliant(w.accounts[0]), compliant(w.accounts[1]), compliant(w.accounts[2])))
+	after := compare(t, s, at(5), w.now.Run.EndedAt, "one")
+	same(t, "other rules", told(after), "13:46:00 one went grant/missing high baseline run-7", "13:46:00 one state drifted->compliant run-7")
+	if _, ok := after.Repair(); ok {
+		t.Error("other rules are taken for a repair")
+	}
+}
+
+func testCompareBegins(t *testing.T, s history.Store) {
+	if c := compare(t, s, noon, noon.Add(time.Hour), ""); c.Covers() || len(c.Changes) > 0 {
+		t.Errorf("an empty history says %+v", c)
+	}
+	eventful(t, s)
+	list := runs(t, s)
+	at := func(i int) time.Time { return list[i].EndedAt }
+	// What was so in the first run is no change, and neither is it known what was before.
+	early := compare(t, s, noon.Add(-time.Hour), at(1), "")
+	same(t, "from before it begins", told(early), "12:30:01 one came grant/missing high run-2", "12:31:00 one state compliant->drifted run-2",
+		"12:31:00 three state compliant->unknown timeout run-2")
+	if early.Covers() {
+		t.Error("it is said to know what was before it began")
+	}
+	must(t, s.Compact(t.Context(), at(2)))
+	c := compare(t, s, at(0), at(3), "one")
+	if c.Covers() || !c.Begins.Equal(at(2)) {
+		t.Errorf("what was forgotten is said to be known, since it begins at %s", c.Begins)
+	}
+	same(t, "of what is left", told(c), "13:00:01 one went grant/missing high refuted run-4", "13:00:01 one went grant/excess warning refuted run-4",
+		"13:01:00 one state drifted->compliant run-4")
+	if c := compare(t, s, at(2), at(3), "one"); !c.Covers() {
+		t.Error("what is left is said not to be whole")
+	}
+}
+
+func testThen(t *testing.T, s history.Store) {
+	w := newWorld(one, two)
+	then := func(at time.Time, account string) []history.Known {
+		t.Helper()
+		known, err := history.Then(t.Context(), s, at, account)
+		must(t, err)
+		return known
+	}
+	if got := then(noon, "one"); len(got) != 0 {
+		t.Errorf("an empty history knew %+v", got)
+	}
+	first := w.run(compliant(one), compliant(two))
+	w.record(t, s, first)
+	found := w.run(drifted(one, missing), compliant(two))
+	w.record(t, s, found)
+	more := w.run(drifted(one, missing, excess), compliant(two))
+	w.record(t, s, more)
+	same4 := w.run(drifted(one, missing, excess), compliant(two))
+	w.record(t, s, same4)
+	away := w.run(dark(one, rules.ReasonTimeout), compliant(two))
+	w.record(t, s, away)
+	fixed := w.run(compliant(one), compliant(two))
+	w.record(t, s, fixed)
+
+	if got := then(first.EndedAt.Add(-1), "one"); len(got) != 0 {
+		t.Errorf("before the first run it knew %+v", got)
+	}
+	got := then(same4.EndedAt.Add(time.Minute), "one")
+	if len(got) != 1 {
+		t.Fatalf("got %+v", got)
+	}
+	k := got[0]
+	if k.State != rules.StateDrifted || !k.Since.Equal(found.EndedAt) || k.FromRun != more.ID || k.Run.ID != same4.ID || len(k.Findings) != 2 ||
+		!k.LastRead.Equal(same4.StartedAt) || k.Evidence == nil || !k.Evidence.StartedAt.Equal(more.Sweeps[0].StartedAt) {
+		t.Errorf("got %+v", k)
+	}
+	if f := k.Findings[0]; !f.FirstSeen.Equal(found.Sweeps[0].StartedAt) {
+		t.Errorf("it stood since %s", f.FirstSeen)
+	}
+	// When its run ended, its own reading was the last.
+	if k := then(more.EndedAt, one.ID)[0]; !k.LastRead.Equal(more.Sweeps[0].StartedAt) {
+		t.Errorf("the last reading began at %s", k.LastRead)
+	}
+	k = then(away.EndedAt, "one")[0]
+	if k.State != rules.StateUnknown || k.Judged || !k.Since.Equal(away.EndedAt) || len(k.Findings) != 2 || !k.LastRead.Equal(same4.Sweeps[0].StartedAt) {
+		t.Errorf("got %+v", k)
+	}
+	// While the next run was under way, what it read was not known yet.
+	k = then(fixed.EndedAt.Add(-time.Second), "one")[0]
+	if k.State != rules.StateUnknown || len(k.Findings) != 2 {
+		t.Errorf("while a run was under way it knew %+v", k)
+	}
+	if k := then(fixed.EndedAt, "one")[0]; k.State != rules.StateCompliant || len(k.Findings) != 0 {
+		t.Errorf("got %+v", k)
+	}
+	if got := then(fixed.EndedAt, "nobody"); len(got) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
