@@ -99,6 +99,17 @@ func (p *page) unknown(r *rules.Report) {
 		return
 	}
 	p.title("Why it is unknown")
+	p.why(u)
+	p.gap()
+	p.say("  ", "It does not mean that the account is compliant, and not that it has drifted: what could not be read may hold "+
+		"anything. Nothing was changed: the program only reads.")
+	if len(r.Findings) > 0 {
+		p.say("  ", "What was read all the same stands below. It is true, but it is not the whole.")
+	}
+}
+
+// why says in which words an account is unknown.
+func (p *page) why(u *rules.Unknown) {
 	p.say("  reason      ", fmt.Sprintf("%s: %s", u.Reason, u.Reason.Words()))
 	p.say("  what        ", rules.Escape(u.Detail))
 	if u.Remedy != "" {
@@ -106,12 +117,6 @@ func (p *page) unknown(r *rules.Report) {
 	}
 	if u.RequestID != "" {
 		p.say("  request id  ", rules.Escape(u.RequestID)+" (the cloud's support can look it up)")
-	}
-	p.gap()
-	p.say("  ", "It does not mean that the account is compliant, and not that it has drifted: what could not be read may hold "+
-		"anything. Nothing was changed: the program only reads.")
-	if len(r.Findings) > 0 {
-		p.say("  ", "What was read all the same stands below. It is true, but it is not the whole.")
 	}
 }
 
@@ -124,7 +129,11 @@ func (p *page) agency(b rules.Baseline, r *rules.Report, restricted bool) {
 	p.say("  name     ", rules.Escape(a.Name))
 	p.say("  id       ", rules.Escape(a.ID))
 	trusted := cmp.Or(rules.Escape(a.Trust.Name), "an account that the cloud did not name")
-	p.say("  trusts   ", fmt.Sprintf("%s (id %s); the baseline asks for %s", trusted, rules.Escape(a.Trust.ID), trustWords(b.Trust)))
+	trusted = fmt.Sprintf("%s (id %s)", trusted, rules.Escape(a.Trust.ID))
+	if b.Trust != (rules.Trust{}) {
+		trusted += "; the baseline asks for " + trustWords(b.Trust)
+	}
+	p.say("  trusts   ", trusted)
 	if b.Trust.ID == "" && restricted {
 		p.say("           ", notCompared)
 	}
@@ -214,6 +223,26 @@ func scopeOf(s rules.Scope) string {
 }
 
 func (p *page) finding(b rules.Baseline, r *rules.Report, i int, f rules.Finding) {
+	p.found(r, i, f)
+	for n, way := range rules.Remedies(b, f) {
+		lead := "To put it right"
+		if n > 0 {
+			lead = "Or"
+		}
+		p.gap()
+		p.say("  ", lead+" ("+rules.Escape(way.Where)+"):")
+		for k, step := range way.Steps {
+			p.say(fmt.Sprintf("  %2d. ", k+1), rules.Escape(step))
+		}
+	}
+	p.gap()
+	p.say("  ", "More: "+cmp.Or(pageOf(f.Rule), "no page"))
+	// However long: an id that is broken over two lines cannot be copied.
+	p.b.WriteString("  Finding id: " + rules.Escape(rules.FindingID(*r, f)) + "\n")
+}
+
+// found says what a finding is about, and what it rests on.
+func (p *page) found(r *rules.Report, i int, f rules.Finding) {
 	p.gap()
 	head := fmt.Sprintf("Finding %d of %d, %s: %s", i+1, len(r.Findings), f.Severity, f.Rule)
 	if f.Risk != "" {
@@ -244,21 +273,6 @@ func (p *page) finding(b rules.Baseline, r *rules.Report, i int, f rules.Finding
 		name := cmp.Or(rules.Escape(g.Policy.Name), "without a name")
 		p.say("  held: ", fmt.Sprintf("%s policy %s (id %s) at %s", g.Policy.Origin, name, rules.Escape(g.Policy.ID), rules.Escape(scopeOf(g.Scope))))
 	}
-	for n, way := range rules.Remedies(b, f) {
-		lead := "To put it right"
-		if n > 0 {
-			lead = "Or"
-		}
-		p.gap()
-		p.say("  ", lead+" ("+rules.Escape(way.Where)+"):")
-		for k, step := range way.Steps {
-			p.say(fmt.Sprintf("  %2d. ", k+1), rules.Escape(step))
-		}
-	}
-	p.gap()
-	p.say("  ", "More: "+cmp.Or(pageOf(f.Rule), "no page"))
-	// However long: an id that is broken over two lines cannot be copied.
-	p.b.WriteString("  Finding id: " + rules.Escape(rules.FindingID(*r, f)) + "\n")
 }
 
 func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
@@ -277,6 +291,11 @@ func (p *page) evidence(run *auditor.Run, s *auditor.Sweep) {
 			"answer proves nothing.")
 		return
 	}
+	p.planes(s)
+}
+
+// planes says what evidence was read.
+func (p *page) planes(s *auditor.Sweep) {
 	p.say("  ", "Which agencies there are: request ids "+ids(s.RequestIDs)+".")
 	if len(s.Planes) == 0 {
 		p.say("  ", "The agency is absent, by the list by name and by the whole list.")

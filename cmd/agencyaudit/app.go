@@ -169,7 +169,7 @@ configuration.`,
 	complete(root, "log-format", logFormats...)
 	root.AddCommand(
 		a.auditCommand(), a.baselineCommand(), a.checkCommand(), noConfig(a.completionCommand()), noConfig(a.demoCommand()),
-		a.doctorCommand(), a.explainCommand(), a.runCommand(), noConfig(a.simcloudCommand()), noConfig(a.versionCommand()),
+		a.doctorCommand(), a.explainCommand(), a.historyCommand(), a.runCommand(), noConfig(a.simcloudCommand()), noConfig(a.versionCommand()),
 		a.waiverCommand(),
 	)
 	return root

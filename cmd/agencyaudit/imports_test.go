@@ -79,7 +79,7 @@ var rooms = map[string]room{
 		testUses: []string{"auditor/simcloud", "auditor/metrics", "rules/baseline"}, testLibs: []string{goleak, goyaml, rapid, promCommon, promModel},
 	},
 	"auditor/report": {
-		uses: []string{"auditor", "rules"}, libs: []string{pretty, xterm},
+		uses: []string{"auditor", "auditor/history", "rules"}, libs: []string{pretty, xterm},
 		testUses: []string{"rules/baseline"}, testLibs: []string{rapid},
 	},
 	// The only room that knows cron, whose traps are met there.
@@ -114,7 +114,8 @@ var rooms = map[string]room{
 	},
 	"cmd/agencyaudit": {
 		uses: []string{
-			"auditor", "auditor/daemon", "auditor/metrics", "auditor/report", "auditor/simcloud", "rules", "rules/baseline",
+			"auditor", "auditor/daemon", "auditor/history", "auditor/metrics", "auditor/report", "auditor/simcloud", "rules", "rules/baseline",
+			"rules/strictyaml",
 		},
 		libs:     []string{cobra, goyaml, pflag, xterm, xsys},
 		testLibs: []string{script, goleak, promCommon, promModel},

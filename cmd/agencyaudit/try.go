@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/report"
 	"github.com/agencyaudit/agencyaudit/rules"
 	"github.com/agencyaudit/agencyaudit/rules/baseline"
@@ -18,15 +22,17 @@ func (a *app) baselineTestCommand() *cobra.Command {
 	var overlays []string
 	cmd := &cobra.Command{
 		Use:   "test NAME|FILE",
-		Short: "try a baseline on what a report recorded, and show which accounts it would judge otherwise",
+		Short: "try a baseline on what was recorded, and show which accounts it would judge otherwise",
 		Long: `Judge by another baseline what a report recorded of its agency, and show what it would say
-otherwise: accounts that change their state, findings that come (+) and go (-). The cloud is not
-touched. Validity is judged as of today. With --overlay, grants are allowed as the file says; with
---config, by the overlays and waivers of that configuration as well.
+otherwise: accounts that change their state, findings that come (+) and go (-). Without --from, it is
+tried on the last evidence in the history of the configuration's state_dir. The cloud is not touched.
+Validity is judged as of today. With --overlay, grants are allowed as the file says; with --config,
+or without --from, by the overlays and waivers of the configuration as well.
 
-Exit codes: 0 nothing changes, 1 something does, 2 the report does not know every account, 3 bad
-usage, baseline or configuration.`,
-		Example: `  agencyaudit baseline test ./our-coc.yaml --from report.json
+Exit codes: 0 nothing changes, 1 something does, 2 what was recorded does not know every account, or
+cannot be read, 3 bad usage, baseline or configuration.`,
+		Example: `  agencyaudit baseline test ./our-coc.yaml
+  agencyaudit baseline test ./our-coc.yaml --from report.json
   agencyaudit baseline test coc --overlay network.yaml --from report.json`,
 		ValidArgsFunction: cobra.FixedCompletions(baseline.Names(), cobra.ShellCompDirectiveDefault),
 		Args:              exactly(1, "the name of a baseline: "+strings.Join(baseline.Names(), ", ")+", or a file"),
@@ -35,20 +41,31 @@ usage, baseline or configuration.`,
 			if err != nil {
 				return err
 			}
-			if from == "" {
-				return misuse("name one with --from; agencyaudit audit -o json writes it", "there is no report to try it on")
-			}
-			past, err := a.recorded(from)
-			if err != nil {
-				return err
-			}
-			var waivers []rules.Waiver
-			if cmd.Flags().Changed("config") {
-				cfg, err := a.load()
-				if err != nil {
+			const hint = "name one with --from, which agencyaudit audit -o json writes, or a configuration with a state_dir"
+			var cfg *daemon.Config
+			if configured := cmd.Flags().Changed("config"); configured || from == "" {
+				if _, err := os.Stat(a.config); !configured && errors.Is(err, fs.ErrNotExist) {
+					return misuse(hint, "there is no report to try it on, and no configuration %s", a.config)
+				}
+				if cfg, err = a.load(); err != nil {
 					return err
 				}
+			}
+			past, err := a.recorded(cmd.Context(), from, cfg)
+			switch {
+			case err != nil:
+				return err
+			case past == nil && cfg.StateFolder() != "":
+				return &failure{code: exitPartial, err: fmt.Errorf("there is no report to try it on, and no run in the history in %s yet", cfg.StateFolder()), hint: hint}
+			case past == nil:
+				return misuse(hint, "there is no report to try it on, and %s names no state_dir", a.config)
+			}
+			var waivers []rules.Waiver
+			if cfg != nil {
 				waivers, b = cfg.LoadedWaivers(), cfg.WithOverlays(b)
+			}
+			if err := a.taken(past, true); err != nil {
+				return err
 			}
 			for _, file := range overlays {
 				o, err := readOverlay(file, b.Name)
@@ -82,10 +99,10 @@ func readOverlay(file, name string) (baseline.Overlay, error) {
 }
 
 // try shows what a baseline changes in what was recorded.
-func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, past *report.Recorded) error {
+func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, past *recorded) error {
 	before, after, assumed := auditor.Replay(b, waivers, past.Sweeps, time.Now().UTC())
 	if len(after.Sweeps) == 0 {
-		return misuse("take a report of a run by a baseline of that agency", "the report records nothing of the agency %s", b.Agency)
+		return misuse("take what a run by a baseline of that agency recorded", "nothing is recorded of the agency %s", b.Agency)
 	}
 	o := a.layout()
 	title := fmt.Sprintf("what %s changes in run %s of %s", name, past.ID, past.EndedAt.UTC().Format(time.DateTime))

@@ -38,7 +38,7 @@ func TestABaselineIsTriedOnARecord(t *testing.T) {
 		"another":          {[]string{"./more.yaml", "--from", "report.json"}, exitPartial, []string{"exact-baseline", "compliant → drifted", "+ high missing DCS OperateAccess (global", "Nobody is recorded to hold DCS OperateAccess"}, "- "},
 		"an overlay":       {[]string{"coc", "--overlay", "overlay.yaml", "--from", "report.json"}, exitPartial, []string{"extra-on-one-project  drifted → compliant  - excess ECS FullAccess", "now 4 unknown, 23 drifted"}, "+ "},
 		"a configuration":  {[]string{"coc", "--config", "agreed.yaml", "--from", "report.json"}, exitPartial, []string{"extra-on-one-project  drifted → compliant"}, "+ "},
-		"a foreign agency": {[]string{"./other.yaml", "--from", "report.json"}, exitUsage, []string{"records nothing of the agency ServiceAgencyForOthers"}, "→"},
+		"a foreign agency": {[]string{"./other.yaml", "--from", "report.json"}, exitUsage, []string{"nothing is recorded of the agency ServiceAgencyForOthers"}, "→"},
 		"a foreign one":    {[]string{"coc", "--overlay", "foreign.yaml", "--from", "report.json"}, exitUsage, []string{"is an overlay of the baseline cco"}, "→"},
 		"no report":        {[]string{"coc"}, exitUsage, []string{"there is no report to try it on"}, "→"},
 		"no such report":   {[]string{"coc", "--from", "nowhere.json"}, exitUsage, []string{"nowhere.json cannot be read"}, "→"},

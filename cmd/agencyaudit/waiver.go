@@ -33,46 +33,29 @@ docs/waivers.md shows how they are written, and what they change.`,
 	return cmd
 }
 
-// fromFlag adds the flag that names what was recorded.
-func fromFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVar(file, "from", "", "try it on this `report`, which audit -o json wrote")
-}
-
-// recorded reads what the flag --from names; nil when it names nothing.
-func (a *app) recorded(file string) (*report.Recorded, error) {
-	if file == "" {
-		return nil, nil //nolint:nilnil // nothing was asked for
-	}
-	data, err := readInput(file)
-	if err != nil {
-		return nil, misuse("write one with agencyaudit audit -o json --out "+shellWord(file), "the report %s cannot be read: %w", file, reason(err))
-	}
-	past, err := report.Read(bytes.NewReader(data))
-	if err != nil {
-		return nil, misuse("write one with agencyaudit audit -o json", "%s: %w", file, err)
-	}
-	return past, nil
-}
-
 func (a *app) waiverListCommand() *cobra.Command {
 	var format, from string
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "list the waivers of the configuration, and what became of each",
 		Long: `List the waivers of the configuration: which are in force, which end soon, have ended or begin
-later. With --from, also how many findings of a report each is about. The cloud is not touched.
+later. Also how many findings each is about: of the report that --from names or, without it, of the
+last evidence in the history of state_dir, where there is one. The cloud is not touched.
 
 Exit codes: 0 listed, 3 bad usage or configuration.`,
 		Example: `  agencyaudit waiver list
   agencyaudit waiver list --from report.json -o json`,
 		Args: exactly(0, ""),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.load()
 			if err != nil {
 				return err
 			}
-			past, err := a.recorded(from)
+			past, err := a.recordedIfAny(cmd.Context(), from, cfg)
 			if err != nil {
+				return err
+			}
+			if err := a.taken(past, format != "json"); err != nil {
 				return err
 			}
 			uses := usesOf(cfg.LoadedWaivers(), past)
@@ -89,7 +72,7 @@ Exit codes: 0 listed, 3 bad usage or configuration.`,
 }
 
 // usesOf are the waivers with what they are good for in what was recorded, which may be nothing.
-func usesOf(waivers []rules.Waiver, past *report.Recorded) []auditor.WaiverUse {
+func usesOf(waivers []rules.Waiver, past *recorded) []auditor.WaiverUse {
 	run := auditor.Run{Waivers: waivers, Restricted: past == nil}
 	if past != nil {
 		run.Sweeps = past.Sweeps
@@ -103,15 +86,16 @@ func (a *app) waiverCheckCommand() *cobra.Command {
 		Use:   "check [FILE]",
 		Short: "check a file of waivers, and show what it would change",
 		Long: `Check a file of waivers, by default the configuration's, and report every fault at once with its
-place and its remedy. With --from, also show what the file would change in what a report found,
-compared with the waivers of the configuration. The cloud is not touched, and no file is changed.
+place and its remedy. Also show what the file would change in what was found, compared with the
+waivers of the configuration: in the report that --from names or, without it, in the last evidence
+in the history of state_dir, where there is one. The cloud is not touched, and no file is changed.
 
 Exit codes: 0 the file is right, 3 it is not, or bad usage or configuration.`,
 		Example: `  agencyaudit waiver check
   agencyaudit waiver check new-waivers.yaml
   agencyaudit waiver check new-waivers.yaml --from report.json`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.load()
 			if err != nil {
 				return err
@@ -127,7 +111,7 @@ Exit codes: 0 the file is right, 3 it is not, or bad usage or configuration.`,
 			if err != nil {
 				return &failure{code: exitUsage, err: err, faults: true}
 			}
-			past, err := a.recorded(from)
+			past, err := a.recordedIfAny(cmd.Context(), from, cfg)
 			if err != nil {
 				return err
 			}
@@ -143,7 +127,7 @@ Exit codes: 0 the file is right, 3 it is not, or bad usage or configuration.`,
 }
 
 // waiverDiff says that a file of waivers is right, and what it changes in what was recorded.
-func (a *app) waiverDiff(file string, past *report.Recorded, before, after []rules.Waiver) error {
+func (a *app) waiverDiff(file string, past *recorded, before, after []rules.Waiver) error {
 	noun := "waivers"
 	if len(after) == 1 {
 		noun = "waiver"
@@ -151,10 +135,14 @@ func (a *app) waiverDiff(file string, past *report.Recorded, before, after []rul
 	o := a.layout()
 	err := report.Paragraph(a.out, "", rules.Escape(fmt.Sprintf("OK: %s, %d %s", file, len(after), noun)), o)
 	if err == nil && past != nil {
-		_, err = report.WaiverDiff(a.out, past, before, after, time.Now(), o)
+		if err = a.taken(past, true); err != nil {
+			return err
+		}
+		_, err = report.WaiverDiff(a.out, &past.Recorded, before, after, time.Now(), o)
 	}
 	if past == nil {
-		a.paragraph("", "What that changes is shown with --from, on a report that agencyaudit audit -o json wrote.")
+		a.paragraph("", "What that changes is shown with --from, on a report that agencyaudit audit -o json wrote, or by the history of a "+
+			"daemon, if the configuration has a state_dir.")
 	}
 	return delivered(err)
 }
@@ -186,14 +174,15 @@ func (a *app) waiverAddCommand() *cobra.Command {
 		Short: "add a waiver to the configuration's file, and show what it changes",
 		Long: `Add a waiver at the end of the configuration's file of waivers, whose other lines stay as they are.
 It is checked first, together with the others: when anything is wrong, nothing is written. A daemon
-that runs with the configuration takes it by itself. With --from, what it changes in what a report
-found is shown; with --dry-run, nothing is written.
+that runs with the configuration takes it by itself. What it changes in what was found is shown: in
+the report that --from names or, without it, in the last evidence in the history of state_dir, where
+there is one. With --dry-run, nothing is written.
 
 Exit codes: 0 added, or it would be; 2 the file could not be written; 3 the waiver or the
 configuration is wrong.`,
 		Example: `  agencyaudit waiver add --id w --ou X --rule grant/wider --expires 2027-02-01 --owner o --reason r`,
 		Args:    exactly(0, ""),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.load()
 			if err != nil {
 				return err
@@ -211,7 +200,7 @@ configuration is wrong.`,
 			if w.Added == "" {
 				w.Added = time.Now().UTC().Format(time.DateOnly)
 			}
-			past, err := a.recorded(from)
+			past, err := a.recordedIfAny(cmd.Context(), from, cfg)
 			if err != nil {
 				return err
 			}
@@ -251,7 +240,7 @@ configuration is wrong.`,
 }
 
 // addWaiver adds a waiver to the configuration's file of them.
-func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *report.Recorded, dry bool) error {
+func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, dry bool) error {
 	file := cfg.WaiversFile()
 	if file == "" {
 		return misuse("set waivers.file, and begin the file with the two lines: version: 1 and waivers: []",

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
+	"github.com/agencyaudit/agencyaudit/auditor/history"
+	"github.com/agencyaudit/agencyaudit/auditor/report"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// recorded is what was recorded of a run, with where that was taken from; empty for a report, which the command line names.
+type recorded struct {
+	report.Recorded
+	from string
+}
+
+// fromFlag adds the flag that names what was recorded.
+func fromFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "from", "", "try it on this `report`, which audit -o json wrote; else on the history, if there is one")
+}
+
+// recorded reads what the flag --from names or, if it names nothing, the last evidence in the history of a configuration. It is nil
+// where there is neither.
+func (a *app) recorded(ctx context.Context, file string, cfg *daemon.Config) (*recorded, error) {
+	if file == "" {
+		dir := cfg.StateFolder()
+		if dir == "" || missing(dir) {
+			return nil, nil //nolint:nilnil // there is nothing, and that may be right
+		}
+		past, err := lastEvidence(ctx, dir, time.Now())
+		if err != nil {
+			return nil, &failure{code: exitPartial, err: err}
+		}
+		return past, nil
+	}
+	data, err := readInput(file)
+	if err != nil {
+		return nil, misuse("write one with agencyaudit audit -o json --out "+shellWord(file), "the report %s cannot be read: %w", file, reason(err))
+	}
+	past, err := report.Read(bytes.NewReader(data))
+	if err != nil {
+		return nil, misuse("write one with agencyaudit audit -o json", "%s: %w", file, err)
+	}
+	return &recorded{Recorded: *past}, nil
+}
+
+// recordedIfAny is recorded for a command that has work to do without it: a history that cannot be read is said, and is none.
+func (a *app) recordedIfAny(ctx context.Context, file string, cfg *daemon.Config) (*recorded, error) {
+	past, err := a.recorded(ctx, file, cfg)
+	if err != nil && file == "" {
+		a.paragraph("WARNING: ", err.Error()+". What the waivers mean for what was found is not said.")
+		return nil, nil //nolint:nilnil // see above
+	}
+	return past, err
+}
+
+// taken says where what was recorded was taken from, if that was not named, and how old it is: with the result if that is text.
+func (a *app) taken(past *recorded, text bool) error {
+	if past == nil || past.from == "" {
+		return nil
+	}
+	if !text {
+		a.paragraph("", past.from)
+		return nil
+	}
+	return delivered(report.Paragraph(a.out, "", rules.Escape(past.from), a.layout()))
+}
+
+// lastEvidence is the last evidence of every account that is expected by the last run of a history; nil before that.
+func lastEvidence(ctx context.Context, dir string, now time.Time) (*recorded, error) {
+	s, err := history.OpenReadOnly(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	runs, err := s.Runs(ctx, time.Time{}, time.Time{})
+	if err != nil || len(runs) == 0 {
+		return nil, err
+	}
+	last := runs[len(runs)-1]
+	verdicts, err := s.Verdicts(ctx, history.At(last.EndedAt, ""))
+	if err != nil {
+		return nil, err
+	}
+	past := &recorded{Recorded: report.Recorded{ID: last.ID, EndedAt: last.EndedAt}}
+	old, never, oldest := 0, 0, now
+	agencies := map[string]string{}
+	for i := range verdicts {
+		v := &verdicts[i]
+		agencies[v.Baseline] = v.Agency
+		switch {
+		case v.Evidence == nil:
+			never++
+			past.Sweeps = append(past.Sweeps, auditor.Sweep{StartedAt: v.From, EndedAt: v.From, Report: rules.Report{
+				Account: v.Account, Baseline: v.Baseline, AgencyName: v.Agency, State: v.State, Unknown: v.Unknown, Findings: []rules.Finding{},
+			}})
+			continue
+		case !v.Judged:
+			old++
+			if v.ReadAt.Before(oldest) {
+				oldest = v.ReadAt
+			}
+		}
+		sweep := *v.Evidence
+		sweep.Report.Account = v.Account
+		past.Sweeps = append(past.Sweeps, sweep)
+	}
+	slices.SortStableFunc(past.Sweeps, func(a, b auditor.Sweep) int {
+		return cmp.Or(cmp.Compare(a.Report.Account.Name, b.Report.Account.Name), cmp.Compare(a.Report.Account.ID, b.Report.Account.ID),
+			cmp.Compare(a.Report.AgencyName, b.Report.AgencyName))
+	})
+	for _, b := range last.Baselines {
+		past.Baselines = append(past.Baselines, rules.Baseline{Name: b.Name, Agency: agencies[b.Name], Digest: b.Digest})
+	}
+	past.from = fmt.Sprintf("Taken from the history in %s: the last evidence until run %s, which ended at %s, %s ago.", dir, last.ID, utc(last.EndedAt),
+		rules.Span(now.Sub(last.EndedAt).Round(time.Second)))
+	if old > 0 {
+		past.from += fmt.Sprintf(" That run could not read %d of %d, whose last evidence is older, up to %s.", old, len(verdicts),
+			rules.Span(now.Sub(oldest).Round(time.Second)))
+	}
+	if never > 0 {
+		past.from += fmt.Sprintf(" Of %d there never was any.", never)
+	}
+	return past, nil
+}
