@@ -57,8 +57,9 @@ type Daemon struct {
 	guards    web.Guards
 	snapshot  atomic.Pointer[auditor.Snapshot]
 	progress  atomic.Pointer[progress]
-	// past is set before the first run, and used by runs.
-	past past
+	// past is set before the first run, and used by runs; shown is what the pages show of it, nil without a history.
+	past  past
+	shown atomic.Pointer[web.Past]
 
 	// The locks are taken in this order.
 	reloading sync.Mutex // held by one reload, from its first look at the files to its last word

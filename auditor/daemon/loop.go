@@ -56,7 +56,12 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 	if err != nil {
 		return fmt.Errorf("make the schedule: %w", err)
 	}
+	var changes func(ctx context.Context, account string) ([]web.Change, error)
+	if d.past.store != nil {
+		changes = d.changes
+	}
 	server, err := web.New(web.Options{
+		Changes: changes,
 		Metrics: d.metrics.Handler(), View: func() web.View { return d.view(scheduler.Status()) }, Reload: d.Reload,
 		Now: d.options.Now, Logger: d.options.Logger, Panicked: d.metrics.Panicked,
 		Hosts: cfg.Listen.Hosts, WebConfig: cfg.Listen.WebConfig, PprofSocket: cfg.Listen.PprofSocket,
@@ -341,5 +346,5 @@ func (d *Daemon) view(status schedule.Status) web.View {
 	loop.Cron, loop.ConfigDigest = d.engine.config.Schedule.Cron, d.engine.config.Digest()
 	loop.LastError, loop.ReloadError, loop.HistoryError = d.runError, d.reloadError, d.historyError
 	d.mu.Unlock()
-	return web.View{Snapshot: d.snapshot.Load(), Loop: loop}
+	return web.View{Snapshot: d.snapshot.Load(), Loop: loop, Past: d.shown.Load()}
 }

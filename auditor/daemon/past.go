@@ -11,6 +11,7 @@ import (
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/history"
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/web"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -66,6 +67,7 @@ func (d *Daemon) first(ctx context.Context) (*auditor.Snapshot, error) {
 		e.remember(was)
 		d.metrics.Resumed(was.CompletedAt)
 		d.measure()
+		d.look(ctx)
 		agencies, findings := 0, 0
 		for i := range was.Subjects {
 			if r := &was.Subjects[i]; !r.Left {
@@ -101,6 +103,7 @@ func (d *Daemon) record(ctx context.Context, s *auditor.Snapshot) {
 		d.options.Logger.Error("the run was not recorded in the history; the next one catches up", "run", s.Run.ID, "err", err)
 	} else {
 		d.options.Logger.Info("run recorded", "run", s.Run.ID, "took", d.options.Now().Sub(began))
+		d.look(ctx)
 	}
 	d.measure()
 	d.mu.Lock()
@@ -171,4 +174,69 @@ func (v *inventory) remembered(was rules.Account) rules.Account {
 	was.RequireAgency = o.RequireAgency
 	was.Tags = slices.DeleteFunc(slices.Clone(was.Tags), func(t rules.Tag) bool { return !slices.Contains(o.Labels.Tags, t.Key) })
 	return was
+}
+
+const (
+	// pastSpan is how far back the pages look.
+	pastSpan = 30 * 24 * time.Hour
+	// fleetChanges is how many changes of the fleet they show, and accountChanges how many of one account.
+	fleetChanges, accountChanges = 5, 20
+)
+
+// look has the first page show what the history says now.
+func (d *Daemon) look(ctx context.Context) {
+	c, err := d.compare(ctx, "")
+	if err != nil {
+		d.options.Logger.Error("the history cannot be read for the pages", "err", err)
+		return
+	}
+	came, went := c.Count()
+	p := &web.Past{Since: c.From, Begins: c.Begins, Came: came, Repaired: went[history.EndingRefuted], Changes: changesOf(c, fleetChanges)}
+	for _, n := range went {
+		p.Went += n
+	}
+	p.Repair, _ = c.Repair()
+	d.shown.Store(p)
+}
+
+// compare says what happened in the time that the pages show, to one account or to all.
+func (d *Daemon) compare(ctx context.Context, account string) (*history.Changes, error) {
+	now := d.options.Now()
+	return history.Compare(ctx, d.past.store, now.Add(-pastSpan), now, account)
+}
+
+// changes are the last changes of an account.
+func (d *Daemon) changes(ctx context.Context, account string) ([]web.Change, error) {
+	c, err := d.compare(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	return changesOf(c, accountChanges), nil
+}
+
+// changesOf are so many of the last changes, the newest first. A finding that says more than that something is worth knowing, and every change
+// of a state, are among them.
+func changesOf(c *history.Changes, most int) []web.Change {
+	var list []web.Change
+	for i := len(c.Changes) - 1; i >= 0 && len(list) < most; i-- {
+		is := &c.Changes[i]
+		change := web.Change{Subject: is.Subject, At: is.At, Was: is.Was, Is: is.Is, CalledBefore: is.CalledBefore}
+		if is.Unknown != nil {
+			change.Reason = is.Unknown.Reason
+		}
+		if f := is.Finding; f != nil {
+			change.Since, change.Finding = f.FirstSeen, f.As
+			if f.As == nil {
+				change.Finding = &rules.Finding{Rule: f.Rule, Policy: f.Policy, PolicyID: f.PolicyID, Scope: f.Scope, Message: f.Rule}
+			}
+			if !change.Finding.Severity.Drift() {
+				continue
+			}
+			if is.Kind == history.ChangeWent {
+				change.Went = string(f.How)
+			}
+		}
+		list = append(list, change)
+	}
+	return list
 }

@@ -90,6 +90,7 @@ type indexPage struct {
 	Gaps      []rules.Unknown
 	Notes     []string
 	Waivers   []line // those that somebody has to look at
+	Past      *pastView
 	Baselines []rules.Baseline
 	Toggle    string // the address that turns the refreshing on or off
 	Other     string // the address of the other one of the two main lists
@@ -147,6 +148,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 		Filter: filter(r.FormValue("state")), Query: shorten(strings.TrimSpace(r.FormValue("q"))),
 		Run: snap.Findings(), Gaps: snap.Gaps, Notes: snap.Notes,
 	}
+	p.Past = v.Past.shown(now)
 	p.exclude(snap)
 	p.accept(snap, now)
 	address := func(set ...string) string { return p.address(set...) }
@@ -383,6 +385,8 @@ func reasonWords(st *auditor.Standing, why *rules.Unknown) string {
 	switch {
 	case st.Last != nil:
 		return why.Reason.Words()
+	case st.Evidence != nil && st.Evidence.Replayed:
+		return notRead + " since the program started"
 	case st.Evidence != nil:
 		return notRead + " since the configuration changed"
 	}
@@ -420,6 +424,8 @@ func verdict(s *auditor.Snapshot, counts map[rules.State]int) (says, tone string
 	switch {
 	case total == 0:
 		return "No account is expected, so nothing is known.", "unsure"
+	case s.Run == nil && wereDrifted(s) > 0:
+		return fmt.Sprintf("%s not read yet since the program started; %d had drifted when last read.", are(total), wereDrifted(s)), "unsure"
 	case s.Run == nil:
 		return fmt.Sprintf("Nothing is known yet of %s: the first run has not ended.", plural(total, "account")), "unsure"
 	case unknown == 0 && drifted == 0 && len(s.Gaps) > 0:
@@ -438,12 +444,7 @@ func verdict(s *auditor.Snapshot, counts map[rules.State]int) (says, tone string
 
 // noneJudged is the verdict when every account is unknown: how many had drifted before, as far as anything was read.
 func noneJudged(s *auditor.Snapshot) string {
-	before := 0
-	for i := range s.Standings {
-		if slices.ContainsFunc(s.Standings[i].Findings, func(f rules.Finding) bool { return f.Severity.Drift() }) {
-			before++
-		}
-	}
+	before := wereDrifted(s)
 	switch total := len(s.Standings); {
 	case total == 1 && before == 1:
 		return "The only account could not be judged; it had drifted when it was last read."
@@ -454,6 +455,24 @@ func noneJudged(s *auditor.Snapshot) string {
 	default:
 		return fmt.Sprintf("None of %d accounts could be judged; %d of them had drifted when last read.", total, before)
 	}
+}
+
+// wereDrifted counts the accounts in which something is known to be wrong, whatever may be said of them now.
+func wereDrifted(s *auditor.Snapshot) int {
+	n := 0
+	for i := range s.Standings {
+		if slices.ContainsFunc(s.Standings[i].Findings, func(f rules.Finding) bool { return f.Severity.Drift() }) {
+			n++
+		}
+	}
+	return n
+}
+
+func are(accounts int) string {
+	if accounts == 1 {
+		return "1 account is"
+	}
+	return fmt.Sprintf("%d accounts are", accounts)
 }
 
 func has(n, total int) string {
@@ -528,6 +547,8 @@ type accountPage struct {
 	Sweep         *auditor.Sweep
 	Took          string
 	Requests      string
+	Changes       []changeView
+	NoChanges     string // why the history says nothing of it
 }
 
 // findingView is a finding with what can be done about it, and when the reading was that it rests on.
@@ -606,6 +627,17 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 			view.By, view.Ends = f.Waived, instant(f.Waived.Expires)+", "+until(f.Waived.Expires, now)
 		}
 		p.Findings = append(p.Findings, view)
+	}
+	if s.o.Changes != nil {
+		changes, err := s.o.Changes(r.Context(), st.Account.ID)
+		if err != nil {
+			p.NoChanges = err.Error()
+		}
+		for i := range changes {
+			if changes[i].Agency == st.Agency {
+				p.Changes = append(p.Changes, changes[i].shown(now))
+			}
+		}
 	}
 	s.render(w, http.StatusOK, "account.html", p)
 }

@@ -28,6 +28,9 @@ type Options struct {
 	Metrics http.Handler
 	// View returns what pages show; it is called for every request.
 	View func() View
+	// Changes are the last changes of an account, by its id, the newest first; nil without a history. It may be called many times at
+	// once. Its error is shown on the account's page.
+	Changes func(ctx context.Context, account string) ([]Change, error)
 	// Reload reads the configuration anew. Its error is shown to whoever asked.
 	Reload func(ctx context.Context) error
 	// Now is the clock; nil is the real one.
@@ -47,6 +50,8 @@ type Options struct {
 type View struct {
 	Snapshot *auditor.Snapshot
 	Loop     Loop
+	// Past is what the history says; nil without one.
+	Past *Past
 }
 
 // Loop is what the program does.

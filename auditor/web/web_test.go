@@ -595,8 +595,11 @@ func TestHostileNames(t *testing.T) {
 		"\x1b[2J\x1b]0;title\a", "\x00\x7f\u009b", "\u2066\u2069\u061c\u200e", "\u3164\u115f\uffa0\u2800", "a\u034f\ufe0f\U000e0041", "\u2028\u2029",
 		`=HYPERLINK("http://x")`, `{}"\`, "z\u0301\u0301\u0301\u0301\u0301", "op_svc_c\u043ec", "${jndi:ldap://x}", "%s%n",
 	} {
-		s := open(t)
-		s.view.Snapshot = fleet(func(was string) string { return was + evil })
+		worse := func(was string) string { return was + evil }
+		s := open(t, func(o *Options) {
+			o.Changes = func(context.Context, string) ([]Change, error) { return changed(worse), errors.New(evil) }
+		})
+		s.view.Snapshot, s.view.Past = fleet(worse), &Past{Begins: noon, Changes: changed(worse)}
 		s.view.Loop.LastError, s.view.Loop.ReloadError, s.view.Loop.Program, s.view.Loop.Cron = evil, evil, evil, evil
 		s.view.Loop.HistoryError = evil
 		for _, path := range []string{"/", "/?state=all", accountPath, strings.Replace(accountPath, "0001/", "0000/", 1), "/?q=" + url.QueryEscape(evil)} {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/daemon"
+	"github.com/agencyaudit/agencyaudit/auditor/history"
 	"github.com/agencyaudit/agencyaudit/auditor/report"
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -202,6 +203,7 @@ func (a *app) demoOn(ctx context.Context, d *demo, seed uint64) error {
 	b := buildInfo()
 	auditor, err := daemon.New(daemon.Options{
 		Config: d.config, Logger: a.log, Version: b.Version, Revision: b.Commit, Simulated: true,
+		History:   history.NewMemory(),
 		Listening: func(url string) { show.url = url },
 		Committed: func(run *auditor.Run) {
 			if err := show.next(run); err != nil {

@@ -274,7 +274,7 @@ var mutants = []mutant{
 	{
 		name: "reload-forgets", what: "a reload forgot which accounts there were", by: "inventory",
 		file: "auditor/daemon/engine.go",
-		old:  `e.memory = from.memory`, new: `e.memory = &memory{owner: from.memory.owner}`,
+		old:  `e.memory = from.memory`, new: `e.memory = &memory{}`,
 	},
 	{
 		name: "other-organization-inherits", what: "the accounts of one organization were expected of another", by: "inventory",
