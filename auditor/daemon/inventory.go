@@ -65,6 +65,16 @@ type entry[T any] struct {
 // had, and more than one. The cloud may have lost a page; people rarely close so many between two runs.
 const shortPart = 10
 
+// heard says whether the source has listed anything since the program started.
+func (r *roll[T]) heard() bool {
+	for _, e := range r.entries {
+		if e.was == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // update takes a list of the source. The gap says why it cannot be the whole list, and then nothing of what was known is
 // taken away; gone are the accounts that have been missing for more than keep runs.
 func (r *roll[T]) update(list []T, id func(T) string, keep int) (gone []T, gap string) {
@@ -307,7 +317,7 @@ func (v *inventory) listing(gone []rules.Account) auditor.Listing {
 			l.Gone = append(l.Gone, a)
 		}
 	}
-	l.Notes = append(fits.idle(v.memory.organization != ""), sharedNames(present)...)
+	l.Notes = append(fits.idle(v.memory.members.heard()), sharedNames(present)...)
 	return l
 }
 
