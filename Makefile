@@ -9,6 +9,8 @@ LINTER  := $(CACHE)/bin/golangci-lint
 BENCH_N  ?= 100,1000,10000
 # Accounts that it runs a daemon with; 10000,100000 takes another ten minutes and a machine with 4 GiB.
 BENCH_DAEMON ?= 10000
+# Accounts of a daemon that records its runs.
+BENCH_HISTORY ?= 10000
 # Accounts of an organization that a daemon lists and enters itself, by each way.
 BENCH_ORGANIZATION ?= 2000
 FUZZTIME ?= 5s
@@ -127,10 +129,10 @@ history: ## let 400 days of drift happen to ACCOUNTS accounts, and measure the h
 	AGENCYAUDIT_HISTORY=$(ACCOUNTS) go test -count=1 -timeout 60m -run '^TestSize$$' -v ./auditor/history
 
 bench: build ## compare `audit` with bare clients at BENCH_N accounts, and more; takes about ten minutes
-	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N) -daemon $(BENCH_DAEMON) -organization $(BENCH_ORGANIZATION)
+	go run ./cmd/bench -audit $(BIN) -n $(BENCH_N) -daemon $(BENCH_DAEMON) -history $(BENCH_HISTORY) -organization $(BENCH_ORGANIZATION)
 
 bench-check: build
-	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100 -organization 50
+	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100 -history 100 -organization 50
 
 ci: ## everything that CI checks, `make test` first
 	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers reproducible readme-check \

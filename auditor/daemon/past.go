@@ -102,8 +102,8 @@ func (d *Daemon) record(ctx context.Context, s *auditor.Snapshot) {
 		d.metrics.HistoryFailed()
 		d.options.Logger.Error("the run was not recorded in the history; the next one catches up", "run", s.Run.ID, "err", err)
 	} else {
-		d.options.Logger.Info("run recorded", "run", s.Run.ID, "took", d.options.Now().Sub(began))
 		d.look(ctx)
+		d.options.Logger.Info("run recorded", "run", s.Run.ID, "took", d.options.Now().Sub(began))
 	}
 	d.measure()
 	d.mu.Lock()

@@ -5,8 +5,8 @@
 // official SDK; and a bare net/http client that sends the same requests, signed beforehand, once one after the other in
 // each account and once in the program's own order, the last five of an account at once. It prints the medians.
 //
-// With -daemon it also measures `agencyaudit run` with so many accounts: its runs, its rest and its scrapes. With -organization
-// it has `agencyaudit run` list so many accounts itself and enter them by the management account's key alone, by each way there is.
+// With -daemon it also measures `agencyaudit run` with so many accounts: its runs, its rest and its scrapes. With -history it measures
+// what `agencyaudit run` writes of its runs into a state directory, and a start that reads it. With -organization it has `agencyaudit run` list so many accounts itself and enter them by the management account's key alone, by each way there is.
 //
 // It asserts nothing about time. It fails when the work was not done: unless the simulator counted six requests for each
 // account and client, and the program found every account compliant; and of an organization, unless each account was entered
@@ -49,6 +49,7 @@ type options struct {
 	sizes   []int
 	daemons []int
 	members []int
+	pasts   []int
 	rounds  int
 	latency time.Duration
 	workers int
@@ -56,12 +57,13 @@ type options struct {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	var o options
-	var sizes, daemons, members, as, fleet string
+	var sizes, daemons, members, pasts, as, fleet string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.program, "audit", "bin/agencyaudit", "the built program")
 	flags.StringVar(&sizes, "n", "100,1000,10000", "numbers of accounts")
 	flags.StringVar(&daemons, "daemon", "", "numbers of accounts for a steady daemon; -n may be empty then")
 	flags.StringVar(&members, "organization", "", "numbers of accounts for a daemon that an organization lists them; -n may be empty then")
+	flags.StringVar(&pasts, "history", "", "numbers of accounts for a daemon that records its runs; -n may be empty then")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds; the medians are printed")
 	flags.DurationVar(&o.latency, "latency", 20*time.Millisecond, "what the simulator waits before every answer")
 	flags.IntVar(&o.workers, "workers", 64, "accounts at a time")
@@ -83,6 +85,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if o.members, err = numbers(members); err != nil {
 		return fmt.Errorf("-organization %w", err)
 	}
+	if o.pasts, err = numbers(pasts); err != nil {
+		return fmt.Errorf("-history %w", err)
+	}
 	if o.rounds < 1 || o.workers < 1 {
 		return errors.New("-rounds and -workers: at least 1")
 	}
@@ -96,6 +101,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	for _, n := range o.daemons {
 		if err := o.daemon(ctx, n, out); err != nil {
 			return fmt.Errorf("daemon, %d accounts: %w", n, err)
+		}
+	}
+	for _, n := range o.pasts {
+		if err := o.history(ctx, n, out); err != nil {
+			return fmt.Errorf("history, %d accounts: %w", n, err)
 		}
 	}
 	for _, n := range o.members {
