@@ -24,7 +24,14 @@ func HistoryChanges(w io.Writer, c *history.Changes, o Options) error {
 	if len(rows) > 0 {
 		p.grid(0, []column{{"ACCOUNT", 26}, {"WHEN (UTC)", 19}, {"WHAT", 0}}, rows)
 	} else {
-		p.say("", "Nothing is known to have changed.")
+		says := "Nothing changed."
+		switch {
+		case !c.Covers():
+			says = "Nothing is known to have changed."
+		case hidden > 0:
+			says = "No state changed, and no finding of severity warning or worse."
+		}
+		p.say("", says)
 	}
 	p.gap()
 	if hidden > 0 {
@@ -91,13 +98,16 @@ func changeRows(c *history.Changes, o Options) (rows [][]cell, hidden int) {
 
 // changeWords says what a change is, and in which colour. known is the instant until which something is known.
 func changeWords(is *history.Change, known time.Time) (what, color string) {
-	lasted := "; so it stands, for " + roughly(known.Sub(is.At))
-	if !is.Until.IsZero() {
-		lasted = ", for " + roughly(is.Until.Sub(is.At))
+	lasted := ""
+	switch {
+	case !is.Until.IsZero():
+		lasted = ", for " + Roughly(is.Until.Sub(is.At))
+	case known.After(is.At):
+		lasted = ", still so after " + Roughly(known.Sub(is.At))
 	}
 	switch is.Kind {
 	case history.ChangeRenamed:
-		return "renamed; it was called " + elide(is.CalledBefore, maxName), ""
+		return "renamed from " + elide(is.CalledBefore, maxName) + " to " + elide(is.Account.Name, maxName), ""
 	case history.ChangeState:
 		if is.Is == "" {
 			return stateWords(is.Was) + " → no longer in the fleet, or left alone", dim
@@ -119,7 +129,7 @@ func changeWords(is *history.Change, known time.Time) (what, color string) {
 	if is.Kind == history.ChangeCame {
 		return fmt.Sprintf("+ %s %s%s", severity, words, lasted), severityColor(severity)
 	}
-	stood := roughly(f.EndedAt.Sub(f.FirstSeen))
+	stood := Roughly(f.EndedAt.Sub(f.FirstSeen))
 	switch f.How {
 	case history.EndingBaseline:
 		return "- " + words + ": judged by other rules from then on, and perhaps so still; it had stood for " + stood, yellow
@@ -138,8 +148,8 @@ func findingWords(f *history.Finding) (string, rules.Severity) {
 	return elide(as.Short(), maxSentence), as.Severity
 }
 
-// roughly writes a span for people, to a minute from an hour on, and to an hour from two days on.
-func roughly(d time.Duration) string {
+// Roughly writes a span for people, to a minute from an hour on, and to an hour from two days on.
+func Roughly(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d >= 48*time.Hour:
 		return rules.Span(d.Round(time.Hour))
@@ -161,15 +171,19 @@ func (p *page) tally(c *history.Changes) {
 		}
 	}
 	if len(c.Runs) > 0 {
-		p.say("", fmt.Sprintf("%s, %d of them incomplete, %d suspect; the last ended at %s, %s before the end of this time.",
-			plural(len(c.Runs), "run"), incomplete, suspect, instant(c.Known), roughly(c.To.Sub(c.Known))))
+		says := fmt.Sprintf("%s, %d of them incomplete, %d suspect; the last ended at %s", plural(len(c.Runs), "run"), incomplete, suspect,
+			instant(c.Known))
+		if c.To.After(c.Known) {
+			says += ", " + Roughly(c.To.Sub(c.Known)) + " before the end of this time"
+		}
+		p.say("", says+".")
 	}
 	came, went := c.Count()
 	says := fmt.Sprintf("Findings: %d came; %d went: %d put right, %d by other rules, %d with their account; %d at the end.", came,
 		went[history.EndingRefuted]+went[history.EndingBaseline]+went[history.EndingGone], went[history.EndingRefuted],
 		went[history.EndingBaseline], went[history.EndingGone], c.Stand)
 	if median, ok := c.Repair(); ok {
-		says += " Median time to repair: " + roughly(median) + "."
+		says += " Median time to repair: " + Roughly(median) + "."
 	}
 	p.say("", says)
 }
@@ -225,7 +239,7 @@ func HistoryAccount(w io.Writer, k *history.Known, at time.Time, o Options) erro
 	p.gap()
 	p.verdict(s)
 	p.title("Since when, and how old that was")
-	p.say("  state     ", stateWords(k.State)+" since "+instant(k.Since)+", "+roughly(at.Sub(k.Since))+" before"+p.ended(k))
+	p.say("  state     ", stateWords(k.State)+" since "+instant(k.Since)+", "+Roughly(at.Sub(k.Since))+" before"+p.ended(k))
 	odd := ""
 	if !k.Run.Complete {
 		odd = "; it was incomplete"
@@ -234,7 +248,7 @@ func HistoryAccount(w io.Writer, k *history.Known, at time.Time, o Options) erro
 		odd += "; it was suspect: " + rules.Escape(why)
 	}
 	p.say("  last run  ", fmt.Sprintf("%s by agencyaudit %s, ended at %s, %s before%s", rules.Escape(k.Run.ID), rules.Escape(k.Run.Program),
-		instant(k.Run.EndedAt), roughly(at.Sub(k.Run.EndedAt)), odd))
+		instant(k.Run.EndedAt), Roughly(at.Sub(k.Run.EndedAt)), odd))
 	p.aged(k, at)
 	if k.Unknown != nil {
 		p.title("Why it was unknown")
@@ -252,7 +266,7 @@ func HistoryAccount(w io.Writer, k *history.Known, at time.Time, o Options) erro
 	for i, f := range r.Findings {
 		p.found(r, i, f)
 		if first := since(k, &f); !first.IsZero() {
-			p.say("  ", "Since "+instant(first)+", "+roughly(at.Sub(first))+" before.")
+			p.say("  ", "Since "+instant(first)+", "+Roughly(at.Sub(first))+" before.")
 		}
 		p.b.WriteString("  Finding id: " + rules.Escape(rules.FindingID(*r, f)) + "\n")
 	}
@@ -276,7 +290,7 @@ func (p *page) ended(k *history.Known) string {
 	if k.Until.IsZero() {
 		return ""
 	}
-	return "; what was known was other from " + instant(k.Until) + " on (run " + rules.Escape(k.UntilRun) + ")"
+	return "; this was the last word until " + instant(k.Until) + " (run " + rules.Escape(k.UntilRun) + ")"
 }
 
 // aged says how old the evidence was at an instant.
@@ -290,7 +304,7 @@ func (p *page) aged(k *history.Known, at time.Time) {
 	if k.LastRead.After(k.Evidence.StartedAt) {
 		again = "; it was read again at " + instant(k.LastRead) + " or later, and was the same"
 	}
-	p.say("  age       ", "the evidence was "+roughly(at.Sub(k.LastRead))+" old, or less"+again)
+	p.say("  age       ", "the evidence was "+Roughly(at.Sub(k.LastRead))+" old, or less"+again)
 }
 
 // HistoryRuns writes a row for each run, the newest last. total counts those of the time, of which only the last may be shown. The
@@ -314,7 +328,7 @@ func HistoryRuns(w io.Writer, runs []history.Run, total int, o Options) error {
 			what, color = what+"\nsuspect: "+elide(why, maxSentence), red
 		}
 		rows[i] = []cell{
-			{rules.Escape(r.ID), ""}, {r.EndedAt.UTC().Format(time.DateTime), ""}, {roughly(r.EndedAt.Sub(r.StartedAt)), ""},
+			{rules.Escape(r.ID), ""}, {r.EndedAt.UTC().Format(time.DateTime), ""}, {Roughly(r.EndedAt.Sub(r.StartedAt)), ""},
 			{rules.Escape(r.Trigger), ""}, {what, color},
 		}
 	}

@@ -26,6 +26,12 @@ import (
 // past is where a command finds a history.
 type past struct{ stateDir string }
 
+// flag adds the flag that names a history.
+func (p *past) flag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.stateDir, "state-dir", "", "look at the history in this `directory`, without any configuration")
+	_ = cmd.MarkFlagDirname("state-dir")
+}
+
 func (a *app) historyCommand() *cobra.Command {
 	var p past
 	var from, to, account, at, format string
@@ -89,8 +95,7 @@ configuration.`,
 	f.StringVar(&account, "account", "", "only this account, by its id or a `name` that it bears or bore")
 	f.StringVar(&at, "at", "", "what was known of the account at this `instant`")
 	f.BoolVar(&verbose, "verbose", false, "also show findings of severity info")
-	cmd.PersistentFlags().StringVar(&p.stateDir, "state-dir", "", "look at the history in this `directory`, without any configuration")
-	_ = cmd.MarkPersistentFlagDirname("state-dir")
+	p.flag(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("account", func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return a.pastNames(cmd, &p), cobra.ShellCompDirectiveNoFileComp
 	})
@@ -104,8 +109,8 @@ func (a *app) historyRunsCommand(p *past) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
 		Short: "list the runs of the history, the newest last",
-		Long: `List the runs that the history knows: when each ended, what began it, how many accounts were in which
-state, and whether it was incomplete or suspect, and why.
+		Long: `List the runs that the history knows: when each ended, what began it, how many accounts were in
+which state, and whether it was incomplete or suspect, and why.
 
 Exit codes: 0 listed, 2 the history cannot be read, 3 bad usage or configuration.`,
 		Example: `  agencyaudit history runs
@@ -143,19 +148,20 @@ Exit codes: 0 listed, 2 the history cannot be read, 3 bad usage or configuration
 	f := cmd.Flags()
 	f.StringVar(&from, "from", "", "only runs that ended at this `instant` or later")
 	f.StringVar(&to, "to", "", "only runs that ended at this `instant` or earlier")
+	p.flag(cmd)
 	f.IntVar(&limit, "limit", 20, "show this many of the newest `runs`; 0 is all")
 	return cmd
 }
 
 func (a *app) historyCheckCommand(p *past) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "read the whole history, and say whether it is as it was written",
 		Long: `Read everything in the history and say whether it is as it was written: SQLite checks its file, and
 the hash of every row is compared with what is in it.
 
-Exit codes: 0 it is as it was written; 2 it is not, or cannot be read, and what to do; 3 bad usage or
-configuration.`,
+Exit codes: 0 it is as it was written; 2 it is not, or cannot be read, and what to do; 3 bad usage
+or configuration.`,
 		Example: `  agencyaudit history check
   agencyaudit history check --state-dir /var/lib/agencyaudit`,
 		Args: exactly(0, ""),
@@ -168,6 +174,8 @@ configuration.`,
 			})
 		},
 	}
+	p.flag(cmd)
+	return cmd
 }
 
 // sound says that a history is as it was written, and how much it is.

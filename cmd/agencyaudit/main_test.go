@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -39,7 +40,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "simulate": simulate, "control": control, "mode": mode, "widest": widest,
-			"asexpected": asExpected, "requests": requestsOf,
+			"asexpected": asExpected, "requests": requestsOf, "chronicle": writeChronicle,
 		},
 	})
 }
@@ -111,6 +112,23 @@ func simulate(ts *testscript.TestScript, neg bool, args []string) {
 	for _, m := range exportLine.FindAllStringSubmatch(said.String(), -1) {
 		ts.Setenv(m[1], m[2])
 	}
+}
+
+// writeChronicle records a history in a directory, whose runs are always the same: chronicle DIRECTORY [NAME...]. A name, in the
+// syntax of Go's strings, is borne by an account more. ADDED and EXPIRES become dates for a waiver that is in force.
+func writeChronicle(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: chronicle DIRECTORY [NAME...]")
+	}
+	var names []string
+	for _, arg := range args[1:] {
+		name, err := strconv.Unquote(`"` + arg + `"`)
+		ts.Check(err)
+		names = append(names, name)
+	}
+	ts.Check(chronicleOf(ts.MkAbs(args[0]), names...))
+	ts.Setenv("ADDED", time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly))
+	ts.Setenv("EXPIRES", time.Now().UTC().AddDate(0, 0, 60).Format(time.DateOnly))
 }
 
 // control asks the simulator's control port: control GET /journal FILE writes the answer to the file, control POST /drift

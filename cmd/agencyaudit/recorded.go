@@ -122,10 +122,10 @@ func lastEvidence(ctx context.Context, dir string, now time.Time) (*recorded, er
 		past.Baselines = append(past.Baselines, rules.Baseline{Name: b.Name, Agency: agencies[b.Name], Digest: b.Digest})
 	}
 	past.from = fmt.Sprintf("Taken from the history in %s: the last evidence until run %s, which ended at %s, %s ago.", dir, last.ID, utc(last.EndedAt),
-		rules.Span(now.Sub(last.EndedAt).Round(time.Second)))
+		report.Roughly(now.Sub(last.EndedAt)))
 	if old > 0 {
 		past.from += fmt.Sprintf(" That run could not read %d of %d, whose last evidence is older, up to %s.", old, len(verdicts),
-			rules.Span(now.Sub(oldest).Round(time.Second)))
+			report.Roughly(now.Sub(oldest)))
 	}
 	if never > 0 {
 		past.from += fmt.Sprintf(" Of %d there never was any.", never)

@@ -131,7 +131,7 @@ func TestDocsCommands(t *testing.T) {
 		if !c.HasParent() {
 			title = "All commands"
 		}
-		if c.HasSubCommands() && c.HasParent() {
+		if c.HasSubCommands() && c.HasParent() && !c.LocalNonPersistentFlags().HasAvailableFlags() {
 			continue // its subcommands have the sections
 		}
 		body, ok := sections[title]

@@ -147,7 +147,7 @@ func (l *lair) left(t *testing.T, dir string, p *process) map[string]string {
 }
 
 // rightly is how each command is run with nothing wrong, and wrongly with something wrong on the command line. $C is the
-// configuration, $A an account of it, and $R a report of an audit with it.
+// configuration, $A an account of it, and $R a report of an audit with it; $H is the directory of a history.
 var (
 	rightly = map[string][][]string{
 		"agencyaudit": {{}},
@@ -164,6 +164,11 @@ var (
 		"agencyaudit demo":          {{"--once"}},
 		"agencyaudit doctor":        {{"--config", "$C"}, {"--config", "$C", "-o", "json", "--verbose"}},
 		"agencyaudit explain":       {{"--config", "$C", "$A"}},
+		"agencyaudit history": {
+			{"--state-dir", "$H", "--from", "2025-11-20"}, {"--state-dir", "$H", "--account", "prod-eu", "--at", "2025-11-21", "-o", "json"},
+		},
+		"agencyaudit history check": {{"--state-dir", "$H"}},
+		"agencyaudit history runs":  {{"--state-dir", "$H"}},
 		"agencyaudit run":           {{"--config", "$C"}},
 		"agencyaudit simcloud":      {{"--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--config-out", "sim.yaml"}},
 		"agencyaudit version":       {{}, {"-o", "json"}},
@@ -230,6 +235,9 @@ func TestSecretsStayInside(t *testing.T) {
 	if code := audit.wait(t); code == exitUsage {
 		t.Fatalf("exit code %d\n%s", code, last(audit.err.String(), 2000))
 	}
+	if err := chronicleOf(l.path("history")); err != nil {
+		t.Fatal(err)
+	}
 	if n := len(all); n < 100 {
 		t.Errorf("only %d runs", n)
 	}
@@ -246,7 +254,7 @@ func TestSecretsStayInside(t *testing.T) {
 				defer func() { <-places }()
 				args := append(strings.Fields(e.command)[1:], "--log-level", "debug")
 				for _, arg := range e.args {
-					args = append(args, strings.NewReplacer("$C", l.path(e.config), "$A", l.accounts[0].name, "$R", l.path("report.json")).Replace(arg))
+					args = append(args, strings.NewReplacer("$C", l.path(e.config), "$A", l.accounts[0].name, "$R", l.path("report.json"), "$H", l.path("history")).Replace(arg))
 				}
 				dir := t.TempDir()
 				p := launch(t, dir, e.env, args)

@@ -24,10 +24,10 @@ func (a *app) baselineTestCommand() *cobra.Command {
 		Use:   "test NAME|FILE",
 		Short: "try a baseline on what was recorded, and show which accounts it would judge otherwise",
 		Long: `Judge by another baseline what a report recorded of its agency, and show what it would say
-otherwise: accounts that change their state, findings that come (+) and go (-). Without --from, it is
-tried on the last evidence in the history of the configuration's state_dir. The cloud is not touched.
-Validity is judged as of today. With --overlay, grants are allowed as the file says; with --config,
-or without --from, by the overlays and waivers of the configuration as well.
+otherwise: accounts that change their state, findings that come (+) and go (-). Without --from, it
+is tried on the last evidence in the history of the configuration's state_dir. The cloud is not
+touched. Validity is judged as of today. With --overlay, grants are allowed as the file says; with
+--config, or without --from, by the overlays and waivers of the configuration as well.
 
 Exit codes: 0 nothing changes, 1 something does, 2 what was recorded does not know every account, or
 cannot be read, 3 bad usage, baseline or configuration.`,

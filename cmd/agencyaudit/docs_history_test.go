@@ -1,0 +1,57 @@
+//go:build unix
+
+package main
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDocsHistory does what docs/history.md says, on a history whose runs are always the same, and wants the output that it shows,
+// to the character. A line with nothing but an ellipsis stands for what is left out.
+func TestDocsHistory(t *testing.T) {
+	dir := t.TempDir()
+	if err := chronicleOf(filepath.Join(dir, "state")); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, filepath.Join(dir, "agencyaudit.yaml"), `state_dir: state
+cloud: {region: ap-southeast-3}
+accounts:
+  static:
+    - {name: shop, id: d0000000000000000000000000000004, access: {via: keys, ak_env: AK, sk_env: SK}}
+`)
+	ran := 0
+	for _, block := range regexp.MustCompile("(?ms)^```console\n(.*?)^```$").FindAllStringSubmatch(readFile(t, "../../docs/history.md"), -1) {
+		line, shown, _ := strings.Cut(block[1], "\n")
+		command, is := strings.CutPrefix(line, "$ agencyaudit ")
+		if !is {
+			t.Fatalf("%q is no command", line)
+		}
+		p := launch(t, dir, []string{"AK=SIMKEY0001", "SK=made-up-secret"}, words(command))
+		want := exitOK
+		if strings.HasPrefix(command, "history --state-dir state --from") {
+			want = exitDrift
+		}
+		if code := p.wait(t); code != want {
+			t.Errorf("%s: exit code %d, want %d: %s", command, code, want, p.err.String())
+		}
+		ran++
+		said := "\n" + p.out.String()
+		for part := range strings.SplitSeq("\n"+shown, "\n…\n") {
+			i := strings.Index(said, part)
+			if i < 0 {
+				t.Errorf("%s prints\n%s\nwhich does not go on with\n%s", command, p.out.String(), part)
+				break
+			}
+			said = said[i+len(part):]
+		}
+		if !strings.Contains(shown, "\n…\n") && strings.TrimSpace(said) != "" {
+			t.Errorf("%s also prints\n%s", command, said)
+		}
+	}
+	if ran < 5 {
+		t.Errorf("the page has %d commands", ran)
+	}
+}
