@@ -396,7 +396,7 @@ func pastInstant(ctx context.Context, s history.Store, flag, text string, now ti
 	if i := slices.IndexFunc(runs, func(r history.Run) bool { return r.ID == text }); i >= 0 {
 		return runs[i].EndedAt, nil
 	}
-	return time.Time{}, misuse("write 2026-11-20, 2026-11-20T08:00:00Z, a span ago such as 36h or 7d, or a run's id, as agencyaudit history runs lists them",
+	return time.Time{}, misuse("write 2026-11-20, 2026-11-20T08:00:00Z, a span ago such as 36h or 7d, or the id of a run, as history runs has it",
 		"%s %q is no instant, and the history has no such run", flag, text)
 }
 

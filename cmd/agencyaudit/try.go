@@ -56,7 +56,8 @@ cannot be read, 3 bad usage, baseline or configuration.`,
 			case err != nil:
 				return err
 			case past == nil && cfg.StateFolder() != "":
-				return &failure{code: exitPartial, err: fmt.Errorf("there is no report to try it on, and no run in the history in %s yet", cfg.StateFolder()), hint: hint}
+				err := fmt.Errorf("there is no report to try it on, and no run in the history in %s yet", cfg.StateFolder())
+				return &failure{code: exitPartial, err: err, hint: hint}
 			case past == nil:
 				return misuse(hint, "there is no report to try it on, and %s names no state_dir", a.config)
 			}

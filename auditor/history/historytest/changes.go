@@ -174,8 +174,8 @@ func testThen(t *testing.T, s history.Store) {
 	w.record(t, s, found)
 	more := w.run(drifted(one, missing, excess), compliant(two))
 	w.record(t, s, more)
-	same4 := w.run(drifted(one, missing, excess), compliant(two))
-	w.record(t, s, same4)
+	again := w.run(drifted(one, missing, excess), compliant(two))
+	w.record(t, s, again)
 	away := w.run(dark(one, rules.ReasonTimeout), compliant(two))
 	w.record(t, s, away)
 	fixed := w.run(compliant(one), compliant(two))
@@ -184,13 +184,13 @@ func testThen(t *testing.T, s history.Store) {
 	if got := then(first.EndedAt.Add(-1), "one"); len(got) != 0 {
 		t.Errorf("before the first run it knew %+v", got)
 	}
-	got := then(same4.EndedAt.Add(time.Minute), "one")
+	got := then(again.EndedAt.Add(time.Minute), "one")
 	if len(got) != 1 {
 		t.Fatalf("got %+v", got)
 	}
 	k := got[0]
-	if k.State != rules.StateDrifted || !k.Since.Equal(found.EndedAt) || k.FromRun != more.ID || k.Run.ID != same4.ID || len(k.Findings) != 2 ||
-		!k.LastRead.Equal(same4.StartedAt) || k.Evidence == nil || !k.Evidence.StartedAt.Equal(more.Sweeps[0].StartedAt) {
+	if k.State != rules.StateDrifted || !k.Since.Equal(found.EndedAt) || k.FromRun != more.ID || k.Run.ID != again.ID || len(k.Findings) != 2 ||
+		!k.LastRead.Equal(again.StartedAt) || k.Evidence == nil || !k.Evidence.StartedAt.Equal(more.Sweeps[0].StartedAt) {
 		t.Errorf("got %+v", k)
 	}
 	if f := k.Findings[0]; !f.FirstSeen.Equal(found.Sweeps[0].StartedAt) {
@@ -201,7 +201,8 @@ func testThen(t *testing.T, s history.Store) {
 		t.Errorf("the last reading began at %s", k.LastRead)
 	}
 	k = then(away.EndedAt, "one")[0]
-	if k.State != rules.StateUnknown || k.Judged || !k.Since.Equal(away.EndedAt) || len(k.Findings) != 2 || !k.LastRead.Equal(same4.Sweeps[0].StartedAt) {
+	if k.State != rules.StateUnknown || k.Judged || !k.Since.Equal(away.EndedAt) || len(k.Findings) != 2 ||
+		!k.LastRead.Equal(again.Sweeps[0].StartedAt) {
 		t.Errorf("got %+v", k)
 	}
 	// While the next run was under way, what it read was not known yet.
