@@ -389,6 +389,23 @@ func (st *Standing) At(now time.Time, maxAge time.Duration) (rules.State, *rules
 	return st.Last.Report.StateAt(now), nil
 }
 
+// Moved says whether anything changed since another snapshot of the same program: which subjects there are and what they are called,
+// what the last run said of them, or what is wrong with them.
+func (s *Snapshot) Moved(since *Snapshot) bool {
+	return !slices.EqualFunc(s.Standings, since.Standings, func(a, b Standing) bool {
+		return a.key() == b.key() && a.Baseline == b.Baseline && a.Account.Name == b.Account.Name && (a.Last == nil) == (b.Last == nil) &&
+			(a.Last == nil || a.Last.Report.State == b.Last.Report.State && reasonOf(a.Last) == reasonOf(b.Last)) &&
+			slices.EqualFunc(a.Findings, b.Findings, func(f, g rules.Finding) bool { return keyOf(&f) == keyOf(&g) })
+	})
+}
+
+func reasonOf(s *Sweep) rules.Reason {
+	if s.Report.Unknown == nil {
+		return ""
+	}
+	return s.Report.Unknown.Reason
+}
+
 // StaleAt is the next instant after now at which evidence of a subject that is not unknown yet, or good news of the
 // catalogue, gets too old, or at which a waiver of a finding ends; zero when there is none.
 func (s *Snapshot) StaleAt(now time.Time) time.Time {

@@ -348,3 +348,30 @@ func TestAChangeOfConfiguration(t *testing.T) {
 		t.Errorf("the old snapshot says %q", words(&s.Standings[0]))
 	}
 }
+
+func TestASnapshotThatMoved(t *testing.T) {
+	lacks := rules.Finding{Rule: rules.RuleMissing, Severity: rules.High, Policy: "P", Scope: rules.Global}
+	at := noon
+	next := func(s *auditor.Snapshot, sweep auditor.Sweep) *auditor.Snapshot { return s.Next(runOf(sweep)) }
+	good := func() auditor.Sweep {
+		at = at.Add(time.Minute)
+		return sweep(at, rules.StateCompliant, "", rules.CoverageExact, rules.CoverageExact)
+	}
+	none := start()
+	first := next(none, good())
+	again := next(first, good())
+	drifted := next(again, sweep(at.Add(time.Minute), rules.StateDrifted, "", rules.CoverageMissing, rules.CoverageExact, lacks))
+	unread := next(drifted, dark(at.Add(2*time.Minute), rules.ReasonTimeout))
+	refused := next(unread, dark(at.Add(3*time.Minute), rules.ReasonDenied))
+	for name, tc := range map[string]struct {
+		is, was *auditor.Snapshot
+		want    bool
+	}{
+		"the first run": {first, none, true}, "nothing": {again, first, false}, "a finding": {drifted, again, true},
+		"no evidence": {unread, drifted, true}, "another reason": {refused, unread, true}, "as it was": {drifted, drifted, false},
+	} {
+		if got := tc.is.Moved(tc.was); got != tc.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -157,8 +157,9 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 		err = fmt.Errorf("the run was cut short: %w", context.Cause(ctx))
 	}
 	var next *auditor.Snapshot
+	before := d.snapshot.Load()
 	if err == nil {
-		next = d.snapshot.Load().Next(swept)
+		next = before.Next(swept)
 		err = d.show(next)
 	}
 	if err != nil {
@@ -168,7 +169,7 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 		return
 	}
 	run, failed = swept, ""
-	d.record(ctx, next)
+	d.record(ctx, next, next.Moved(before))
 	// A run needs several times what is kept of it, and the next one is minutes away: the machine may have the rest.
 	debug.FreeOSMemory()
 	if d.options.Committed != nil {

@@ -20,13 +20,16 @@ const (
 	recordTimeout = 2 * time.Minute
 	// compactEvery is how often what has ended long ago is forgotten.
 	compactEvery = 24 * time.Hour
+	// lookEvery is how often the pages are given what changed when nothing did: what is long ago goes out of their sight.
+	lookEvery = time.Hour
 )
 
 // past is the history as the daemon keeps it. Its methods are called by one goroutine at a time.
 type past struct {
 	// store is where it is kept; nil when it is not.
-	store     history.Store
-	compacted time.Time
+	store history.Store
+	// compacted is when what ended long ago was forgotten last, and looked when the pages were given what changed.
+	compacted, looked time.Time
 }
 
 // openPast opens the history that the configuration names, or the one that was given.
@@ -87,8 +90,8 @@ func (d *Daemon) first(ctx context.Context) (*auditor.Snapshot, error) {
 }
 
 // record adds what is known after a run to the history. That it cannot costs the history, and nothing else: it is counted and
-// said, and the next run catches up.
-func (d *Daemon) record(ctx context.Context, s *auditor.Snapshot) {
+// said, and the next run catches up. moved says whether anything is otherwise than before.
+func (d *Daemon) record(ctx context.Context, s *auditor.Snapshot, moved bool) {
 	if d.past.store == nil {
 		return
 	}
@@ -102,7 +105,9 @@ func (d *Daemon) record(ctx context.Context, s *auditor.Snapshot) {
 		d.metrics.HistoryFailed()
 		d.options.Logger.Error("the run was not recorded in the history; the next one catches up", "run", s.Run.ID, "err", err)
 	} else {
-		d.look(ctx)
+		if moved || d.options.Now().Sub(d.past.looked) >= lookEvery {
+			d.look(ctx)
+		}
 		d.options.Logger.Info("run recorded", "run", s.Run.ID, "took", d.options.Now().Sub(began))
 	}
 	d.measure()
@@ -185,38 +190,39 @@ const (
 
 // look has the first page show what the history says now.
 func (d *Daemon) look(ctx context.Context) {
-	c, err := d.compare(ctx, "")
+	now := d.options.Now()
+	c, err := history.Recent(ctx, d.past.store, now.Add(-pastSpan), now, "")
+	var last []web.Change
+	if err == nil {
+		last, err = d.changesOf(ctx, c, fleetChanges)
+	}
 	if err != nil {
 		d.options.Logger.Error("the history cannot be read for the pages", "err", err)
 		return
 	}
 	came, went := c.Count()
-	p := &web.Past{Since: c.From, Begins: c.Begins, Came: came, Repaired: went[history.EndingRefuted], Changes: changesOf(c, fleetChanges)}
+	p := &web.Past{Since: c.From, Begins: c.Begins, Came: came, Repaired: went[history.EndingRefuted], Changes: last}
 	for _, n := range went {
 		p.Went += n
 	}
 	p.Repair, _ = c.Repair()
+	d.past.looked = now
 	d.shown.Store(p)
-}
-
-// compare says what happened in the time that the pages show, to one account or to all.
-func (d *Daemon) compare(ctx context.Context, account string) (*history.Changes, error) {
-	now := d.options.Now()
-	return history.Compare(ctx, d.past.store, now.Add(-pastSpan), now, account)
 }
 
 // changes are the last changes of an account.
 func (d *Daemon) changes(ctx context.Context, account string) ([]web.Change, error) {
-	c, err := d.compare(ctx, account)
+	now := d.options.Now()
+	c, err := history.Recent(ctx, d.past.store, now.Add(-pastSpan), now, account)
 	if err != nil {
 		return nil, err
 	}
-	return changesOf(c, accountChanges), nil
+	return d.changesOf(ctx, c, accountChanges)
 }
 
-// changesOf are so many of the last changes, the newest first. A finding that says more than that something is worth knowing, and every change
-// of a state, are among them.
-func changesOf(c *history.Changes, most int) []web.Change {
+// changesOf are so many of the last changes, the newest first: every one of a state, and of findings those that say more than that
+// something is worth knowing.
+func (d *Daemon) changesOf(ctx context.Context, c *history.Changes, most int) ([]web.Change, error) {
 	var list []web.Change
 	for i := len(c.Changes) - 1; i >= 0 && len(list) < most; i-- {
 		is := &c.Changes[i]
@@ -225,18 +231,36 @@ func changesOf(c *history.Changes, most int) []web.Change {
 			change.Reason = is.Unknown.Reason
 		}
 		if f := is.Finding; f != nil {
-			change.Since, change.Finding = f.FirstSeen, f.As
-			if f.As == nil {
-				change.Finding = &rules.Finding{Rule: f.Rule, Policy: f.Policy, PolicyID: f.PolicyID, Scope: f.Scope, Message: f.Rule}
+			var err error
+			if change.Finding, err = d.asFound(ctx, f); err != nil {
+				return nil, err
 			}
 			if !change.Finding.Severity.Drift() {
 				continue
 			}
+			change.Since = f.FirstSeen
 			if is.Kind == history.ChangeWent {
 				change.Went = string(f.How)
 			}
 		}
 		list = append(list, change)
 	}
-	return list
+	return list, nil
+}
+
+// asFound is a finding as evidence had it.
+func (d *Daemon) asFound(ctx context.Context, f *history.Finding) (*rules.Finding, error) {
+	q := history.At(f.FirstSeen, f.Account.ID)
+	found, err := d.past.store.Findings(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		is := &found[i]
+		if is.Subject.Agency == f.Agency && is.Baseline == f.Baseline && is.Rule == f.Rule && is.Policy == f.Policy && is.PolicyID == f.PolicyID &&
+			is.Scope == f.Scope && is.As != nil {
+			return is.As, nil
+		}
+	}
+	return &rules.Finding{Rule: f.Rule, Policy: f.Policy, PolicyID: f.PolicyID, Scope: f.Scope, Message: f.Rule, Severity: rules.Warning}, nil
 }

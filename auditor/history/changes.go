@@ -94,6 +94,17 @@ func (c *Changes) Repair() (time.Duration, bool) {
 // Compare says what happened after one instant and until another, to one account, by its id or a name that it bore, or to all if that
 // is empty.
 func Compare(ctx context.Context, s Store, from, to time.Time, account string) (*Changes, error) {
+	return compare(ctx, s, Query{From: from, To: to, Account: account})
+}
+
+// Recent is Compare without Stand and without what evidence says of the findings. It costs what changed, and not what there is.
+func Recent(ctx context.Context, s Store, from, to time.Time, account string) (*Changes, error) {
+	return compare(ctx, s, Query{From: from, To: to, Account: account, Moved: true, Bare: true})
+}
+
+// compare is either, as the query for findings says.
+func compare(ctx context.Context, s Store, q Query) (*Changes, error) {
+	from, to := q.From, q.To
 	c := &Changes{From: from, To: to, Known: from}
 	var err error
 	if c.Begins, err = s.Begins(ctx); err != nil {
@@ -112,12 +123,12 @@ func Compare(ctx context.Context, s Store, from, to time.Time, account string) (
 	if c.Begins.After(since) {
 		since = c.Begins
 	}
-	q := Query{From: since, To: c.Known.Add(1), Account: account}
+	q.From, q.To = since, c.Known.Add(1)
 	findings, err := s.Findings(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	q.Bare = true
+	q.Moved, q.Bare = true, true
 	verdicts, err := s.Verdicts(ctx, q)
 	if err != nil {
 		return nil, err

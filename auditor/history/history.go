@@ -55,6 +55,8 @@ type Query struct {
 	From, To time.Time
 	// Account chooses one account by its id or by a name that it bore; empty chooses all.
 	Account string
+	// Moved chooses, of that, what began or ended after From and before To: what changed, and not what was as before.
+	Moved bool
 	// Bare leaves the evidence of verdicts out, which is nearly all of their size, and what evidence says of findings.
 	Bare bool
 }
@@ -65,6 +67,12 @@ func At(t time.Time, account string) Query { return Query{From: t, To: t.Add(1),
 // overlaps says whether something that holds from an instant until another, or for ever if that is zero, is of the query's time.
 func (q Query) overlaps(from, until time.Time) bool {
 	return (q.To.IsZero() || from.Before(q.To)) && (until.IsZero() || until.After(q.From))
+}
+
+// chooses says whether something that holds from an instant until another, or for ever if that is zero, is asked for.
+func (q Query) chooses(from, until time.Time) bool {
+	in := func(at time.Time) bool { return at.After(q.From) && (q.To.IsZero() || at.Before(q.To)) }
+	return q.overlaps(from, until) && (!q.Moved || in(from) || !until.IsZero() && in(until))
 }
 
 // Run is one run and its outcome.

@@ -139,7 +139,7 @@ func (m *memory) Findings(ctx context.Context, q Query) (findings []Finding, err
 	err = m.use(ctx, func() error {
 		of, called := m.of(q), m.lastVerdicts()
 		for _, f := range m.findings {
-			if !of(f.subject) || !q.overlaps(f.firstSeen, f.endedAt) {
+			if !of(f.subject) || !q.chooses(f.firstSeen, f.endedAt) {
 				continue
 			}
 			last := m.tip.run
@@ -169,7 +169,7 @@ func (m *memory) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, err
 		of := m.of(q)
 		for _, v := range m.verdicts {
 			shown := shownVerdict(v, m.run(v.from), m.run(v.until))
-			if of(v.subject) && q.overlaps(shown.From, shown.Until) {
+			if of(v.subject) && q.chooses(shown.From, shown.Until) {
 				if q.Bare {
 					shown.Evidence = nil
 				}

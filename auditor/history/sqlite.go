@@ -414,25 +414,22 @@ const named = ` (? = '' OR %s.subject IN (SELECT subject FROM verdict WHERE name
 func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, err error) {
 	err = d.view(ctx, func(v *view) error {
 		findings = nil
-		called := map[int64]rules.Account{}
-		err := v.verdicts(ctx, true, func(row *verdictRow) error {
-			called[row.subject.id] = row.account
-			return nil
-		}, "WHERE verdict.id IN (SELECT max(id) FROM verdict GROUP BY subject) AND"+fmt.Sprintf(named, "verdict"), q.Account, q.Account, q.Account)
-		if err != nil {
-			return err
-		}
 		newest, err := v.newestRun(ctx, "")
 		if err != nil {
 			return err
 		}
 		var rows []*findingRow
 		err = v.findings(ctx, func(row *findingRow) error {
-			if q.overlaps(row.firstSeen, row.endedAt) {
+			if q.chooses(row.firstSeen, row.endedAt) {
 				rows = append(rows, row)
 			}
 			return nil
-		}, "WHERE"+fmt.Sprintf(named, "finding")+"ORDER BY finding.id", q.Account, q.Account, q.Account)
+		}, "WHERE"+fmt.Sprintf(named, "finding")+"AND (NOT ? OR finding.first_seen > ? OR finding.ended_at > ?) ORDER BY finding.id",
+			q.Account, q.Account, q.Account, q.Moved, stamp(q.From), stamp(q.From))
+		if err != nil {
+			return err
+		}
+		called, err := v.called(ctx, rows, q)
 		if err != nil {
 			return err
 		}
@@ -468,6 +465,29 @@ func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, e
 	return findings, err
 }
 
+// called are the accounts of findings as they are called now, by their subjects.
+func (v *view) called(ctx context.Context, rows []*findingRow, q Query) (map[int64]rules.Account, error) {
+	called := map[int64]rules.Account{}
+	take := func(row *verdictRow) error {
+		called[row.subject.id] = row.account
+		return nil
+	}
+	if !q.Moved {
+		err := v.verdicts(ctx, true, take, "WHERE verdict.id IN (SELECT max(id) FROM verdict GROUP BY subject) AND"+
+			fmt.Sprintf(named, "verdict"), q.Account, q.Account, q.Account)
+		return called, err
+	}
+	for _, f := range rows {
+		if _, known := called[f.subject.id]; known {
+			continue
+		}
+		if err := v.verdicts(ctx, true, take, "WHERE verdict.id = (SELECT max(id) FROM verdict WHERE subject = ?)", f.subject.id); err != nil {
+			return nil, err
+		}
+	}
+	return called, nil
+}
+
 // firstShown looks up what evidence says of findings. Those that one run brought to one account stand in a row.
 func firstShown() func(context.Context, *view, *findingRow) (*rules.Finding, error) {
 	var last *verdictRow
@@ -501,8 +521,9 @@ func (d *database) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, e
 			rows = append(rows, row)
 			return nil
 		}, "JOIN run f ON f.id = verdict.from_run LEFT JOIN run u ON u.id = verdict.until_run WHERE"+fmt.Sprintf(named, "verdict")+
-			"AND (? = 0 OR f.ended_at < ?) AND (verdict.until_run = 0 OR u.ended_at > ?) ORDER BY verdict.id",
-			q.Account, q.Account, q.Account, stamp(q.To), stamp(q.To), stamp(q.From))
+			"AND (? = 0 OR f.ended_at < ?) AND (verdict.until_run = 0 OR u.ended_at > ?) "+
+			"AND (NOT ? OR f.ended_at > ? OR verdict.until_run <> 0 AND (? = 0 OR u.ended_at < ?)) ORDER BY verdict.id",
+			q.Account, q.Account, q.Account, stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To))
 		if err != nil {
 			return err
 		}

@@ -268,7 +268,8 @@ func (m *model) judgedOtherwise(run int, k [3]string, f history.Finding) bool {
 // checkAgainst compares what a store says with what the model does.
 func (m *model) checkAgainst(t *rapid.T, s history.Store, q history.Query) {
 	in := func(from, until time.Time) bool {
-		return (q.To.IsZero() || from.Before(q.To)) && (until.IsZero() || until.After(q.From))
+		moved := from.After(q.From) || !until.IsZero() && until.After(q.From) && (q.To.IsZero() || until.Before(q.To))
+		return (q.To.IsZero() || from.Before(q.To)) && (until.IsZero() || until.After(q.From)) && (!q.Moved || moved)
 	}
 	var wantVerdicts []verdict
 	var wantFindings []finding
@@ -325,6 +326,30 @@ func (m *model) checkAgainst(t *rapid.T, s history.Store, q history.Query) {
 		if !slices.ContainsFunc(gotFindings, func(f history.Finding) bool { return reflect.DeepEqual(f, w.Finding) }) {
 			t.Fatalf("there is no finding\n%s\namong\n%s", pretty(w.Finding), pretty(gotFindings))
 		}
+	}
+}
+
+// checkRecent compares what changed by two ways.
+func (m *model) checkRecent(t *rapid.T, s history.Store, q history.Query) {
+	if q.To.IsZero() {
+		q.To = m.known[len(m.known)-1].Run.EndedAt
+	}
+	all, err := history.Compare(t.Context(), s, q.From, q.To, q.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recent, err := history.Recent(t.Context(), s, q.From, q.To, q.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.Stand = recent.Stand
+	for i := range all.Changes {
+		if f := all.Changes[i].Finding; f != nil {
+			f.As = nil
+		}
+	}
+	if !reflect.DeepEqual(all, recent) {
+		t.Fatalf("%+v: what changed is\n%s\nand recently\n%s", q, pretty(all), pretty(recent))
 	}
 }
 
@@ -488,12 +513,15 @@ func testModel(t *testing.T, open func(t *testing.T) history.Store) {
 		}
 		m.checkAgainst(r, s, history.Query{})
 		for range 4 {
-			q := history.Query{Account: rapid.SampledFrom([]string{"", "one", "uno", two.ID, "nobody"}).Draw(r, "account")}
+			q := history.Query{Account: rapid.SampledFrom([]string{"", "one", "uno", two.ID, "nobody"}).Draw(r, "account"), Moved: rapid.Bool().Draw(r, "moved")}
 			if n := len(m.known); n > 0 && rapid.Bool().Draw(r, "timed") {
 				q.From = m.known[rapid.IntRange(0, n-1).Draw(r, "from")].Run.EndedAt
 				q.To = m.known[rapid.IntRange(0, n-1).Draw(r, "to")].Run.EndedAt.Add(1)
 			}
 			m.checkAgainst(r, s, q)
+			if len(m.known) > 0 {
+				m.checkRecent(r, s, q)
+			}
 		}
 		if err := s.Check(r.Context()); err != nil {
 			r.Fatal(err)
