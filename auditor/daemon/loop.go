@@ -169,9 +169,9 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 		return
 	}
 	run, failed = swept, ""
-	d.record(ctx, next, next.Moved(before))
 	// A run needs several times what is kept of it, and the next one is minutes away: the machine may have the rest.
 	debug.FreeOSMemory()
+	d.record(ctx, next, next.Moved(before))
 	if d.options.Committed != nil {
 		d.options.Committed(run)
 	}
