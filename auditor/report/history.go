@@ -328,7 +328,7 @@ func HistoryRuns(w io.Writer, runs []history.Run, total int, o Options) error {
 			what, color = what+"\nsuspect: "+elide(why, maxSentence), red
 		}
 		rows[i] = []cell{
-			{rules.Escape(r.ID), ""}, {r.EndedAt.UTC().Format(time.DateTime), ""}, {Roughly(r.EndedAt.Sub(r.StartedAt)), ""},
+			{rules.Escape(r.ID), ""}, {r.EndedAt.UTC().Format(time.DateTime), ""}, {seconds(r.EndedAt.Sub(r.StartedAt)), ""},
 			{rules.Escape(r.Trigger), ""}, {what, color},
 		}
 	}
