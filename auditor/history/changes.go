@@ -263,7 +263,7 @@ func Then(ctx context.Context, s Store, at time.Time, account string) ([]Known, 
 	known := make([]Known, len(verdicts))
 	for i, v := range verdicts {
 		k := Known{Verdict: v, Since: v.From, Run: last, LastRead: v.ReadAt}
-		if v.Judged && last.ID != v.FromRun && last.StartedAt.After(v.ReadAt) {
+		if v.Judged && last.StartedAt.After(v.ReadAt) {
 			k.LastRead = last.StartedAt // it read the same
 		}
 		run := v.FromRun

@@ -407,6 +407,9 @@ func readInstant(text string, now time.Time) (time.Time, bool) {
 			return t, true
 		}
 	}
+	if text == "" {
+		return now, false
+	}
 	days, rest, hasDays := strings.Cut(text, "d")
 	if !hasDays {
 		days, rest = "0", text

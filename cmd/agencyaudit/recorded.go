@@ -124,7 +124,7 @@ func lastEvidence(ctx context.Context, dir string, now time.Time) (*recorded, er
 	past.from = fmt.Sprintf("Taken from the history in %s: the last evidence until run %s, which ended at %s, %s ago.", dir, last.ID, utc(last.EndedAt),
 		report.Roughly(now.Sub(last.EndedAt)))
 	if old > 0 {
-		past.from += fmt.Sprintf(" That run could not read %d of %d, whose last evidence is older, up to %s.", old, len(verdicts),
+		past.from += fmt.Sprintf(" The evidence of %d of %d is older than that run: up to %s.", old, len(verdicts),
 			report.Roughly(now.Sub(oldest)))
 	}
 	if never > 0 {

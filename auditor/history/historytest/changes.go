@@ -178,6 +178,8 @@ func testThen(t *testing.T, s history.Store) {
 	w.record(t, s, again)
 	away := w.run(dark(one, rules.ReasonTimeout), compliant(two))
 	w.record(t, s, away)
+	still := w.run(dark(one, rules.ReasonTimeout), compliant(two))
+	w.record(t, s, still)
 	fixed := w.run(compliant(one), compliant(two))
 	w.record(t, s, fixed)
 
@@ -203,6 +205,10 @@ func testThen(t *testing.T, s history.Store) {
 	k = then(away.EndedAt, "one")[0]
 	if k.State != rules.StateUnknown || k.Judged || !k.Since.Equal(away.EndedAt) || len(k.Findings) != 2 ||
 		!k.LastRead.Equal(again.Sweeps[0].StartedAt) {
+		t.Errorf("got %+v", k)
+	}
+	// A run that could not read it makes nothing younger.
+	if k := then(still.EndedAt, "one")[0]; !k.Since.Equal(away.EndedAt) || !k.LastRead.Equal(again.Sweeps[0].StartedAt) || k.Run.ID != still.ID {
 		t.Errorf("got %+v", k)
 	}
 	// While the next run was under way, what it read was not known yet.
