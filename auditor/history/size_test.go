@@ -52,7 +52,7 @@ func TestSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := s.Findings(t.Context(), history.Query{})
+	found, err := s.Findings(t.Context(), history.Query{Bare: true})
 	if err != nil {
 		t.Fatal(err)
 	}
