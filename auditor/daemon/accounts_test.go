@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -292,6 +294,116 @@ func TestTheFileOfAccountsIsReadForEveryRun(t *testing.T) {
 	}
 	write(entry("one", "two", "three")) // as it was
 	want(l.again(), 0, alpha, "one", "three", "two")
+}
+
+// TestAFileOfAccountsThatIsSuddenlyShort is not believed for a while: what it lacks is audited by the way of the last file that
+// had it, be the configuration reloaded meanwhile. What it has counts at once.
+func TestAFileOfAccountsThatIsSuddenlyShort(t *testing.T) {
+	names := []string{beta, gamma, "trust-upper-case", "all-four-at-all-resources"}
+	var all []simcloud.Account
+	config := ""
+	accounts := func(l *loop, agency string, list ...simcloud.Account) {
+		text := "accounts:\n"
+		for _, a := range list {
+			text += fmt.Sprintf("  - {name: %s, id: %s, access: {via: iam, agency: %s}}\n", a.Name, a.ID, agency)
+		}
+		write(t, filepath.Join(filepath.Dir(l.file), "accounts.yaml"), text, 0o600)
+	}
+	l := startLoopWith(t, func(l *loop, o *Options) {
+		all = l.named(names...)
+		accounts(l, "AgencyAuditReader", all...)
+		config = strings.Replace(l.config(hourly, l.named(alpha)...), "accounts:\n", "accounts:\n  file: accounts.yaml\n", 1)
+		write(t, l.file, config, 0o600)
+		var err error
+		if o.Config, err = LoadConfig(l.file); err != nil {
+			t.Fatal(err)
+		}
+		o.Watch = false
+	}, "", alpha)
+	l.gate.Unlock()
+	defer func() { _ = l.stop() }()
+	states := func(run *auditor.Run) map[string]string {
+		is := map[string]string{}
+		for i := range run.Sweeps {
+			r := &run.Sweeps[i].Report
+			is[r.Account.ID] = string(r.State)
+			if r.Unknown != nil {
+				is[r.Account.ID] += " " + string(r.Unknown.Reason)
+			}
+		}
+		return is
+	}
+	const assume = "CreateTemporaryAccessKeyByAgency"
+	want := states(l.next())
+	for _, a := range all {
+		if strings.HasPrefix(want[a.ID], "unknown") {
+			t.Fatalf("%s is %s from the start", a.Name, want[a.ID])
+		}
+	}
+	accounts(l, "AgencyOfNobody", all[0])
+	want[all[0].ID] = "unknown denied"
+	run := l.again()
+	if got := states(run); !maps.Equal(got, want) || len(run.Gaps) != 1 || run.Complete {
+		t.Errorf("a short file: %v, want %v; %v", got, want, run.Gaps)
+	}
+	if n := l.d.current().cloud.Requests()[assume]; n != 1 {
+		t.Errorf("%d agencies were assumed; the way into one is another one", n)
+	}
+	l.rewrite(config + "# another\n")
+	if code, says := l.get("POST", "/-/reload"); code != 200 {
+		t.Fatalf("reload: %d %s", code, says)
+	}
+	if run = l.next(); !maps.Equal(states(run), want) || len(run.Gaps) != 1 {
+		t.Errorf("a short file, after a reload: %v, want %v; %v", states(run), want, run.Gaps)
+	}
+	if run = l.again(); !maps.Equal(states(run), want) {
+		t.Errorf("a short file, for the third run: %v, want %v", states(run), want)
+	}
+	for _, a := range all[1:] {
+		want[a.ID] = "unknown vanished"
+	}
+	if run = l.again(); !maps.Equal(states(run), want) || len(run.Gaps) != 0 {
+		t.Errorf("a short file that is believed: %v, want %v; %v", states(run), want, run.Gaps)
+	}
+}
+
+// TestWaysOfFilesOfAccounts are remembered for as long as the account is listed.
+func TestWaysOfFilesOfAccounts(t *testing.T) {
+	l := listing(t, fleet(1), func(a *AccountsConfig) { a.File, a.Organization.KeepVanished = "accounts.yaml", 1 })
+	var kept []map[string]huawei.Access
+	l.keep = func(ways map[string]huawei.Access) { kept = append(kept, ways) }
+	file := func(agency string, ids ...string) *accountsFile {
+		f := &accountsFile{access: map[string]huawei.Access{}}
+		for _, id := range ids {
+			f.accounts = append(f.accounts, AccountConfig{Name: id, ID: id})
+			f.access[id] = huawei.Access{Agency: agency}
+		}
+		return f
+	}
+	is := func(when string, f *accountsFile, want map[string]string) {
+		t.Helper()
+		kept, l.filed = nil, f
+		if _, err := l.Accounts(t.Context()); err != nil || len(kept) != 1 {
+			t.Fatalf("%s: told %d times, %v", when, len(kept), err)
+		}
+		got := map[string]string{}
+		for id, way := range kept[0] {
+			got[id] = way.Agency
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", when, got, want)
+		}
+	}
+	is("the first", file("one", "d1", "d2", "d3"), map[string]string{})
+	is("as it was", file("two", "d1", "d2", "d3"), map[string]string{})
+	is("short", file("three", "d1"), map[string]string{"d2": "two", "d3": "two"})
+	if got := (&memory{ways: l.memory.ways}).lacking(nil); len(got) != 3 {
+		t.Errorf("of no file that nothing is wrong with: %v", got)
+	}
+	is("short, and believed", file("three", "d1"), map[string]string{})
+	if len(l.memory.ways) != 1 {
+		t.Errorf("remembered of accounts that left: %v", l.memory.ways)
+	}
 }
 
 func TestAFileOfAccountsWithFaults(t *testing.T) {

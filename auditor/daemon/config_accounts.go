@@ -156,6 +156,15 @@ func (f *accountsFile) list() []AccountConfig {
 	return f.accounts
 }
 
+// names says whether an account is in the file.
+func (f *accountsFile) names(id string) bool {
+	if f == nil {
+		return false
+	}
+	_, named := f.access[id]
+	return named
+}
+
 // readAccounts reads the file of accounts. The error has every fault, one per line, and no secret.
 func (c *Config) readAccounts(open opener) (*accountsFile, error) {
 	check := configCheck{cfg: c, file: c.file, open: open, openSecret: c.openSecret, lookupEnv: c.lookupEnv}

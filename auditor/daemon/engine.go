@@ -67,12 +67,13 @@ func (d *Daemon) newEngine(cfg *Config, filed *accountsFile) (*engine, error) {
 
 // inherit takes over what an engine before remembers of the accounts, and the keys by which it entered them. No run may be under way.
 func (e *engine) inherit(from *engine) {
-	if e.cloud != nil && from.cloud != nil {
-		e.cloud.Inherit(from.cloud)
-	}
 	e.memory = from.memory
 	if e.config.Accounts.File == "" {
-		e.memory.filed = roll[AccountConfig]{}
+		e.memory.filed, e.memory.ways = roll[AccountConfig]{}, nil
+	}
+	if e.cloud != nil && from.cloud != nil {
+		e.cloud.Keep(e.memory.lacking(e.filed))
+		e.cloud.Inherit(from.cloud)
 	}
 	if !e.config.Accounts.Organization.Enabled {
 		e.memory.members = roll[huawei.Member]{}
@@ -81,7 +82,11 @@ func (e *engine) inherit(from *engine) {
 
 // inventory lists the accounts with these names or ids, or all of them when there are none.
 func (e *engine) inventory(accounts []string) *inventory {
-	return &inventory{config: e.config, cloud: e.lister, log: e.log, memory: e.memory, filed: e.filed, fileFault: e.fileFault, wanted: accounts}
+	v := &inventory{config: e.config, cloud: e.lister, log: e.log, memory: e.memory, filed: e.filed, fileFault: e.fileFault, wanted: accounts}
+	if e.cloud != nil {
+		v.keep = e.cloud.Keep
+	}
+	return v
 }
 
 // run makes one run over the accounts with these names or ids, or over all of them when there are none. before is what was

@@ -33,6 +33,8 @@ type inventory struct {
 	// filed is the last file of accounts that nothing was wrong with; fileFault is what is wrong with it now.
 	filed     *accountsFile
 	fileFault error
+	// keep has the cloud enter accounts that the file in force does not name; nil when no cloud has to.
+	keep func(ways map[string]huawei.Access)
 	// wanted are the names or ids of the accounts that the run is restricted to; all when there are none.
 	wanted []string
 }
@@ -41,6 +43,8 @@ type inventory struct {
 type memory struct {
 	members roll[huawei.Member]
 	filed   roll[AccountConfig]
+	// ways are those into the accounts that files of accounts still list, as the last one that named each has it.
+	ways map[string]huawei.Access
 	// organization is the id of the one that the members are of; tagged says that their tags were asked for.
 	organization string
 	tagged       bool
@@ -127,6 +131,29 @@ func (r *roll[T]) update(list []T, id func(T) string, keep int) (gone []T, gap s
 	return gone, ""
 }
 
+// learn takes the ways into accounts of a file of accounts that was taken into filed.
+func (m *memory) learn(f *accountsFile) {
+	if m.ways == nil {
+		m.ways = make(map[string]huawei.Access, len(f.access))
+	}
+	maps.Copy(m.ways, f.access)
+	maps.DeleteFunc(m.ways, func(id string, _ huawei.Access) bool {
+		e, known := m.filed.entries[id]
+		return !known || e.missed > 0
+	})
+}
+
+// lacking are the ways into the accounts that the file lacks, and that still count because it is not believed. There may be no file.
+func (m *memory) lacking(f *accountsFile) map[string]huawei.Access {
+	ways := map[string]huawei.Access{}
+	for id, way := range m.ways {
+		if !f.names(id) {
+			ways[id] = way
+		}
+	}
+	return ways
+}
+
 func memberID(m huawei.Member) string { return m.ID }
 func entryID(a AccountConfig) string  { return a.ID }
 
@@ -175,6 +202,10 @@ func (v *inventory) read(ctx context.Context) (gaps []rules.Unknown, gone []rule
 			})
 		default:
 			left, gap := v.memory.filed.update(v.filed.list(), entryID, keep)
+			v.memory.learn(v.filed)
+			if v.keep != nil {
+				v.keep(v.memory.lacking(v.filed))
+			}
 			for _, a := range left {
 				gone = append(gone, rules.Account{ID: a.ID, Name: a.Name, RequireAgency: a.RequireAgency})
 			}

@@ -22,8 +22,8 @@ const expiryMargin = 5 * time.Minute
 // door is the way into one account, with the temporary keys that are still good.
 type door struct {
 	access Access
-	// ofMain says that the account is the main identity's, and read with its keys, which may change.
-	ofMain bool
+	// ofMain says that the account is the main identity's, and read with its keys, which may change; kept that it is there by Keep.
+	ofMain, kept bool
 	// lane is what is minded of the requests with the account's keys.
 	lane *lane
 	// turn holds a token while nobody assumes; whoever holds the token may touch pass.
@@ -123,6 +123,54 @@ func (c *Cloud) door(accountID string) *door {
 		ds.add(accountID, d)
 	}
 	return d
+}
+
+// Keep has accounts entered by these ways that Config.Accounts does not name, and those of the call before no longer by theirs. It
+// changes nothing about the main identity's own account. Ways that this Cloud could not use are left out. Nobody may be reading.
+func (c *Cloud) Keep(ways map[string]Access) {
+	ds := &c.doors
+	for _, d := range ds.keep(c, ways) {
+		d.lane.breaker.retire()
+	}
+}
+
+// keep returns the doors that are given up for it.
+func (ds *doors) keep(c *Cloud, ways map[string]Access) (given []*door) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	giveUp := func(id string, d *door) {
+		delete(ds.byID, id)
+		ds.unsign(d.access.Keys, d.lane)
+		given = append(given, d)
+	}
+	for id, d := range ds.byID {
+		if way, still := ways[id]; d.kept && (!still || way != d.access) {
+			giveUp(id, d)
+		}
+	}
+	for id, way := range ways {
+		d := ds.byID[id]
+		_, named := c.cfg.Accounts[id]
+		if named || d != nil && (d.ofMain || d.kept) || !isID(id) || way.check(c.site) != nil || way.Agency != "" && !c.main.exists() {
+			continue
+		}
+		if d != nil { // the way into members
+			giveUp(id, d)
+		}
+		d = c.newDoor(way)
+		d.kept = true
+		ds.add(id, d)
+	}
+	return given
+}
+
+// unsign takes note that no request of lanes is signed with a key any more. The caller holds the lock.
+func (ds *doors) unsign(k Keys, lanes ...*lane) {
+	if left := slices.DeleteFunc(slices.Clone(ds.lanes[k]), func(l *lane) bool { return slices.Contains(lanes, l) }); len(left) > 0 {
+		ds.lanes[k] = left
+	} else {
+		delete(ds.lanes, k)
+	}
 }
 
 // Inherit takes over the assumed keys of a Cloud that is given up, as far as this one would make the same: in the name of the same main

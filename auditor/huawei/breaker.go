@@ -337,6 +337,13 @@ func (b *breaker) pardon() {
 	}
 }
 
+// retire closes the breaker, since it stands before nothing any more.
+func (b *breaker) retire() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.close()
+}
+
 // refuse does what bar does. The caller holds the lock.
 func (b *breaker) refuse(f *fault, forRun bool) {
 	now, why, pause := b.cloud.cfg.Now(), *f, time.Duration(0)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -145,11 +144,7 @@ func (c *Cloud) borrow(ctx context.Context) (pass, *rules.Unknown) {
 func (ds *doors) resign(old, now Keys, lanes []*lane) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	if left := slices.DeleteFunc(slices.Clone(ds.lanes[old]), func(l *lane) bool { return slices.Contains(lanes, l) }); len(left) > 0 {
-		ds.lanes[old] = left
-	} else {
-		delete(ds.lanes, old)
-	}
+	ds.unsign(old, lanes...)
 	for _, l := range lanes {
 		ds.sign(now, l)
 	}

@@ -332,6 +332,84 @@ func TestKeysAreInherited(t *testing.T) {
 	}
 }
 
+// TestWaysThatAreKept are as good as configured ones, until they are no longer kept.
+func TestWaysThatAreKept(t *testing.T) {
+	f := newFake(t, 4)
+	keys := f.config().Accounts
+	reader := huawei.Access{Agency: "Reader", Via: huawei.ViaSTS}
+	cfg := f.assuming()
+	cfg.Accounts = map[string]huawei.Access{accountID(0): reader, accountID(1): keys[accountID(1)], accountID(2): reader}
+	was, _ := open(t, cfg)
+	for i := range 3 {
+		mustObserve(t, was, i)
+	}
+	_ = f.log()
+	m := &meter{}
+	cfg.Meter = m
+	cfg.Accounts = map[string]huawei.Access{accountID(2): {Agency: "Other", Via: huawei.ViaSTS}}
+	is, _ := open(t, cfg)
+	wantUnknown(t, is, 0, rules.ReasonDenied)
+	is.Keep(map[string]huawei.Access{
+		accountID(0): reader, accountID(1): keys[accountID(1)], accountID(2): reader, "../x": reader, mainID: {Agency: "Other"},
+		accountID(3): keys[accountID(3)],
+	})
+	is.Inherit(was)
+	mustObserve(t, is, 0)
+	mustObserve(t, is, 1)
+	if sent := f.log(); asked(sent, "assumeSTS") > 0 {
+		t.Errorf("what was assumed before is assumed again: %q", sent)
+	}
+	_, _, _ = is.Observe(t.Context(), account(2), baseline(), rules.Last{})
+	_, _, _ = is.Observe(t.Context(), rules.Account{ID: mainID, Name: "main"}, baseline(), rules.Last{})
+	_, _, _ = is.Observe(t.Context(), rules.Account{ID: "../x", Name: "x"}, baseline(), rules.Last{})
+	if sent := f.log(); asked(sent, "assumeSTS") != 1 || asked(sent, "assume") > 0 {
+		t.Errorf("what is configured is not entered as configured, or what is no account is: %q", sent)
+	}
+	f.lie("agencies "+accountID(3), say(401, `{"error_code":"APIGW.0301","error_msg":"no"}`))
+	unknown(t, is, 3, rules.ReasonUnauthenticated)
+	if m.accounts != 1 {
+		t.Errorf("%d breakers of accounts are open", m.accounts)
+	}
+	is.Keep(map[string]huawei.Access{accountID(0): {Agency: "Reader", Via: huawei.ViaSTS, ExternalID: "sesame"}})
+	if m.accounts != 0 {
+		t.Error("a breaker is open that stands before nothing")
+	}
+	_, _, _ = is.Observe(t.Context(), account(0), baseline(), rules.Last{})
+	if sent := f.log(); asked(sent, "assumeSTS") != 1 {
+		t.Errorf("another way, and the keys of the one before: %q", sent)
+	}
+	is.Keep(nil)
+	wantUnknown(t, is, 0, rules.ReasonDenied)
+	wantUnknown(t, is, 1, rules.ReasonDenied)
+	if sent := f.log(); len(sent) > 0 {
+		t.Errorf("sent %q", sent)
+	}
+
+	// It goes before the way into members, and that is there again afterwards.
+	cfg.Accounts, cfg.Members = nil, reader
+	is, _ = open(t, cfg)
+	mustObserve(t, is, 0)
+	is.Keep(map[string]huawei.Access{accountID(0): keys[accountID(0)]})
+	mustObserve(t, is, 0)
+	is.Keep(nil)
+	mustObserve(t, is, 0)
+	if sent := f.log(); asked(sent, "assumeSTS") != 2 {
+		t.Errorf("sent %q", sent)
+	}
+
+	// An agency wants somebody who assumes it.
+	cfg = f.config()
+	cfg.Accounts = nil
+	is, _ = open(t, cfg)
+	is.Keep(map[string]huawei.Access{accountID(0): reader, accountID(1): {Agency: "Reader"}, accountID(2): {}})
+	for i := range 3 {
+		wantUnknown(t, is, i, rules.ReasonDenied)
+	}
+	if sent := f.log(); len(sent) > 0 {
+		t.Errorf("sent %q", sent)
+	}
+}
+
 // TestTheMainAccountIsReadWithItsOwnKeys, unless it is listed; without members nobody else is.
 func TestTheMainAccountIsReadWithItsOwnKeys(t *testing.T) {
 	f := newFake(t, 1)
