@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -49,6 +50,10 @@ type Try struct {
 	// either language of policies.
 	Operation, Action, IdentityAction string
 	Outcome                           Outcome
+	// Maybe says that an audit sends the request only if what it finds in the account calls for it.
+	Maybe bool
+	// Shared says that the answer to one account is good for all of them.
+	Shared bool
 	// Why says why it failed, and what to do about it; nil otherwise.
 	Why *rules.Unknown
 	// Note says why it was not tried, or what is absent.
@@ -76,6 +81,13 @@ func (p *Probe) Well() bool {
 		!slices.ContainsFunc(p.Tries, func(t Try) bool { return t.What != TryRead && t.Outcome != TryOK })
 }
 
+// Readable says whether an audit could read the account as it is: nothing has failed that it needs in any case.
+func (p *Probe) Readable() bool {
+	return !slices.ContainsFunc(p.Tries, func(t Try) bool {
+		return t.Outcome == TryFailed && !t.Maybe || t.What != TryRead && t.Outcome != TryOK
+	})
+}
+
 // Diagnosis is what a doctor found out about all accounts.
 type Diagnosis struct {
 	Program            string
@@ -83,6 +95,8 @@ type Diagnosis struct {
 	// Main says why the program's own identity is not the configured one, or cannot be asked about; nil when it is right, or
 	// when there is none.
 	Main *rules.Unknown
+	// Account is that of the program's own key; empty when there is no such key.
+	Account string
 	// Chain is the agency between the program's own key and the accounts; nil when there is none.
 	Chain *Chain
 	// Ahead is how far this machine's clock is ahead of the cloud's, if ClockKnown.
@@ -188,9 +202,29 @@ func (a *Auditor) Diagnose(ctx context.Context, prober Prober, progress Progress
 	slices.SortFunc(d.Probes, func(a, b Probe) int {
 		return cmp.Or(cmp.Compare(a.Account.Name, b.Account.Name), cmp.Compare(a.Account.ID, b.Account.ID))
 	})
+	d.shared()
 	d.Ahead, d.ClockKnown = prober.Clock()
 	d.EndedAt = a.Now().UTC()
 	return d, nil
+}
+
+// shared has it count what an audit asks one account for all of them, when none of them was told: no account that has an agency can
+// be judged without.
+func (d *Diagnosis) shared() {
+	told := false
+	each := func(do func(p *Probe, t *Try)) {
+		for i := range d.Probes {
+			for j := range d.Probes[i].Tries {
+				do(&d.Probes[i], &d.Probes[i].Tries[j])
+			}
+		}
+	}
+	each(func(_ *Probe, t *Try) { told = told || t.Shared && t.Outcome == TryOK })
+	each(func(p *Probe, t *Try) {
+		if t.Shared && !told && slices.Contains(slices.Collect(maps.Values(p.Agencies)), true) {
+			t.Maybe = false
+		}
+	})
 }
 
 // probe probes one account. Nothing that happens in it, a panic included, leaves it but as its outcome.

@@ -182,3 +182,42 @@ func TestHeadroom(t *testing.T) {
 		}
 	}
 }
+
+// What one account reads for all is needed by each that has an agency as soon as no account is told it.
+func TestDiagnoseWhatOneReadsForAll(t *testing.T) {
+	probes := map[string]auditor.Probe{}
+	for name, has := range map[string]bool{"one": true, "two": true, "without": false} {
+		p := well()
+		p.Agencies = map[string]bool{"A": has}
+		p.Tries[2].Outcome, p.Tries[2].Maybe, p.Tries[2].Shared = auditor.TryFailed, true, true
+		probes[name] = p
+	}
+	readable := func() (names []string) {
+		d, err := doctor(inventory{{ID: "1", Name: "one"}, {ID: "2", Name: "two"}, {ID: "3", Name: "without"}}).Diagnose(t.Context(),
+			prober{probe: func(_ context.Context, name string) auditor.Probe {
+				p := probes[name]
+				p.Tries = slices.Clone(p.Tries)
+				return p
+			}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range d.Probes {
+			if d.Probes[i].Readable() {
+				names = append(names, d.Probes[i].Account.Name)
+			}
+		}
+		return names
+	}
+	if got := readable(); !slices.Equal(got, []string{"without"}) {
+		t.Errorf("nobody is told: readable are %q", got)
+	}
+	probes["two"].Tries[2].Outcome = auditor.TryOK
+	if got := readable(); !slices.Equal(got, []string{"one", "two", "without"}) {
+		t.Errorf("one is told: readable are %q", got)
+	}
+	probes["one"].Tries[1].Outcome = auditor.TryUntried
+	if got := readable(); !slices.Equal(got, []string{"two", "without"}) {
+		t.Errorf("whose a key is, is not known: readable are %q", got)
+	}
+}

@@ -21,6 +21,7 @@ func (d *Daemon) Doctor(ctx context.Context, accounts []string) (*auditor.Diagno
 	if err != nil {
 		return nil, err
 	}
+	found.Account = e.config.Credentials.AccountID
 	if chain := e.config.Credentials.Chain; chain.Via != "" {
 		found.Chain = &auditor.Chain{AccountID: chain.AccountID, Agency: chain.Agency, Via: chain.Via}
 	}

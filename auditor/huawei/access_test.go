@@ -33,6 +33,27 @@ func asked(sent []string, operation string) (n int) {
 	return n
 }
 
+// TestAFaultOfTheCloudIsNobodysRight: an error 500, of IAM or of a gateway before it, sends nobody after permissions or the network.
+func TestAFaultOfTheCloudIsNobodysRight(t *testing.T) {
+	for on, body := range map[string]string{
+		"agencies " + accountID(0): `{"error":{"code":500,"message":"An unexpected error prevented the server from fulfilling your request.","title":"Internal Server Error"}}`,
+		"assume":                   `{"error_code":"APIGW.0103","error_msg":"Backend unavailable"}`,
+	} {
+		f := newFake(t, 1)
+		c, _ := open(t, f.assuming())
+		f.lie(on, say(500, body))
+		u := unknown(t, c, 0, rules.ReasonRejected)
+		if u.RequestID == "" || !strings.HasPrefix(u.Remedy, "this is a fault of the cloud") || !strings.Contains(u.Remedy, "ticket") ||
+			strings.Contains(u.Remedy, "allows") || strings.Contains(u.Remedy, "answers in its place") {
+			t.Errorf("%s: request id %q, %s", on, u.RequestID, u.Remedy)
+		}
+		f.lie(on, say(418, "{}"))
+		if u := unknown(t, c, 0, rules.ReasonRejected); !strings.Contains(u.Remedy, "answers in its place") {
+			t.Errorf("%s: %s", on, u.Remedy)
+		}
+	}
+}
+
 func TestAssumedKeysAreKeptUntilTheyNearlyEnd(t *testing.T) {
 	f := newFake(t, 2)
 	cfg := f.assuming()

@@ -27,8 +27,17 @@ func readersActions(t testing.TB) []string {
 	return doc.Statement[0].Action
 }
 
-// probe probes the first account of an organization as the change leaves it.
+// probe is probeAndRead without the latter.
 func probe(t *testing.T, change func(org *simcloud.Organization, cfg *huawei.Config)) (auditor.Probe, *simcloud.Cloud) {
+	t.Helper()
+	p, _, cloud := probeAndRead(t, change)
+	return p, cloud
+}
+
+// probeAndRead probes the first account of an organization as the change leaves it, and says whether an audit reads it.
+func probeAndRead(
+	t *testing.T, change func(org *simcloud.Organization, cfg *huawei.Config),
+) (p auditor.Probe, read bool, cloud *simcloud.Cloud) {
 	t.Helper()
 	org := simcloud.GenerateSteady(3, 2)
 	for i := range org.Accounts {
@@ -45,7 +54,9 @@ func probe(t *testing.T, change func(org *simcloud.Organization, cfg *huawei.Con
 	}
 	full.Main = cfg.Main
 	c, log := open(t, full)
-	p := c.Probe(t.Context(), rules.Account{ID: org.Accounts[0].ID, Name: org.Accounts[0].Name}, []string{coc})
+	first := rules.Account{ID: org.Accounts[0].ID, Name: org.Accounts[0].Name}
+	p = c.Probe(t.Context(), first, []string{coc})
+	_, _, err := c.Observe(t.Context(), first, baseline(), rules.Last{})
 	if n := len(cloud.Journal()); n > 0 {
 		t.Errorf("%d writes", n)
 	}
@@ -60,7 +71,7 @@ func probe(t *testing.T, change func(org *simcloud.Organization, cfg *huawei.Con
 			t.Errorf("%+v", try)
 		}
 	}
-	return p, cloud
+	return p, err == nil, cloud
 }
 
 // outcomes are those of the tries, in order.
@@ -100,7 +111,7 @@ func TestProbeTriesEachPermission(t *testing.T) {
 	}
 	for _, without := range actions {
 		for _, gone := range []bool{false, true} {
-			p, _ := probe(t, func(org *simcloud.Organization, _ *huawei.Config) {
+			p, read, _ := probeAndRead(t, func(org *simcloud.Organization, _ *huawei.Config) {
 				user := &org.Accounts[0].Users[0]
 				user.Policies, user.Actions = nil, slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return a == without })
 				if gone { // there is no agency at all to ask about
@@ -121,6 +132,10 @@ func TestProbeTriesEachPermission(t *testing.T) {
 			}
 			if p.Well() {
 				t.Errorf("without %s all is said to be well", without)
+			}
+			// One that reads the catalogue reads it for all, and there is no other one here.
+			if p.Readable() != read && !(without == "iam:roles:listRoles" && !gone) {
+				t.Errorf("without %s, the agency gone: %t: said to be readable: %t, an audit reads it: %t", without, gone, p.Readable(), read)
 			}
 		}
 	}

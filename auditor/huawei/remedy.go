@@ -2,6 +2,7 @@ package huawei
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -64,6 +65,10 @@ func (c *Cloud) remedy(o op, f *fault, by holder) string {
 		}
 		return fmt.Sprintf("look into the account: no account is expected to have that many; raise %s if it is right", f.limit)
 	default:
+		if f.status >= http.StatusInternalServerError {
+			return "this is a fault of the cloud, and nothing that an administrator of the account grants mends it; the next run asks again: " +
+				"if it lasts, open a ticket with the cloud's support about the request id"
+		}
 		return fmt.Sprintf("check that %s is %s and that nothing on the way answers in its place; if it lasts, ask the "+
 			"cloud's support, with the request id where there is one", c.site.at(o).host, operations[o].service.title())
 	}

@@ -31,6 +31,7 @@ func Doctor(w io.Writer, d *auditor.Diagnosis, o Options) error {
 	p.diagnosisHead(d)
 	p.probes(d)
 	p.doctorsOrders(d)
+	p.excluded(d.Excluded)
 	p.prognosis(d)
 	_, err := io.WriteString(w, p.b.String())
 	return err
@@ -47,8 +48,10 @@ func (p *page) diagnosisHead(d *auditor.Diagnosis) {
 	case d.Main != nil:
 		p.paint("identity  ", red, "the program's own key, or the chain to account "+rules.Escape(chain.AccountID)+", is not confirmed: "+
 			string(d.Main.Reason)+", see below")
+	case d.Account == "":
+		p.say("identity  ", "the program has no key of its own: every account is entered with its own key")
 	case chain == nil:
-		p.say("identity  ", "the program's own key, if there is one, is of the account that is configured")
+		p.say("identity  ", "the program's own key is of account "+rules.Escape(d.Account)+", as is configured")
 	default:
 		p.say("identity  ", "the program's own key let it enter account "+rules.Escape(chain.AccountID)+" by the chain's agency "+
 			rules.Escape(chain.Agency)+" ("+rules.Escape(chain.Via)+"), and the key from there is of that account")
@@ -65,7 +68,7 @@ func (p *page) doctorsList(d *auditor.Diagnosis) {
 		words += " chosen"
 	}
 	if left := excludedWords(d.Excluded); left != "" {
-		words += "; left alone: " + left
+		words += "; left alone: " + left + p.listsThem()
 	}
 	if len(d.Gaps) > 0 {
 		words, color = words+"; some may be missing, see below", red
@@ -214,10 +217,24 @@ func tryCell(t auditor.Try) cell {
 
 // order is one thing that somebody has to do, and where.
 type order struct {
-	what     string
+	what     []string
 	why      *rules.Unknown
 	more     string
 	accounts []string
+	// last is the id of the last of them.
+	last string
+}
+
+// add takes what is to be done elsewhere too, of an account if there is one.
+func (o *order) add(what []string, a rules.Account) {
+	for _, w := range what {
+		if !slices.Contains(o.what, w) {
+			o.what = append(o.what, w)
+		}
+	}
+	if a.ID != "" && a.ID != o.last {
+		o.accounts, o.last = append(o.accounts, cmp.Or(elide(a.Name, maxName), rules.Escape(a.ID))), a.ID
+	}
 }
 
 // orders are what is to be done about the failed tries of one account. Permissions that were denied are one thing, since one
@@ -235,11 +252,11 @@ func orders(probe *auditor.Probe) []order {
 			first = len(out)
 			fallthrough
 		default:
-			out = append(out, order{what: tryWords(t), why: t.Why})
+			out = append(out, order{what: []string{tryWords(t)}, why: t.Why})
 		}
 	}
 	if len(denied) > 0 {
-		out[first].what = plural(len(denied)+1, "permission")
+		out[first].what = []string{plural(len(denied)+1, "permission")}
 		out[first].more = "likewise " + strings.Join(denied, ", ") + "; deploy/iam has all of them as one policy"
 	}
 	return out
@@ -248,28 +265,34 @@ func orders(probe *auditor.Probe) []order {
 // doctorsOrders says of each fault what it is, in which accounts, and what to do about it. What many accounts have in common is said once.
 func (p *page) doctorsOrders(d *auditor.Diagnosis) {
 	var all []*order
+	index := map[string]*order{}
+	take := func(one order, a rules.Account) {
+		key := strings.Join([]string{one.more, string(one.why.Reason), one.why.Remedy}, "\n")
+		if one.why.Remedy == "" {
+			key = strings.Join(one.what, "\n")
+		}
+		o := index[key]
+		if o == nil {
+			o = &order{why: one.why, more: one.more}
+			index[key] = o
+			all = append(all, o)
+		}
+		o.add(one.what, a)
+	}
 	if d.Main != nil {
 		what := "the program's own key"
 		if d.Chain != nil {
 			what += ", or the chain"
 		}
-		all = append(all, &order{what: what, why: d.Main})
+		take(order{what: []string{what}, why: d.Main}, rules.Account{})
 	}
 	for i := range d.Gaps {
-		all = append(all, &order{what: "the list of accounts", why: &d.Gaps[i]})
+		take(order{what: []string{"the list of accounts"}, why: &d.Gaps[i]}, rules.Account{})
 	}
-	index := map[string]*order{}
 	for i := range d.Probes {
 		probe := &d.Probes[i]
 		for _, one := range orders(probe) {
-			key := strings.Join([]string{one.what, one.more, string(one.why.Reason), one.why.Remedy}, "\n")
-			o := index[key]
-			if o == nil {
-				o = &one
-				index[key] = o
-				all = append(all, o)
-			}
-			o.accounts = append(o.accounts, cmp.Or(elide(probe.Account.Name, maxName), rules.Escape(probe.Account.ID)))
+			take(one, probe.Account)
 		}
 	}
 	for i, o := range all {
@@ -277,7 +300,7 @@ func (p *page) doctorsOrders(d *auditor.Diagnosis) {
 			p.gap()
 			p.paint("", bold, "WHAT TO DO")
 		}
-		said, detail := o.what, ""
+		said, detail := strings.Join(o.what, "; "), ""
 		if n := len(o.accounts); n > 0 {
 			names := o.accounts
 			more := ""
@@ -287,7 +310,7 @@ func (p *page) doctorsOrders(d *auditor.Diagnosis) {
 			said += ", in " + plural(n, "account") + ": " + strings.Join(names, ", ") + more
 		}
 		p.say("- ", said)
-		if len(o.accounts) > 1 {
+		if len(o.accounts) > 1 || len(o.what) > 1 {
 			detail = ", for instance"
 		}
 		detail = string(o.why.Reason) + detail + ": " + elide(o.why.Detail, maxSentence)
@@ -317,17 +340,26 @@ func tryWords(t auditor.Try) string {
 // prognosis says what that means for an audit.
 func (p *page) prognosis(d *auditor.Diagnosis) {
 	p.gap()
-	sick := 0
+	closed, maybe := 0, 0
 	for i := range d.Probes {
-		if !d.Probes[i].Well() {
-			sick++
+		switch p := &d.Probes[i]; {
+		case !p.Readable():
+			closed++
+		case !p.Well():
+			maybe++
 		}
 	}
 	switch {
 	case len(d.Probes) == 0:
 		p.say("", "There was no account to look at, so nothing is known.")
-	case sick > 0:
-		p.say("", fmt.Sprintf("%s of %d would be unknown in an audit, as things are.", plural(sick, "account"), len(d.Probes)))
+	case closed > 0 || maybe > 0:
+		if closed > 0 {
+			p.say("", fmt.Sprintf("%s of %d could not be read by an audit, as things are, and would be unknown.", plural(closed, "account"), len(d.Probes)))
+		}
+		if maybe > 0 {
+			p.say("", fmt.Sprintf("%s of %d would be unknown only if what an audit finds there calls for what is lacking.",
+				plural(maybe, "account"), len(d.Probes)))
+		}
 	case len(d.Gaps) > 0:
 		p.say("", "Every account that is known could be read, but the list of accounts is not whole.")
 	case d.Main != nil:
@@ -373,6 +405,7 @@ type patientForm struct {
 	Account   patientAccountForm `json:"account"`
 	Way       *string            `json:"way"`
 	Well      bool               `json:"well"`
+	Readable  bool               `json:"readable"`
 	Throttled bool               `json:"throttled"`
 	Requests  int                `json:"requests"`
 	Enabled   []enabledForm      `json:"enabled"`
@@ -396,6 +429,7 @@ type tryForm struct {
 	Action         *string      `json:"action"`
 	IdentityAction *string      `json:"identity_action"`
 	Outcome        string       `json:"outcome"`
+	Maybe          bool         `json:"maybe"`
 	Note           *string      `json:"note"`
 	Why            *unknownForm `json:"why"`
 }
@@ -439,11 +473,11 @@ func DoctorJSON(w io.Writer, d *auditor.Diagnosis) error {
 
 func formProbe(p auditor.Probe, agencies []string) patientForm {
 	f := patientForm{
-		Account: patientAccountForm{p.Account.ID, p.Account.Name}, Way: orNull(p.Way), Well: p.Well(), Throttled: p.Throttled, Requests: p.Requests,
+		Account: patientAccountForm{p.Account.ID, p.Account.Name}, Way: orNull(p.Way), Well: p.Well(), Readable: p.Readable(), Throttled: p.Throttled, Requests: p.Requests,
 		Tries: forms(p.Tries, func(t auditor.Try) tryForm {
 			return tryForm{
 				What: t.What, Operation: orNull(t.Operation), Action: orNull(t.Action), IdentityAction: orNull(t.IdentityAction),
-				Outcome: string(t.Outcome), Note: orNull(t.Note), Why: formFault(t.Why),
+				Outcome: string(t.Outcome), Maybe: t.Maybe, Note: orNull(t.Note), Why: formFault(t.Why),
 			}
 		}),
 	}

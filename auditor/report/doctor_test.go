@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 
 // tried is the probe of an account whose tries came out like this: o for ok, f for failed, a for absent, - for untried.
 func tried(name, way, outcomes string, has map[string]bool) auditor.Probe {
-	p := auditor.Probe{Account: rules.Account{ID: "d" + fmt.Sprintf("%031x", len(name)), Name: name}, Way: way, Agencies: has}
+	p := auditor.Probe{Account: rules.Account{ID: fmt.Sprintf("d%031x", crc32.ChecksumIEEE([]byte(name))), Name: name}, Way: way, Agencies: has}
 	operations := []string{"ListAgencies", "ShowDomainRoleAssignments", "ListAttachedAgencyPoliciesV5", "ListDomainPermissionsForAgency",
 		"ListAllProjectsPermissionsForAgency", "KeystoneListPermissions", "KeystoneShowPermission"}
 	for i, c := range outcomes {
@@ -77,7 +78,7 @@ func TestDoctor(t *testing.T) {
 		"writes    not probed",
 		"- iam:x:ListAgencies, in 2 accounts: b-denied, c-denied", "denied, for instance: the cloud said no to b-denied (request id r1)",
 		"- entering the account, in 1 account: d-closed", "→ an administrator allows iam:x:ListAgencies",
-		"3 accounts of 5 would be unknown in an audit, as things are.",
+		"3 accounts of 5 could not be read by an audit, as things are, and would be unknown.",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing:\n%s", want, text)
@@ -101,14 +102,14 @@ func TestDoctorOfTheList(t *testing.T) {
 	d.Excluded = []auditor.Exclusion{{Account: rules.Account{ID: "d1", Name: "b"}, Reason: auditor.ExcludedSuspended, Detail: "it says so"}}
 	d.Notes = []string{"odd\x1b[31m entry"}
 	text := doctorText(t, d, report.Options{})
-	if !strings.Contains(text, "accounts  1 account; left alone: 1 account: 1 suspended by the organization\n          odd") ||
+	if !strings.Contains(text, "accounts  1 account; left alone: 1 account: 1 suspended by the organization (--verbose lists them)\n          odd") ||
 		!strings.Contains(text, "Everything that an audit needs works.") || strings.Contains(text, "\x1b") {
 		t.Errorf("%s", text)
 	}
 	d.Gaps = []rules.Unknown{{Reason: rules.ReasonDenied, Detail: "the organization cannot be listed", Remedy: "let it", RequestID: "r9"}}
 	text = doctorText(t, d, report.Options{})
 	for _, want := range []string{
-		"; some may be missing,", "- the list of accounts\n  denied: the organization cannot be listed (request id r9)\n  → let it",
+		" (--verbose lists them);\n          some may be missing,", "- the list of accounts\n  denied: the organization cannot be listed (request id r9)\n  → let it",
 		"Every account that is known could be read, but the list of accounts is not whole.",
 	} {
 		if !strings.Contains(text, want) {
@@ -123,6 +124,85 @@ func TestDoctorOfTheList(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s is missing:\n%s", want, b.String())
 		}
+	}
+}
+
+// Who is left alone is counted, and listed when everything is to be shown.
+func TestDoctorListsWhoIsLeftAlone(t *testing.T) {
+	d := diagnosis(tried("a", "iam", "ooooooooo", has))
+	d.Excluded = []auditor.Exclusion{{Account: rules.Account{ID: "d1", Name: "b"}, Reason: auditor.ExcludedSuspended, Detail: "it says so"}}
+	if text := doctorText(t, d, report.Options{Verbose: true}); !strings.Contains(text, "- b (d1), suspended: it says so\n") || strings.Contains(text, "--verbose") {
+		t.Errorf("%s", text)
+	}
+}
+
+// Advice that several faults have in common is given once, with all that it is for: the list of accounts and the key of the program,
+// requests, and accounts, two of which may bear one name.
+func TestDoctorSaysAdviceOnce(t *testing.T) {
+	d := diagnosis(tried("a", "iam", "ooffooooo", nil), tried("a", "iam", "oofoooooo", nil), tried("c", "iam", "f--------", nil))
+	d.Probes[1].Account.ID = "d2"
+	broken := rules.Unknown{Reason: rules.ReasonRejected, Detail: "500", Remedy: "wait"}
+	for i := range d.Probes {
+		for j := range d.Probes[i].Tries {
+			if d.Probes[i].Tries[j].Why != nil {
+				d.Probes[i].Tries[j].Why = &broken
+			}
+		}
+	}
+	d.Main, d.Gaps = &broken, []rules.Unknown{broken}
+	text := strings.Join(strings.Fields(doctorText(t, d, report.Options{})), " ")
+	want := "- the program's own key; the list of accounts; iam:x:ListAgencies; iam:x:ShowDomainRoleAssignments; entering the account, in " +
+		"3 accounts: a, a, c rejected, for instance: 500 → wait "
+	if !strings.Contains(text, want) || strings.Count(text, "wait") != 1 {
+		t.Errorf("%s", text)
+	}
+	// Where there is no advice, nothing is in common.
+	broken.Remedy = ""
+	if text := doctorText(t, d, report.Options{}); strings.Count(text, "\n- ") != 5 {
+		t.Errorf("%s", text)
+	}
+}
+
+// What an audit needs only where something calls for it does not make an account unknown for certain.
+func TestDoctorOfWhatMayBeNeeded(t *testing.T) {
+	d := diagnosis(tried("a", "iam", "oooooofoo", has), tried("b", "iam", "oofoooooo", has))
+	d.Probes[0].Tries[6].Maybe = true
+	for n, want := range []string{
+		1: "1 account of 1 would be unknown only if what an audit finds there calls for what is lacking.",
+		2: "1 account of 2 could not be read by an audit, as things are, and would be unknown.\n1 account of 2 would be unknown only if",
+	} {
+		if n == 0 {
+			continue
+		}
+		some := *d
+		some.Probes = d.Probes[:n]
+		if text := doctorText(t, &some, report.Options{}); !strings.Contains(text, want) {
+			t.Errorf("%q is missing:\n%s", want, text)
+		}
+	}
+	var b bytes.Buffer
+	if err := report.DoctorJSON(&b, d); err != nil || strings.Count(b.String(), `"readable": false`) != 1 || strings.Count(b.String(), `"maybe": true`) != 1 {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}
+
+// A name that does not fit its column is broken behind a hyphen, so that its parts can be read.
+func TestDoctorBreaksLongNames(t *testing.T) {
+	text := doctorText(t, diagnosis(tried("security-administrator-everywhere", "iam", "ooooooooo", has)), report.Options{})
+	if !strings.Contains(text, "\nsecurity-administrator-  ") || !strings.Contains(text, "\neverywhere\n") {
+		t.Errorf("%s", text)
+	}
+}
+
+// Whose the program's own key is, is said, and that it has none.
+func TestDoctorOfTheProgramsOwnKey(t *testing.T) {
+	d := diagnosis(tried("a", "keys", "ooooooooo", has))
+	if text := doctorText(t, d, report.Options{}); !strings.Contains(text, "identity  the program has no key of its own: every account is entered with its own key\n") {
+		t.Errorf("%s", text)
+	}
+	d.Account = "d1"
+	if text := doctorText(t, d, report.Options{}); !strings.Contains(text, "identity  the program's own key is of account d1, as is configured\n") {
+		t.Errorf("%s", text)
 	}
 }
 

@@ -23,7 +23,7 @@ func elide(s string, limit int) string {
 }
 
 // wrap breaks text that rules.Escape has made harmless into lines of at most width columns, between words where it can and
-// inside of them where it must. Nothing is left out.
+// inside of them where it must: there behind a hyphen or the like, if one is near enough. Nothing is left out.
 func wrap(s string, width int) []string {
 	var lines []string
 	var line strings.Builder
@@ -44,6 +44,14 @@ func wrap(s string, width int) []string {
 		if used > 0 {
 			flush()
 		}
+		for w > width {
+			part := firstPart(word, width)
+			if part == "" {
+				break
+			}
+			lines, word = append(lines, part), word[len(part):]
+			w = text.StringWidthWithoutEscSequences(word)
+		}
 		for _, r := range word {
 			if n := text.RuneWidth(r); used+n > width && used > 0 {
 				flush()
@@ -54,4 +62,18 @@ func wrap(s string, width int) []string {
 	}
 	flush()
 	return lines
+}
+
+// firstPart is the longest beginning of a word that ends with a separator and fits; none if it would leave half of the line empty.
+func firstPart(word string, width int) (part string) {
+	used := 0
+	for i, r := range word {
+		if used += text.RuneWidth(r); used > width {
+			break
+		}
+		if strings.ContainsRune("-_./:", r) && used >= (width+1)/2 {
+			part = word[:i+1]
+		}
+	}
+	return part
 }

@@ -169,7 +169,7 @@ func (p *page) head(run *auditor.Run) {
 			plural(len(b.Required), "required grant"), rules.Escape(b.Source), rules.Escape(b.SourceDate)))
 	}
 	if left := excludedWords(run.Excluded); left != "" {
-		p.say("", "Left alone: "+left)
+		p.say("", "Left alone: "+left+p.listsThem())
 	}
 	for i := range run.Gaps {
 		p.paint("", magenta, "Accounts may be missing: "+elide(run.Gaps[i].Detail, maxSentence)+requestOf(&run.Gaps[i])+".")
@@ -232,6 +232,14 @@ func excludedWords(list []auditor.Exclusion) string {
 		}
 	}
 	return plural(len(list), "account") + ": " + strings.Join(parts, ", ")
+}
+
+// listsThem says how to see the accounts of which only the number is shown.
+func (p *page) listsThem() string {
+	if p.o.Verbose {
+		return ""
+	}
+	return " (--verbose lists them)"
 }
 
 // excluded lists the accounts that were left alone, and why.
