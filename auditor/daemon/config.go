@@ -389,16 +389,16 @@ func (c *Config) Inventory() []rules.Account {
 	return accounts
 }
 
-// Way is how an account of Inventory is entered, as access.via says it.
-func (c *Config) Way(id string) string {
+// Way is how an account of Inventory is entered, as its access says it.
+func (c *Config) Way(id string) AccessConfig {
 	for _, list := range [][]AccountConfig{c.Accounts.Static, c.filed.list()} {
 		for _, a := range list {
 			if a.ID == id {
-				return a.Access.Via
+				return a.Access
 			}
 		}
 	}
-	return ""
+	return AccessConfig{}
 }
 
 // StateFolder is the path of StateDir; empty when there is none.

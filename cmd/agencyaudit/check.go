@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,22 +34,26 @@ Exit codes: 0 everything is right, 3 something is not.`,
 			if err := cfg.AccountsFileFault(); err != nil {
 				return &failure{code: exitUsage, err: err, faults: true}
 			}
-			return delivered(summarize(a.out, a.config, cfg, a.layout()))
+			return delivered(summarize(a.out, a.config, cfg, time.Now(), a.layout()))
 		},
 	}
 }
 
 // summarize says what a configuration that is right amounts to.
-func summarize(w io.Writer, file string, cfg *daemon.Config, o report.Options) error {
+func summarize(w io.Writer, file string, cfg *daemon.Config, now time.Time, o report.Options) error {
 	var b bytes.Buffer
 	say := func(lead, format string, args ...any) { // a buffer takes everything
 		_ = report.Paragraph(&b, lead, rules.Escape(fmt.Sprintf(format, args...)), o)
 	}
 	accounts := cfg.Inventory()
-	ways := map[string]int{}
+	ways, withID := map[string]int{}, 0
 	required := 0
 	for i := range accounts {
-		ways[cfg.Way(accounts[i].ID)]++
+		way := cfg.Way(accounts[i].ID)
+		ways[way.Via]++
+		if way.ExternalID != "" {
+			withID++
+		}
 		if accounts[i].RequireAgency {
 			required++
 		}
@@ -56,8 +61,7 @@ func summarize(w io.Writer, file string, cfg *daemon.Config, o report.Options) e
 	say("", "OK: %s", file)
 	lead := "  accounts   "
 	if o := cfg.Accounts.Organization; !o.Enabled || len(accounts) > 0 {
-		say(lead, "%d; the agency is required in %d; entered by an agency %d, by keys of their own %d",
-			len(accounts), required, ways["iam"]+ways["sts"], ways["keys"])
+		say(lead, "%d; the agency is required in %d; entered %s", len(accounts), required, entered(ways, withID))
 		lead = "  and        "
 	}
 	if o := cfg.Accounts.Organization; o.Enabled {
@@ -65,12 +69,14 @@ func summarize(w io.Writer, file string, cfg *daemon.Config, o report.Options) e
 		if o.RequireAgency {
 			required = "required"
 		}
-		say(lead, "the accounts of the organization, listed for every run; the agency is %s; entered by the agency %s", required,
-			o.Access.Agency)
+		say(lead, "the accounts of the organization, listed for every run; the agency is %s; entered by the agency %s via %s%s", required,
+			o.Access.Agency, o.Access.Via, externalID(o.Access.ExternalID))
 	}
+	credentials(say, cfg)
 	for _, base := range cfg.LoadedBaselines() {
 		say("  baseline   ", "%s: agency %s, %d required grants, sha256 %.12s…", base.Name, base.Agency, len(base.Required), base.Digest)
 	}
+	agreed(say, cfg, now)
 	say("  schedule   ", "%s (UTC); evidence older than %s is unknown", cfg.Schedule.Cron, rules.Span(cfg.MaxAge))
 	say("  listen     ", "%s at %s; %s", cfg.Listen.Scheme(), cfg.Listen.Address, askedFor(cfg.Listen))
 	if cfg.Listen.Exposed() {
@@ -79,6 +85,78 @@ func summarize(w io.Writer, file string, cfg *daemon.Config, o report.Options) e
 	say("  cloud      ", "%s (site %s)", cfg.Reader().Endpoints.IAM, cfg.Cloud.Site)
 	_, err := b.WriteTo(w)
 	return err
+}
+
+// entered counts accounts by the way into them; withID are those of them whose trust agency asks for an external id.
+func entered(ways map[string]int, withID int) string {
+	var parts []string
+	for _, way := range []string{"keys", "iam", "sts"} {
+		n := ways[way]
+		if n == 0 {
+			continue
+		}
+		part := fmt.Sprintf("via %s %d", way, n)
+		switch {
+		case way == "keys":
+			part = fmt.Sprintf("by keys of their own %d", n)
+		case way == "sts" && withID > 0:
+			part += fmt.Sprintf(" (to trust agencies with an external id %d)", withID)
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func externalID(id string) string {
+	if id == "" {
+		return ""
+	}
+	return ", a trust agency with an external id"
+}
+
+// credentials says where the program's own key comes from, and where it leads.
+func credentials(say func(lead, format string, args ...any), cfg *daemon.Config) {
+	creds := cfg.Credentials
+	if creds.AccountID == "" {
+		return
+	}
+	from := map[string]string{
+		"environment": "the environment", "file": "files", "profile": cfg.Reader().Main.From, "ecs": "the metadata service of this server",
+		"pod": "the identity of this pod",
+	}[creds.Source]
+	say("  own key    ", "of account %s, from %s", creds.AccountID, from)
+	if chain := creds.Chain; chain.Via != "" {
+		say("  chain      ", "to account %s by its agency %s via %s%s", chain.AccountID, chain.Agency, chain.Via, externalID(chain.ExternalID))
+	}
+}
+
+// agreed says what people agreed on beside the baselines.
+func agreed(say func(lead, format string, args ...any), cfg *daemon.Config, now time.Time) {
+	if n := len(cfg.Overlays); n > 0 {
+		say("  overlays   ", "%d: %s", n, strings.Join(cfg.Overlays, ", "))
+	}
+	if cfg.Waivers.File == "" {
+		return
+	}
+	waivers := cfg.LoadedWaivers()
+	var next *rules.Waiver
+	ended := 0
+	for i := range waivers {
+		switch w := &waivers[i]; {
+		case !now.Before(w.Expires):
+			ended++
+		case next == nil || w.Expires.Before(next.Expires):
+			next = w
+		}
+	}
+	words := fmt.Sprintf("%d", len(waivers))
+	if ended > 0 {
+		words += fmt.Sprintf("; ended %d", ended)
+	}
+	if next != nil {
+		words += fmt.Sprintf("; the next to end is %s of %s, at %s", next.ID, next.Owner, next.Expires.UTC().Format(time.DateOnly))
+	}
+	say("  waivers    ", "%s", words)
 }
 
 // askedFor says what a client has to show.
