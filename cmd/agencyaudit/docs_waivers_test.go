@@ -11,14 +11,6 @@ import (
 	"time"
 )
 
-// words splits a command as a shell does that knows single quotes alone.
-func words(command string) (out []string) {
-	for _, m := range regexp.MustCompile(`'([^']*)'|([^ ']+)`).FindAllStringSubmatch(command, -1) {
-		out = append(out, m[1]+m[2])
-	}
-	return out
-}
-
 // TestDocsWaivers does what docs/waivers.md says, in order, and wants every line of output that it shows. The dates of its waiver are
 // moved to the present.
 func TestDocsWaivers(t *testing.T) {
@@ -83,6 +75,31 @@ func TestDocsWaivers(t *testing.T) {
 		}
 	}
 	cloud.untouched(t)
+}
+
+// TestTheExampleOfAddingAWaiver is copied from the help and run: it is complete, whatever the day.
+func TestTheExampleOfAddingAWaiver(t *testing.T) {
+	cloud := startSimulator(t)
+	dir := t.TempDir()
+	replace(t, filepath.Join(dir, "waivers.yaml"), "version: 1\nwaivers: []\n")
+	replace(t, filepath.Join(dir, "agencyaudit.yaml"), cloud.config+"waivers: {file: waivers.yaml}\n")
+	if code := launch(t, dir, cloud.key, []string{"audit", "-o", "json", "--out", "report.json"}).wait(t); code != exitPartial {
+		t.Fatalf("exit code %d", code)
+	}
+	p := launch(t, dir, cloud.key, []string{"waiver", "add", "--help"})
+	if code := p.wait(t); code != exitOK {
+		t.Fatalf("exit code %d", code)
+	}
+	_, example, _ := strings.Cut(p.out.String(), "Examples:\n")
+	example, _, _ = strings.Cut(example, "\n\n")
+	command, ok := strings.CutPrefix(strings.Join(strings.Fields(strings.ReplaceAll(example, "\\\n", " ")), " "), "agencyaudit ")
+	if !ok {
+		t.Fatalf("no example:\n%s", p.out.String())
+	}
+	p = launch(t, dir, cloud.key, words(command))
+	if code := p.wait(t); code != exitOK || !strings.Contains(p.out.String(), "OK: waivers.yaml, 1 waiver") {
+		t.Errorf("%s: exit code %d: %s%s", command, code, p.out.String(), p.err.String())
+	}
 }
 
 // TestAFaultyWaiverIsNotAdded: whatever is wrong with it, the file stays as it is, to the byte.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -57,16 +58,24 @@ func commands() []*cobra.Command {
 // examples are the command lines in a command's examples, without comments, redirections and other programs.
 func examples(c *cobra.Command) [][]string {
 	var lines [][]string
-	for line := range strings.Lines(c.Example) {
+	for line := range strings.Lines(strings.ReplaceAll(c.Example, "\\\n", " ")) {
 		line, _, _ = strings.Cut(line, " #")
 		line, _, _ = strings.Cut(line, " >")
 		line, _, _ = strings.Cut(line, ")")
 		_, line, found := strings.Cut(line, "agencyaudit ")
 		if found {
-			lines = append(lines, strings.Fields(line))
+			lines = append(lines, words(strings.TrimSpace(line)))
 		}
 	}
 	return lines
+}
+
+// words splits a command as a shell does that knows single quotes alone.
+func words(command string) (out []string) {
+	for _, m := range regexp.MustCompile(`'([^']*)'|([^ ']+)`).FindAllStringSubmatch(command, -1) {
+		out = append(out, m[1]+m[2])
+	}
+	return out
 }
 
 func TestEveryCommandIsDescribed(t *testing.T) {

@@ -71,7 +71,8 @@ usage or organization file.`,
 	f.StringVar(&o.caOut, "ca-out", "", "with --tls: write the certificate that clients must trust to this `file`")
 	f.StringVar(&o.configOut, "config-out", "", "write a configuration that audits the organization to this `file`")
 	f.StringVar(&o.members, "members", "",
-		"with --config-out: have the organization list the accounts, and enter each by this `way`: "+strings.Join(waysIn(), ", "))
+		"with --config-out: have the organization list the accounts, and enter each by this `way`: "+byIAM+" and "+bySTS+
+			" assume an agency of IAM v3 by that service, "+byTrust+" assumes a trust agency of IAM v5 by STS, with its external id if it asks for one")
 	complete(cmd, "members", waysIn()...)
 	cmd.MarkFlagsMutuallyExclusive("organization", "generate")
 	return cmd

@@ -62,8 +62,9 @@ cannot be read, 3 bad usage, baseline or configuration.`,
 				return misuse(hint, "there is no report to try it on, and %s names no state_dir", a.config)
 			}
 			var waivers []rules.Waiver
+			instead := ""
 			if cfg != nil {
-				waivers, b = cfg.LoadedWaivers(), cfg.WithOverlays(b)
+				waivers, b, instead = cfg.LoadedWaivers(), cfg.WithOverlays(b), a.config
 			}
 			if err := a.taken(past, true); err != nil {
 				return err
@@ -75,7 +76,7 @@ cannot be read, 3 bad usage, baseline or configuration.`,
 				}
 				b = baseline.Apply(b, []baseline.Overlay{o})
 			}
-			return a.try(args[0], b, waivers, past)
+			return a.try(args[0], b, waivers, instead, past)
 		},
 	}
 	fromFlag(cmd, &from)
@@ -99,8 +100,8 @@ func readOverlay(file, name string) (baseline.Overlay, error) {
 	return o, nil
 }
 
-// try shows what a baseline changes in what was recorded.
-func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, past *recorded) error {
+// try shows what a baseline changes in what was recorded. The waivers are those of the configuration instead; of none if that is empty.
+func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, instead string, past *recorded) error {
 	before, after, assumed := auditor.Replay(b, waivers, past.Sweeps, time.Now().UTC())
 	if len(after.Sweeps) == 0 {
 		return misuse("take what a run by a baseline of that agency recorded", "nothing is recorded of the agency %s", b.Agency)
@@ -109,6 +110,13 @@ func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, past *r
 	title := fmt.Sprintf("what %s changes in run %s of %s", name, past.ID, past.EndedAt.UTC().Format(time.DateTime))
 	if err := report.Changes(a.out, before, after, title, o); err != nil {
 		return delivered(err)
+	}
+	if n := accepted(before); n > 0 {
+		counts := "no waiver counts here, unless --config names the configuration that has them"
+		if instead != "" {
+			counts = "here those of " + rules.Escape(instead) + " count, as they are now"
+		}
+		a.paragraph("", fmt.Sprintf("Findings that waivers accepted when they were recorded: %d; %s.", n, counts))
 	}
 	if len(assumed) > 0 {
 		a.paragraph("", "Nobody is recorded to hold "+strings.Join(assumed, ", ")+": it is taken for granted here that the site has it.")
@@ -120,4 +128,16 @@ func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, past *r
 		return &failure{code: exitDrift}
 	}
 	return nil
+}
+
+// accepted counts the findings of a run that are accepted by a waiver.
+func accepted(run *auditor.Run) (n int) {
+	for i := range run.Sweeps {
+		for _, f := range run.Sweeps[i].Report.Findings {
+			if f.Waived != nil {
+				n++
+			}
+		}
+	}
+	return n
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agencyaudit/agencyaudit/rules/baseline"
 )
@@ -65,4 +66,39 @@ func TestABaselineIsTriedOnARecord(t *testing.T) {
 		})
 	}
 	cloud.untouched(t)
+}
+
+// TestABaselineIsTriedWithoutTheRecordedWaivers, and that is said: which waivers count, if any.
+func TestABaselineIsTriedWithoutTheRecordedWaivers(t *testing.T) {
+	cloud := startSimulator(t)
+	dir := t.TempDir()
+	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+	replace(t, filepath.Join(dir, "w.yaml"), "version: 1\nwaivers:\n  - {id: w, accounts: [extra-on-one-project], rules: [grant/excess], added: "+day(-1)+
+		", expires: "+day(30)+", owner: o, reason: r}\n")
+	replace(t, filepath.Join(dir, "sim.yaml"), cloud.config+"waivers: {file: w.yaml}\n")
+	replace(t, filepath.Join(dir, "none.yaml"), cloud.config)
+	for _, report := range []struct{ config, file string }{{"sim.yaml", "waived.json"}, {"none.yaml", "plain.json"}} {
+		if code := launch(t, dir, cloud.key, []string{"audit", "--config", report.config, "-o", "json", "--out", report.file}).wait(t); code != exitPartial {
+			t.Fatalf("exit code %d", code)
+		}
+	}
+	for _, c := range []struct {
+		args       []string
+		says, goes string
+	}{
+		{[]string{"--from", "waived.json"}, "Findings that waivers accepted when they were recorded: 1; no waiver counts here, unless --config names", "waived → drifted"},
+		{[]string{"--from", "waived.json", "--config", "none.yaml"}, "here those of none.yaml count, as they are now.", "waived → drifted"},
+		{[]string{"--from", "waived.json", "--config", "sim.yaml"}, "here those of sim.yaml count, as they are now.", ""},
+		{[]string{"--from", "plain.json"}, "", ""},
+	} {
+		p := launch(t, dir, cloud.key, append([]string{"baseline", "test", "coc"}, c.args...))
+		if code := p.wait(t); code != exitPartial {
+			t.Errorf("%q: exit code %d", c.args, code)
+		}
+		said := strings.Join(strings.Fields(p.out.String()+p.err.String()), " ")
+		if !strings.Contains(said, c.says) || strings.Contains(said, "Findings that") != (c.says != "") ||
+			!strings.Contains(said, c.goes) || strings.Contains(said, "→") != (c.goes != "") {
+			t.Errorf("%q:\n%s", c.args, said)
+		}
+	}
 }
