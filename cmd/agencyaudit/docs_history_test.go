@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor/history"
 )
 
 // TestDocsHistory does what docs/history.md says, on a history whose runs are always the same, and wants the output that it shows,
@@ -53,5 +56,33 @@ accounts:
 	}
 	if ran < 5 {
 		t.Errorf("the page has %d commands", ran)
+	}
+}
+
+// TestHistoryBesideItsOwner looks at a history while another process has it, and goes on writing.
+func TestHistoryBesideItsOwner(t *testing.T) {
+	dir := t.TempDir()
+	if err := chronicleOf(dir); err != nil {
+		t.Fatal(err)
+	}
+	owner, err := history.OpenSQLite(dir, history.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	c := &chronicle{n: 7, at: time.Date(2025, 11, 22, 0, 0, 0, 0, time.UTC)}
+	for _, want := range []string{"runs      7", "runs      8", "runs      9"} {
+		p := launch(t, dir, nil, []string{"history", "check", "--state-dir", dir})
+		if code := p.wait(t); code != exitOK || !strings.Contains(p.out.String(), want) {
+			t.Errorf("exit code %d: %s%s, want %q", code, p.out.String(), p.err.String(), want)
+		}
+		if err := c.run(owner, nil); err != nil {
+			t.Fatal(err)
+		}
+		c.at = c.at.Add(time.Hour)
+	}
+	p := launch(t, dir, nil, []string{"history", "--state-dir", dir, "--from", "00005ca1ab1e0007"})
+	if code := p.wait(t); code != exitDrift || !strings.Contains(p.out.String(), "no longer in the fleet") {
+		t.Errorf("exit code %d: %s%s", code, p.out.String(), p.err.String())
 	}
 }

@@ -513,7 +513,8 @@ func testModel(t *testing.T, open func(t *testing.T) history.Store) {
 		}
 		m.checkAgainst(r, s, history.Query{})
 		for range 4 {
-			q := history.Query{Account: rapid.SampledFrom([]string{"", "one", "uno", two.ID, "nobody"}).Draw(r, "account"), Moved: rapid.Bool().Draw(r, "moved")}
+			q := history.Query{Account: rapid.SampledFrom([]string{"", "one", "uno", two.ID, "nobody"}).Draw(r, "account")}
+			q.Moved = rapid.Bool().Draw(r, "moved")
 			if n := len(m.known); n > 0 && rapid.Bool().Draw(r, "timed") {
 				q.From = m.known[rapid.IntRange(0, n-1).Draw(r, "from")].Run.EndedAt
 				q.To = m.known[rapid.IntRange(0, n-1).Draw(r, "to")].Run.EndedAt.Add(1)
