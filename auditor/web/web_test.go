@@ -784,3 +784,16 @@ func TestWhatAWebConfigAsksFor(t *testing.T) {
 		t.Errorf("no file asks for %+v", got)
 	}
 }
+
+// TestNoColumnIsWiderThanItsPage: a column that is as wide as it likes has a small phone scroll sideways.
+func TestNoColumnIsWiderThanItsPage(t *testing.T) {
+	found := regexp.MustCompile(`minmax\(([^,]*),`).FindAllStringSubmatch(string(style), -1)
+	for _, m := range found {
+		if m[1] != "0" && !strings.HasPrefix(m[1], "min(") {
+			t.Errorf("a column is at least %s wide, whatever the page is", m[1])
+		}
+	}
+	if len(found) == 0 {
+		t.Error("the style sheet has no columns")
+	}
+}
