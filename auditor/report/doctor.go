@@ -473,7 +473,8 @@ func DoctorJSON(w io.Writer, d *auditor.Diagnosis) error {
 
 func formProbe(p auditor.Probe, agencies []string) patientForm {
 	f := patientForm{
-		Account: patientAccountForm{p.Account.ID, p.Account.Name}, Way: orNull(p.Way), Well: p.Well(), Readable: p.Readable(), Throttled: p.Throttled, Requests: p.Requests,
+		Account: patientAccountForm{p.Account.ID, p.Account.Name}, Way: orNull(p.Way), Well: p.Well(), Readable: p.Readable(),
+		Throttled: p.Throttled, Requests: p.Requests,
 		Tries: forms(p.Tries, func(t auditor.Try) tryForm {
 			return tryForm{
 				What: t.What, Operation: orNull(t.Operation), Action: orNull(t.Action), IdentityAction: orNull(t.IdentityAction),

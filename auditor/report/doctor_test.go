@@ -152,7 +152,7 @@ func TestDoctorSaysAdviceOnce(t *testing.T) {
 	d.Main, d.Gaps = &broken, []rules.Unknown{broken}
 	text := strings.Join(strings.Fields(doctorText(t, d, report.Options{})), " ")
 	want := "- the program's own key; the list of accounts; iam:x:ListAgencies; iam:x:ShowDomainRoleAssignments; entering the account, in " +
-		"3 accounts: a, a, c rejected, for instance: 500 → wait "
+		"3 accounts: a," + " a, c rejected, for instance: 500 → wait "
 	if !strings.Contains(text, want) || strings.Count(text, "wait") != 1 {
 		t.Errorf("%s", text)
 	}
