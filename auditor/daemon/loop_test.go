@@ -136,7 +136,7 @@ func (l *loop) start(change func(l *loop, o *Options)) {
 	if l.d, err = New(o); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // it ends before the test's own context
+	ctx, cancel := context.WithCancel(context.Background())
 	l.end = cancel
 	l.gate.Lock()
 	go func() { l.ended <- l.d.Run(ctx) }()

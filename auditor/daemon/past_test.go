@@ -211,7 +211,7 @@ func TestARestartForgetsNoAccount(t *testing.T) {
 
 // TestAnAccountThatTheFileLostWhileTheProgramWasDown vanishes, as if it had gone on.
 func TestAnAccountThatTheFileLostWhileTheProgramWasDown(t *testing.T) {
-	change := func(l *loop, o *Options) { o.Watch = false }
+	change := func(_ *loop, o *Options) { o.Watch = false }
 	l := startLoopWith(t, func(l *loop, o *Options) {
 		write(t, filepath.Join(filepath.Dir(l.file), "accounts.yaml"), "accounts:\n"+filed(l, alpha, beta), 0o600)
 		write(t, l.file, strings.Replace(l.config(kept), "  static:\n", "  file: accounts.yaml\n", 1), 0o600)

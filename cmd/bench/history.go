@@ -40,7 +40,8 @@ func (o options) history(ctx context.Context, n int, out io.Writer) (err error) 
 	}
 	fmt.Fprintf(out, "\ndaemon with a history, %d accounts, a run every %s\n\n", n, every)
 	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(w, "| run\t| wall s\t| recording s\t| of the wall\t| history MiB\t| peak MiB so far\t|\n| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t|")
+	fmt.Fprintln(w, "| run\t| wall s\t| recording s\t| of the wall\t| history MiB\t| peak MiB so far\t|\n"+
+		"| ---\t| ---:\t| ---:\t| ---:\t| ---:\t| ---:\t|")
 	d, err := o.startDaemon(ctx, config, env)
 	if err != nil {
 		return err

@@ -6,7 +6,8 @@
 // each account and once in the program's own order, the last five of an account at once. It prints the medians.
 //
 // With -daemon it also measures `agencyaudit run` with so many accounts: its runs, its rest and its scrapes. With -history it measures
-// what `agencyaudit run` writes of its runs into a state directory, and a start that reads it. With -organization it has `agencyaudit run` list so many accounts itself and enter them by the management account's key alone, by each way there is.
+// what `agencyaudit run` writes of its runs into a state directory, and a start that reads it. With -organization it has
+// `agencyaudit run` list so many accounts itself and enter them by the management account's key alone, by each way there is.
 //
 // It asserts nothing about time. It fails when the work was not done: unless the simulator counted six requests for each
 // account and client, and the program found every account compliant; and of an organization, unless each account was entered
