@@ -60,6 +60,8 @@ type Daemon struct {
 	// past is set before the first run, and used by runs; shown is what the pages show of it, nil without a history.
 	past  past
 	shown atomic.Pointer[web.Past]
+	// anew says that what is known was judged anew by another configuration since the last run.
+	anew atomic.Bool
 
 	// The locks are taken in this order.
 	reloading sync.Mutex // held by one reload, from its first look at the files to its last word

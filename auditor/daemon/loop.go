@@ -171,7 +171,7 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 	run, failed = swept, ""
 	// A run needs several times what is kept of it, and the next one is minutes away: the machine may have the rest.
 	debug.FreeOSMemory()
-	d.record(ctx, next, next.Moved(before))
+	d.record(ctx, next, d.anew.Swap(false) || next.Moved(before))
 	if d.options.Committed != nil {
 		d.options.Committed(run)
 	}
@@ -325,6 +325,7 @@ func (d *Daemon) swap() {
 	d.engine = next
 	d.mu.Unlock()
 	old.cloud.Close()
+	d.anew.Store(true)
 	d.metrics.Running(cfg.Digest(), cfg.LoadedBaselines())
 	if err := d.scheduler.Replace(cfg.Plan()); err != nil {
 		d.options.Logger.Error("the new schedule was refused", "err", err) // never: the configuration was checked

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -43,6 +44,10 @@ func (d *Daemon) openPast(cfg *Config) error {
 			return err
 		}
 		d.past.store = store
+		if is, err := os.Stat(dir); err == nil && is.Mode().Perm()&0o022 != 0 {
+			d.options.Logger.Warn("others may write in the state directory, and so could change what is known: let its owner alone do so",
+				"dir", dir, "mode", is.Mode().Perm().String())
+		}
 	default:
 		d.options.Logger.Info("there is no state_dir: what is known ends with the program")
 	}
@@ -78,9 +83,12 @@ func (d *Daemon) first(ctx context.Context) (*auditor.Snapshot, error) {
 				findings += len(r.Findings)
 			}
 		}
-		if agencies > 0 {
+		switch {
+		case len(was.Subjects) == 0:
+			d.options.Logger.Info("the history is empty: it begins with the first run", "state_dir", cfg.StateFolder())
+		default:
 			d.options.Logger.Info("bad news from before is known, and nothing is right before it was read again", "agencies", agencies,
-				"findings", findings)
+				"findings", findings, "state_dir", cfg.StateFolder())
 		}
 	}
 	known := e.known()

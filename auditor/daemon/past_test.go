@@ -246,6 +246,29 @@ func TestAnAccountThatTheFileLostWhileTheProgramWasDown(t *testing.T) {
 	}
 }
 
+// TestAWaiverThatComesIsShownAtOnce: what changed is on the first page after the next run, also when a reload judged it anew before.
+func TestAWaiverThatComesIsShownAtOnce(t *testing.T) {
+	l := startLoopWith(t, func(_ *loop, o *Options) { o.Watch = false }, kept, beta)
+	l.gate.Unlock()
+	l.next()
+	write(t, filepath.Join(filepath.Dir(l.file), "waivers.yaml"), fmt.Sprintf("version: 1\nwaivers:\n"+
+		"  - {id: one, accounts: [%s], rules: [grant/missing], added: %s, expires: %s, owner: shop, reason: agreed}\n", beta,
+		time.Now().Format(time.DateOnly), time.Now().AddDate(0, 0, 2).Format(time.DateOnly)), 0o600)
+	l.rewrite(l.config(kept+"waivers: {file: waivers.yaml}\n", l.named(beta)...))
+	if code, says := l.get("POST", "/-/reload"); code != 200 {
+		t.Fatalf("%d %s", code, says)
+	}
+	if run := l.next(); run.States[rules.StateWaived] != 1 {
+		t.Fatalf("states %v", run.States)
+	}
+	if _, page := l.get("GET", "/"); !strings.Contains(page, "drifted → waived") {
+		t.Error("the page does not say that the account is waived now")
+	}
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // filed are accounts as a file of accounts lists them.
 func filed(l *loop, names ...string) string {
 	var b strings.Builder

@@ -120,6 +120,37 @@ func TestOneOwner(t *testing.T) {
 	open(t, dir)
 }
 
+// TestAHistoryThatIsTakenAway: SQLite and the kernel go on with files that have no name any more. What is recorded in them is not.
+func TestAHistoryThatIsTakenAway(t *testing.T) {
+	for name, take := range map[string]func(dir string) error{
+		"the directory is deleted": os.RemoveAll,
+		"the directory is moved":   func(dir string) error { return os.Rename(dir, dir+".moved") },
+		"the history is deleted":   func(dir string) error { return os.Remove(filepath.Join(dir, history.FileName)) },
+		"its WAL is deleted":       func(dir string) error { return os.Remove(filepath.Join(dir, history.FileName+"-wal")) },
+		"the lock is deleted":      func(dir string) error { return os.Remove(filepath.Join(dir, "lock")) },
+		"another one is there": func(dir string) error {
+			file := filepath.Join(dir, history.FileName)
+			data, err := os.ReadFile(file)
+			return errors.Join(err, os.Rename(file, file+".old"), os.WriteFile(file, data, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			s := open(t, dir)
+			f := newFleet(7, 3)
+			f.run(time.Hour)
+			record(t, s, f)
+			if err := take(dir); err != nil {
+				t.Fatal(err)
+			}
+			f.run(time.Hour)
+			if err := s.Record(t.Context(), f.now); err == nil || !strings.Contains(err.Error(), "was moved, deleted or replaced while the program ran") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func TestReadOnly(t *testing.T) {
 	if _, err := history.OpenReadOnly(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no history") {
 		t.Errorf("where there is no history, got %v", err)

@@ -61,7 +61,7 @@ func (u *Unreadable) Error() string {
 
 // damaged is the error of a history that is not as it was written.
 func damaged(file, format string, args ...any) error {
-	return &Unreadable{File: file, What: fmt.Sprintf(format, args...), Remedy: "restore a copy of it or, if there is none, move it away with " +
+	return &Unreadable{File: file, What: fmt.Sprintf(format, args...), Remedy: "end the program that writes it, and restore a copy of it or, if there is none, move it away with " +
 		"the files beside it that begin with its name: then what was known is lost, and history begins anew"}
 }
 
@@ -85,6 +85,12 @@ func OpenSQLite(dir string, o Options) (Store, error) {
 		return nil, err
 	}
 	d.lock = owned
+	if d.is, err = os.Stat(d.file); err == nil {
+		d.locked, err = os.Stat(filepath.Join(dir, lockName))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("look at the history: %w", err), d.Close())
+	}
 	return d, nil
 }
 

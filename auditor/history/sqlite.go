@@ -6,7 +6,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,6 +24,8 @@ import (
 type database struct {
 	file string
 	lock *flock.Flock
+	// is and locked are the two files as they were opened; nil where nothing may be written.
+	is, locked fs.FileInfo
 	// plain is the codec without a dictionary, packed the one with the history's; nil until that was read.
 	plain  *codec
 	packed atomic.Pointer[codec]
@@ -175,6 +179,9 @@ func (d *database) Record(ctx context.Context, after *auditor.Snapshot) error {
 			return nil
 		}
 	}
+	if err := d.there(); err != nil {
+		return err
+	}
 	c, err := d.tip.diff(after)
 	if err != nil {
 		return err
@@ -187,7 +194,27 @@ func (d *database) Record(ctx context.Context, after *auditor.Snapshot) error {
 		e.sweep = nil
 	}
 	d.tip.apply(c)
+	if _, err := os.Stat(d.file + walSuffix); errors.Is(err, fs.ErrNotExist) {
+		return moved(d.file + walSuffix)
+	}
+	return d.there()
+}
+
+// there fails unless the files are where they were opened. SQLite goes on writing to one that was moved or deleted, and so does the
+// kernel with its lock; what is written then is lost, or is somebody else's.
+func (d *database) there() error {
+	for name, was := range map[string]fs.FileInfo{d.file: d.is, filepath.Join(filepath.Dir(d.file), lockName): d.locked} {
+		if is, err := os.Stat(name); err != nil || !os.SameFile(is, was) {
+			return moved(name)
+		}
+	}
 	return nil
+}
+
+// moved is the error of a file that is not where it was opened.
+func moved(file string) error {
+	return fmt.Errorf("%s was moved, deleted or replaced while the program ran, so that what is recorded is lost: end the program, put back "+
+		"what was there, and start it again", file)
 }
 
 // add writes a change.

@@ -2,14 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/agencyaudit/agencyaudit/auditor/daemon"
+	"github.com/agencyaudit/agencyaudit/auditor/history"
 	"github.com/agencyaudit/agencyaudit/auditor/report"
 	"github.com/agencyaudit/agencyaudit/rules"
 	"github.com/agencyaudit/agencyaudit/rules/baseline"
@@ -78,6 +84,7 @@ func summarize(w io.Writer, file string, cfg *daemon.Config, now time.Time, o re
 	}
 	agreed(say, cfg, now)
 	say("  schedule   ", "%s (UTC); evidence older than %s is unknown", cfg.Schedule.Cron, rules.Span(cfg.MaxAge))
+	state(say, cfg)
 	say("  listen     ", "%s at %s; %s", cfg.Listen.Scheme(), cfg.Listen.Address, askedFor(cfg.Listen))
 	if cfg.Listen.Exposed() {
 		say("  WARNING    ", "%s", daemon.ExposedWarning)
@@ -157,6 +164,43 @@ func agreed(say func(lead, format string, args ...any), cfg *daemon.Config, now 
 		words += fmt.Sprintf("; the next to end is %s of %s, at %s", next.ID, next.Owner, next.Expires.UTC().Format(time.DateOnly))
 	}
 	say("  waivers    ", "%s", words)
+}
+
+// state says what a daemon would know after a restart. What is wrong with a history keeps no account from being audited, and the daemon
+// from starting.
+func state(say func(lead, format string, args ...any), cfg *daemon.Config) {
+	dir := cfg.StateFolder()
+	if dir == "" {
+		say("  state      ", "none is kept: after a restart nothing is known before it was read again; see state_dir")
+		return
+	}
+	switch is, err := os.Stat(dir); {
+	case err == nil && !is.IsDir():
+		say("  WARNING    ", "%s is no directory, so that the daemon cannot start: name another state_dir", dir)
+		return
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		say("  WARNING    ", "the state directory cannot be used, so that the daemon cannot start: %v", err)
+		return
+	}
+	if _, err := os.Stat(filepath.Join(dir, history.FileName)); errors.Is(err, fs.ErrNotExist) {
+		say("  state      ", "%s, without a history yet: it begins with the daemon's first run", dir)
+		return
+	}
+	s, err := history.OpenReadOnly(dir)
+	if err != nil {
+		say("  WARNING    ", "%v; the daemon does not start like that", err)
+		return
+	}
+	defer s.Close()
+	begins, err := s.Begins(context.Background())
+	switch {
+	case err != nil:
+		say("  WARNING    ", "%v; the daemon does not start like that", err)
+	case begins.IsZero():
+		say("  state      ", "%s, without a run yet", dir)
+	default:
+		say("  state      ", "%s, a history since %s", dir, begins.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
 }
 
 // askedFor says what a client has to show.
