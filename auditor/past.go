@@ -10,8 +10,8 @@ import (
 
 // Past is what a history remembers of the fleet. Restore makes of it what a program starts from.
 type Past struct {
-	// CompletedAt is when the last run that was complete ended; zero when there was none.
-	CompletedAt time.Time
+	// EndedAt is when the last run ended, and CompletedAt when the last that was complete did; zero when there was none.
+	EndedAt, CompletedAt time.Time
 	// Catalogue is the site's catalogue's last word on the required policies that it lacked.
 	Catalogue []Resolution
 	// Subjects are all that were ever recorded, those that left included, in the order of Subjects.
@@ -23,6 +23,8 @@ type Remembered struct {
 	Subject
 	// Left says that it is no longer expected: its account left the fleet, or is left alone, or it is judged by no baseline any more.
 	Left bool
+	// Vanished is in how many of the last runs, one after the other, the account was expected and nobody listed it.
+	Vanished int
 	// Evidence is the last sweep that ended in evidence, marked as replayed; nil when there was none, or when the subject has
 	// left. Its request ids are those of the reading that first showed all this; it begins with the last reading that
 	// showed it still or, where that instant was not recorded, with the run of that reading. It is never younger than the truth.

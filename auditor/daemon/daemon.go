@@ -38,6 +38,9 @@ type Options struct {
 	Simulated bool
 	// Committed is told of every run of Run once metrics and pages show it; nil tells nobody. The next run waits for it.
 	Committed func(run *auditor.Run)
+	// recordWait and openHistory are for tests; the zero values are recordWait and history.OpenSQLite.
+	recordWait  time.Duration
+	openHistory func(dir string, o history.Options) (history.Store, error)
 	// organization lists the accounts; nil is the cloud itself.
 	organization lister
 	// History is where runs are recorded instead of in the configuration's state directory. It stays open.
@@ -57,7 +60,7 @@ type Daemon struct {
 	guards    web.Guards
 	snapshot  atomic.Pointer[auditor.Snapshot]
 	progress  atomic.Pointer[progress]
-	// past is set before the first run, and used by runs; shown is what the pages show of it, nil without a history.
+	// past is set before the first run; shown is what the pages show of it, nil without a history.
 	past  past
 	shown atomic.Pointer[web.Past]
 	// anew says that what is known was judged anew by another configuration since the last run.

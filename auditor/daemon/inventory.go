@@ -139,7 +139,7 @@ func (m *memory) learn(f *accountsFile) {
 	maps.Copy(m.ways, f.access)
 	maps.DeleteFunc(m.ways, func(id string, _ huawei.Access) bool {
 		e, known := m.filed.entries[id]
-		return !known || e.missed > 0
+		return !known || e.missed > 0 || e.was != nil
 	})
 }
 
@@ -302,7 +302,7 @@ func (v *inventory) listing(gone []rules.Account) auditor.Listing {
 	}
 	if v.config.Accounts.File != "" {
 		for id, e := range v.memory.filed.entries {
-			if all[id] == nil && e.missed == 0 {
+			if all[id] == nil && e.missed == 0 && e.was == nil {
 				named(&e.is, "the file of accounts")
 			}
 		}
@@ -355,11 +355,11 @@ func (v *inventory) listing(gone []rules.Account) auditor.Listing {
 // absent adds the accounts that nobody lists any more.
 func (v *inventory) absent(all map[string]*candidate, keep int) {
 	says := func(source string, missed int) string {
-		return fmt.Sprintf("%s no longer lists the account, in %s so far; after %d its series end", source, runs(missed), keep)
+		return fmt.Sprintf("%s no longer lists the account, in %s so far; after %d its series end", source, runs(max(missed, 1)), keep)
 	}
 	if v.config.Accounts.File != "" {
 		for id, e := range v.memory.filed.entries {
-			if all[id] == nil && e.missed > 0 {
+			if all[id] == nil && (e.missed > 0 || e.was != nil) {
 				all[id] = &candidate{
 					account: rules.Account{ID: id, Name: e.is.Name, RequireAgency: e.is.RequireAgency},
 					source:  "the file of accounts", missed: says("the file of accounts", e.missed),

@@ -37,14 +37,15 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 	begun := sync.OnceFunc(func() { close(d.begun) })
 	defer begun()
 	cfg := d.current().config
-	if err := d.openPast(cfg); err != nil {
-		return err
-	}
-	defer func() { failed = errors.Join(failed, d.closePast()) }()
 	first, err := d.first(ctx)
 	if err != nil {
 		return err
 	}
+	go d.records()
+	defer func() {
+		d.stopRecording()
+		failed = errors.Join(failed, d.closePast())
+	}()
 	if err := d.show(first); err != nil {
 		return err
 	}
@@ -171,7 +172,7 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 	run, failed = swept, ""
 	// A run needs several times what is kept of it, and the next one is minutes away: the machine may have the rest.
 	debug.FreeOSMemory()
-	d.record(ctx, next, d.anew.Swap(false) || next.Moved(before))
+	d.record(next, d.anew.Swap(false) || next.Moved(before))
 	if d.options.Committed != nil {
 		d.options.Committed(run)
 	}

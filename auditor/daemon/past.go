@@ -1,10 +1,13 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -17,65 +20,132 @@ import (
 )
 
 const (
-	// recordTimeout bounds the recording of one run. It is no part of the run, which it may outlive.
-	recordTimeout = 2 * time.Minute
+	// recordWait is how long a run waits for its recording, unless Options say otherwise. The disk may take longer; the schedule does not.
+	recordWait = 30 * time.Second
 	// compactEvery is how often what has ended long ago is forgotten.
 	compactEvery = 24 * time.Hour
 	// lookEvery is how often the pages are given what changed when nothing did: what is long ago goes out of their sight.
 	lookEvery = time.Hour
 )
 
-// past is the history as the daemon keeps it. Its methods are called by one goroutine at a time.
+// past is the history as the daemon keeps it.
 type past struct {
-	// store is where it is kept; nil when it is not.
+	// store is where it is kept; nil when it is not, or when dir cannot be used for now.
 	store history.Store
-	// compacted is when what ended long ago was forgotten last, and looked when the pages were given what changed.
+	// dir is the state directory; empty when there is none.
+	dir string
+	// todo is the last run that is to be recorded. One goroutine records them until enough is closed, and closes done then.
+	todo         chan *recording
+	enough, done chan struct{}
+	// Of that goroutine: compacted is when what ended long ago was forgotten last, and looked when the pages were given what changed.
 	compacted, looked time.Time
 }
 
-// openPast opens the history that the configuration names, or the one that was given.
-func (d *Daemon) openPast(cfg *Config) error {
-	switch dir := cfg.StateFolder(); {
-	case d.options.History != nil:
-		d.past.store = d.options.History
-	case dir != "":
-		store, err := history.OpenSQLite(dir, history.Options{})
-		if err != nil {
-			return err
-		}
-		d.past.store = store
-		if is, err := os.Stat(dir); err == nil && is.Mode().Perm()&0o022 != 0 {
-			d.options.Logger.Warn("others may write in the state directory, and so could change what is known: let its owner alone do so",
-				"dir", dir, "mode", is.Mode().Perm().String())
-		}
-	default:
-		d.options.Logger.Info("there is no state_dir: what is known ends with the program")
-	}
-	return nil
+// recording is a run that is to be recorded.
+type recording struct {
+	known *auditor.Snapshot
+	// moved says that something is otherwise than before.
+	moved bool
+	done  chan struct{}
 }
 
-// closePast gives up the history, and with it the state directory.
+// openPast opens the history that the configuration names, or the one that was given. A disk that is full keeps no program from
+// auditing: what it can read of the history is known, and the rest is tried again at each run.
+func (d *Daemon) openPast(cfg *Config) (was *auditor.Past, err error) {
+	ctx := context.Background()
+	d.past.todo, d.past.done = make(chan *recording, 1), make(chan struct{})
+	d.past.enough = make(chan struct{})
+	if d.past.dir = cfg.StateFolder(); d.options.History != nil {
+		d.past.store = d.options.History
+	}
+	switch {
+	case d.past.store == nil && d.past.dir == "":
+		d.options.Logger.Info("there is no state_dir: what is known ends with the program")
+		return nil, nil
+	case d.past.store == nil:
+		if d.past.store, err = d.reopen(); errors.Is(err, history.ErrDisk) {
+			return d.readPast(ctx, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if was, err = d.past.store.Last(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("what was known: %w", err), d.closePast())
+	}
+	return was, nil
+}
+
+// reopen opens the state directory, of which the process is the owner then.
+func (d *Daemon) reopen() (history.Store, error) {
+	_, before := os.Stat(filepath.Join(d.past.dir, history.FileName))
+	open := history.OpenSQLite
+	if d.options.openHistory != nil {
+		open = d.options.openHistory
+	}
+	store, err := open(d.past.dir, history.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if errors.Is(before, fs.ErrNotExist) {
+		d.options.Logger.Warn("there was no history in the state directory: a new one begins, and nothing is known from before", "state_dir", d.past.dir)
+	}
+	if is, err := os.Stat(d.past.dir); err == nil && is.Mode().Perm()&0o022 != 0 {
+		d.options.Logger.Warn("others may write in the state directory, and so could change what is known: let its owner alone do so",
+			"state_dir", d.past.dir, "mode", is.Mode().Perm().String())
+	}
+	return store, nil
+}
+
+// readPast is what can be read of a history that cannot be written, for the reason why.
+func (d *Daemon) readPast(ctx context.Context, why error) (was *auditor.Past, err error) {
+	d.unrecorded("", why)
+	s, err := history.OpenReadOnly(d.past.dir)
+	if err == nil {
+		was, err = s.Last(ctx)
+		err = errors.Join(err, s.Close())
+	}
+	if err != nil {
+		d.options.Logger.Error("nothing is known from before", "err", err)
+		return nil, nil //nolint:nilerr,nilnil // the disk costs the history, not the auditing
+	}
+	return was, nil
+}
+
+// closePast gives up the history, and with it the state directory. It waits as long as an answer may take at the end.
 func (d *Daemon) closePast() error {
-	if d.past.store == nil || d.options.History != nil {
+	store := d.past.store
+	if store == nil || d.options.History != nil {
 		return nil
 	}
-	return d.past.store.Close()
+	closed := make(chan error, 1)
+	go func() { closed <- store.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(shutdownTimeout):
+		return errors.New("the history was not closed: its disk does not answer; what was said to be recorded is")
+	}
 }
 
 // first is what is known before the first run: what a history remembers, if there is one, and nothing that was right.
 func (d *Daemon) first(ctx context.Context) (*auditor.Snapshot, error) {
 	e := d.current()
 	cfg := e.config
-	var was *auditor.Past
-	if store := d.past.store; store != nil {
-		var err error
-		if was, err = store.Last(ctx); err != nil {
-			return nil, fmt.Errorf("what was known: %w", err)
-		}
+	was, err := d.openPast(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if was != nil {
+		now := d.options.Now()
+		notLater(was, now)
 		e.remember(was)
 		d.metrics.Resumed(was.CompletedAt)
-		d.measure()
-		d.look(ctx)
+		if !was.EndedAt.IsZero() && now.Sub(was.EndedAt) > cfg.History.Keep/4 {
+			// Either the program was away for long, or the clock is wrong: nothing is forgotten before it has run for a while.
+			d.past.compacted = now
+			d.options.Logger.Warn("the last run that the history has ended long ago, by this clock", "ended", was.EndedAt, "now", now)
+		}
 		agencies, findings := 0, 0
 		for i := range was.Subjects {
 			if r := &was.Subjects[i]; !r.Left {
@@ -83,13 +153,12 @@ func (d *Daemon) first(ctx context.Context) (*auditor.Snapshot, error) {
 				findings += len(r.Findings)
 			}
 		}
-		switch {
-		case len(was.Subjects) == 0:
-			d.options.Logger.Info("the history is empty: it begins with the first run", "state_dir", cfg.StateFolder())
-		default:
-			d.options.Logger.Info("bad news from before is known, and nothing is right before it was read again", "agencies", agencies,
-				"findings", findings, "state_dir", cfg.StateFolder())
-		}
+		d.options.Logger.Info("bad news from before is known, and nothing is right before it was read again", "agencies", agencies,
+			"findings", findings, "state_dir", d.past.dir)
+	}
+	if d.past.store != nil {
+		d.measure()
+		d.look(ctx)
 	}
 	known := e.known()
 	s := auditor.Restore(e.expected(known), cfg.LoadedBaselines(), cfg.MaxAge, was).Accept(cfg.LoadedWaivers(), d.options.Now())
@@ -97,35 +166,119 @@ func (d *Daemon) first(ctx context.Context) (*auditor.Snapshot, error) {
 	return s, nil
 }
 
-// record adds what is known after a run to the history. That it cannot costs the history, and nothing else: it is counted and
-// said, and the next run catches up. moved says whether anything is otherwise than before.
-func (d *Daemon) record(ctx context.Context, s *auditor.Snapshot, moved bool) {
-	if d.past.store == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	began := d.options.Now()
-	err := d.write(ctx, s)
-	said := ""
-	if err != nil {
-		said = err.Error()
-		d.metrics.HistoryFailed()
-		d.options.Logger.Error("the run was not recorded in the history; the next one catches up", "run", s.Run.ID, "err", err)
-	} else {
-		if moved || d.options.Now().Sub(d.past.looked) >= lookEvery {
-			d.look(ctx)
+// notLater has nothing that is remembered be later than now: then this clock was wrong, or is.
+func notLater(p *auditor.Past, now time.Time) {
+	bound := func(t *time.Time) {
+		if t.After(now) {
+			*t = now
 		}
-		d.options.Logger.Info("run recorded", "run", s.Run.ID, "took", d.options.Now().Sub(began))
 	}
-	d.measure()
-	d.mu.Lock()
-	d.historyError = said
-	d.mu.Unlock()
+	bound(&p.CompletedAt)
+	for i := range p.Subjects {
+		r := &p.Subjects[i]
+		bound(&r.KeptAt)
+		bound(&r.UnknownSince)
+		if r.Evidence != nil {
+			bound(&r.Evidence.StartedAt)
+		}
+		for j := range r.Findings {
+			bound(&r.Findings[j].Since)
+		}
+	}
 }
 
-// write records a run, and forgets what ended long ago once in a while. A bug in the history is an error of it.
-func (d *Daemon) write(ctx context.Context, s *auditor.Snapshot) (err error) {
+// record has what is known after a run added to the history, and waits a while for it. That it cannot be costs the history, and
+// nothing else: it is counted and said, and the next run catches up. moved says whether anything is otherwise than before.
+func (d *Daemon) record(s *auditor.Snapshot, moved bool) {
+	if d.options.History == nil && d.past.dir == "" {
+		return
+	}
+	r := &recording{known: s, moved: moved, done: make(chan struct{})}
+	select {
+	case before := <-d.past.todo: // the disk has not got so far; this one has all of it
+		r.moved = r.moved || before.moved
+	default:
+	}
+	d.past.todo <- r
+	wait := time.NewTimer(cmp.Or(d.options.recordWait, recordWait))
+	defer wait.Stop()
+	select {
+	case <-r.done:
+	case <-wait.C:
+		d.unrecorded(s.Run.ID, errors.New("the disk takes too long; it goes on trying"))
+	}
+}
+
+// records records runs until there will be no more.
+func (d *Daemon) records() {
+	defer close(d.past.done)
+	one := func(r *recording) {
+		d.keep(r)
+		close(r.done)
+	}
+	for {
+		select {
+		case r := <-d.past.todo:
+			one(r)
+		case <-d.past.enough:
+			select {
+			case r := <-d.past.todo:
+				one(r)
+			default:
+			}
+			return
+		}
+	}
+}
+
+// stopRecording ends records, which is given some time for what it is at.
+func (d *Daemon) stopRecording() {
+	close(d.past.enough)
+	select {
+	case <-d.past.done:
+	case <-time.After(shutdownTimeout):
+		d.options.Logger.Error("the last run may not be recorded: the disk does not answer")
+	}
+}
+
+// keep records one run.
+func (d *Daemon) keep(r *recording) {
+	began := d.options.Now()
+	run := r.known.Run.ID
+	if err := d.write(r.known); err != nil {
+		d.unrecorded(run, err)
+		return
+	}
+	d.mu.Lock()
+	d.historyError = ""
+	d.mu.Unlock()
+	d.measure()
+	now := d.options.Now()
+	if r.moved || now.Sub(d.past.looked) >= lookEvery {
+		d.look(context.Background())
+	}
+	d.options.Logger.Info("run recorded", "run", run, "took", d.options.Now().Sub(began))
+	if !d.past.compacted.IsZero() && now.Sub(d.past.compacted) < compactEvery {
+		return
+	}
+	if err := d.past.store.Compact(context.Background(), now.Add(-d.current().config.History.Keep)); err != nil {
+		d.options.Logger.Error("what ended long ago is not forgotten", "err", err) // the next run tries again
+		return
+	}
+	d.past.compacted = now
+}
+
+// unrecorded says that a run was not recorded, or could not be, and why.
+func (d *Daemon) unrecorded(run string, why error) {
+	d.metrics.HistoryFailed()
+	d.options.Logger.Error("the run was not recorded in the history; the next one catches up", "run", run, "err", why)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.historyError = why.Error()
+}
+
+// write records what is known, in a history that is opened if it could not be before. A bug in the history is an error of it.
+func (d *Daemon) write(s *auditor.Snapshot) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.metrics.Panicked("history")
@@ -134,18 +287,13 @@ func (d *Daemon) write(ctx context.Context, s *auditor.Snapshot) (err error) {
 			err = errors.New("a bug in this program; see the log")
 		}
 	}()
-	if err := d.past.store.Record(ctx, s); err != nil {
-		return err
+	if d.past.store == nil {
+		if d.past.store, err = d.reopen(); err != nil {
+			d.past.store = nil
+			return err
+		}
 	}
-	now := d.options.Now()
-	if !d.past.compacted.IsZero() && now.Sub(d.past.compacted) < compactEvery {
-		return nil
-	}
-	d.past.compacted = now
-	if err := d.past.store.Compact(ctx, now.Add(-d.current().config.History.Keep)); err != nil {
-		return fmt.Errorf("forget what ended long ago: %w", err)
-	}
-	return nil
+	return d.past.store.Record(context.Background(), s)
 }
 
 // measure says how large the history is.
@@ -171,12 +319,16 @@ func (e *engine) remember(p *auditor.Past) {
 			if e.memory.members.entries == nil {
 				e.memory.members.entries = map[string]entry[huawei.Member]{}
 			}
-			e.memory.members.entries[a.ID] = entry[huawei.Member]{is: huawei.Member{ID: a.ID, Name: a.Name, Status: statusActive}, was: &a}
+			e.memory.members.entries[a.ID] = entry[huawei.Member]{
+				is: huawei.Member{ID: a.ID, Name: a.Name, Status: statusActive}, was: &a, missed: r.Vanished,
+			}
 		case e.config.Accounts.File != "":
 			if e.memory.filed.entries == nil {
 				e.memory.filed.entries = map[string]entry[AccountConfig]{}
 			}
-			e.memory.filed.entries[a.ID] = entry[AccountConfig]{is: AccountConfig{ID: a.ID, Name: a.Name, RequireAgency: a.RequireAgency}, missed: 1}
+			e.memory.filed.entries[a.ID] = entry[AccountConfig]{
+				is: AccountConfig{ID: a.ID, Name: a.Name, RequireAgency: a.RequireAgency}, was: &a, missed: r.Vanished,
+			}
 		}
 	}
 }

@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/history"
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -186,10 +188,19 @@ func TestARestartForgetsNoAccount(t *testing.T) {
 	g.set(func(o *organization) { o.err, o.members = nil, slices.Delete(o.members, 2, 3) })
 	l.start(change)
 	l.gate.Unlock()
-	for i, run := 0, l.next(); i < 2; i, run = i+1, l.again() {
+	for i, run := 0, l.next(); i < 2; i++ {
 		if got := reasonOf(run, ids[gamma]); got != "vanished" || run.Complete {
 			t.Errorf("run %d: gamma is %q", i, got)
 		}
+		if err := l.stop(); err != nil { // another restart does not begin to count anew
+			t.Fatal(err)
+		}
+		l.start(change)
+		if infos := l.scraped(); len(infos) != 3 {
+			t.Errorf("after restart %d %v are expected", i, infos)
+		}
+		l.gate.Unlock()
+		run = l.next()
 	}
 	if infos := l.scraped(); infos[gamma] != 0 || len(infos) != 2 {
 		t.Errorf("afterwards %v", infos)
@@ -333,9 +344,14 @@ type faulty struct {
 	history.Store
 	fail  error
 	panic bool
+	// hang keeps it from answering until it is closed.
+	hang chan struct{}
 }
 
 func (f *faulty) Record(ctx context.Context, s *auditor.Snapshot) error {
+	if f.hang != nil {
+		<-f.hang
+	}
 	if f.panic {
 		panic("a bug")
 	}
@@ -377,6 +393,128 @@ func TestAHistoryThatFailsCostsHistoryAlone(t *testing.T) {
 	}
 	if found, err := f.Findings(t.Context(), history.Query{}); err != nil || len(found) == 0 || found[0].Account.Name != beta {
 		t.Errorf("%v: %+v", err, found)
+	}
+}
+
+// TestADiskThatHangsStopsNoRun: what it has not taken is counted, and is recorded once it answers.
+func TestADiskThatHangsStopsNoRun(t *testing.T) {
+	f := &faulty{Store: history.NewMemory(), hang: make(chan struct{})}
+	l := startLoopWith(t, func(_ *loop, o *Options) { o.Watch, o.History, o.recordWait = false, f, time.Millisecond }, hourly, alpha, beta)
+	l.gate.Unlock()
+	l.next()
+	l.again()
+	last := l.again()
+	l.has("agencyaudit_history_errors_total 3")
+	if _, page := l.get("GET", "/"); !strings.Contains(page, "the disk takes too long") {
+		t.Error("the page does not say that the runs are not recorded")
+	}
+	close(f.hang)
+	l.wait("the last run is recorded", func() bool { return strings.Contains(l.log.String(), "msg=\"run recorded\" run="+last.ID) })
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+	if runs, err := f.Runs(t.Context(), time.Time{}, time.Time{}); err != nil || len(runs) != 2 || runs[1].ID != last.ID {
+		t.Errorf("%v: %+v", err, runs)
+	}
+}
+
+// TestAFullDiskAtTheStart costs history, not auditing: what can be read of it is known, and it is opened as soon as there is room.
+func TestAFullDiskAtTheStart(t *testing.T) {
+	plain := func(_ *loop, o *Options) { o.Watch = false }
+	l := startLoopWith(t, plain, kept, alpha, beta)
+	l.gate.Unlock()
+	l.next()
+	was := l.missing(beta)
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	var full atomic.Bool
+	full.Store(true)
+	l.start(func(_ *loop, o *Options) {
+		o.Watch = false
+		o.openHistory = func(dir string, ho history.Options) (history.Store, error) {
+			if full.Load() {
+				return nil, fmt.Errorf("open it: %w", history.ErrDisk)
+			}
+			return history.OpenSQLite(dir, ho)
+		}
+	})
+	if is := l.missing(beta); is["state"] != "unknown" || is["since"] != was["since"] || was["since"] == "" {
+		t.Errorf("after the start beta is %v, and was %v", is, was)
+	}
+	l.gate.Unlock()
+	if run := l.next(); !run.Complete || l.missing(beta)["state"] != "drifted" {
+		t.Errorf("states %v", run.States)
+	}
+	l.has("agencyaudit_history_errors_total 2")
+	full.Store(false)
+	last := l.again()
+	l.has("agencyaudit_history_errors_total 2")
+	if err := l.stop(); err != nil {
+		t.Error(err)
+	}
+	s, err := history.OpenReadOnly(filepath.Join(filepath.Dir(l.file), "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if runs, err := s.Runs(t.Context(), time.Time{}, time.Time{}); err != nil || len(runs) != 2 || runs[1].ID != last.ID {
+		t.Errorf("%v: %+v", err, runs)
+	}
+}
+
+// TestAClockThatWasWrong: nothing that is remembered is later than now, and a jump of the clock forgets nothing.
+func TestAClockThatWasWrong(t *testing.T) {
+	var now clock
+	store := history.NewMemory()
+	change := func(_ *loop, o *Options) { o.Watch, o.History, o.Now = false, store, now.now }
+	l := startLoopWith(t, change, hourly, beta)
+	l.gate.Unlock()
+	l.next()
+	l.named(beta)
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	now.ahead.Store(int64(-5 * time.Minute)) // the first run was by a clock that was ahead
+	l.start(change)
+	_, text := l.get("GET", "/metrics")
+	if at := valueOf(t, text, "agencyaudit_run_last_complete_timestamp_seconds "); at > float64(time.Now().Add(-5*time.Minute).Unix()+1) {
+		t.Errorf("the last complete run is said to have been at %f, which is later than now", at)
+	}
+	l.gate.Unlock()
+	l.next()
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	findings := func() int {
+		found, err := store.Findings(t.Context(), history.Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	before := findings()
+	if err := l.cloud.Drift(simcloud.Drift{
+		Kind: simcloud.DriftGrant, Account: beta, Agency: "ServiceAgencyForCOC", Grant: &simcloud.Grant{Policy: "COCServiceAgencyDefaultPolicy", Scope: "all_resources"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	now.ahead.Store(int64(20 * time.Second))
+	l.start(change)
+	l.gate.Unlock()
+	l.next()
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	now.ahead.Store(int64(73 * 365 * 24 * time.Hour)) // as a machine that lost its clock
+	l.start(change)
+	l.gate.Unlock()
+	l.next()
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := findings(); got != before || before == 0 {
+		t.Errorf("%d findings are known, and %d were before", got, before)
 	}
 }
 

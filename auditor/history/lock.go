@@ -34,10 +34,13 @@ func (e *InUse) Error() string {
 // lock makes the process the owner of a state directory, or fails with an *InUse. The kernel ends the ownership with the process.
 func lock(dir string, now time.Time) (*flock.Flock, error) {
 	file := filepath.Join(dir, lockName)
+	if is, err := os.Lstat(file); err == nil && !is.Mode().IsRegular() {
+		return nil, fmt.Errorf("lock the state directory: %s is no plain file: move it away, and see who put it there", file)
+	}
 	l := flock.New(file, flock.SetPermissions(0o600))
 	locked, err := l.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("lock the state directory: %w", err)
+		return nil, fmt.Errorf("lock the state directory: %w", onDisk(err))
 	}
 	if !locked {
 		owner, _ := os.ReadFile(file) // who it is helps, and is not needed

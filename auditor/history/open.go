@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -45,6 +46,26 @@ type Options struct {
 	MaxBytes int64
 }
 
+// ErrDisk is what the error of a history wraps that is as it was, and could not be used since the disk is full or fails: later it may
+// be.
+var ErrDisk = errors.New("the disk is full, or cannot be written")
+
+// onDisk has an error of a full or failing disk wrap ErrDisk.
+func onDisk(err error) error {
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO)
+	if code, is := errors.AsType[*sqlite.Error](err); is {
+		switch code.Code() {
+		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_FSYNC,
+			sqlite3.SQLITE_IOERR_DIR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE:
+			full = true
+		}
+	}
+	if full && !errors.Is(err, ErrDisk) {
+		return fmt.Errorf("%w: %w", ErrDisk, err)
+	}
+	return err
+}
+
 // Unreadable is the error of a history that cannot be believed: it is no history, or of a program that is newer, or damaged.
 type Unreadable struct {
 	// File is the database, and What is wrong with it.
@@ -67,13 +88,15 @@ func damaged(file, format string, args ...any) error {
 
 // OpenSQLite opens the history in a state directory, and makes both where they are missing. The process owns the directory until
 // Close; an *InUse is the error where another process does, an *Unreadable that of a history which cannot be believed.
+//
+// Where the disk is full or fails, the error wraps ErrDisk.
 func OpenSQLite(dir string, o Options) (Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("find the state directory: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state directory: %w", err)
+		return nil, fmt.Errorf("make the state directory: %w", onDisk(err))
 	}
 	owned, err := lock(dir, time.Now())
 	if err != nil {
@@ -82,7 +105,7 @@ func OpenSQLite(dir string, o Options) (Store, error) {
 	d, err := open(context.Background(), filepath.Join(dir, FileName), o)
 	if err != nil {
 		_ = owned.Unlock()
-		return nil, err
+		return nil, onDisk(err)
 	}
 	d.lock = owned
 	if d.is, err = os.Stat(d.file); err == nil {

@@ -34,6 +34,9 @@ func rememberedOf(v *verdictRow, findings map[findingName]*findingRow, trust *tr
 		return r
 	}
 	r.UnknownSince = v.unknownSince
+	if v.unknown != nil && v.unknown.Reason == rules.ReasonVanished {
+		r.Vanished = int(last.id - v.from + 1)
+	}
 	if v.evidence == nil {
 		return r
 	}
@@ -64,7 +67,7 @@ func pastOf(subjects []auditor.Remembered, last, complete *runRow) *auditor.Past
 		p.CompletedAt = complete.EndedAt
 	}
 	if last != nil {
-		p.Catalogue = last.lacking
+		p.EndedAt, p.Catalogue = last.EndedAt, last.lacking
 	}
 	return p
 }

@@ -233,6 +233,9 @@ func testGone(t *testing.T, s history.Store) {
 	if v := verdicts(t, s, history.Query{Account: one.ID}); len(v) != 1 || !v[0].Until.Equal(run.EndedAt) {
 		t.Errorf("got %+v", v)
 	}
+	if p := last(t, s); !p.EndedAt.Equal(run.EndedAt) {
+		t.Errorf("the last run ended at %s, want %s", p.EndedAt, run.EndedAt)
+	}
 	r := last(t, s).Subjects[0]
 	if r.Account.ID != one.ID || !r.Left || r.Evidence != nil || len(r.Findings) > 0 || r.Trust.ID != "trusted" {
 		t.Errorf("of an account that left, got %+v", r)
