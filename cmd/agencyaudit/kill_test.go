@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -47,10 +48,10 @@ func TestKilledDaemon(t *testing.T) {
 		}
 	}
 	k := &killer{scene: stage(t, fault{}), r: rand.New(rand.NewPCG(9, 9)), bad: map[flaw]bool{}}
-	within := k.door.handler
+	cloud := k.door.handler
 	k.door.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		k.asked(r)
-		within.ServeHTTP(w, r)
+		cloud.ServeHTTP(w, r)
 	})
 	k.door.close(t) // and it opens with the handler around the other one
 	k.door.open(t)
@@ -223,7 +224,7 @@ func (k *killer) cycle(n int) {
 	case 1:
 		at = "run recorded"
 	case 2:
-		at, afterwards = "run ended", 8*time.Millisecond
+		at, afterwards = "run ended", 40*time.Millisecond // which is about what recording takes
 	}
 	k.mu.Unlock()
 	if afterwards > 0 {
@@ -317,12 +318,11 @@ func (k *killer) remembers(d *served) {
 	k.t.Helper()
 	all, err := d.scrapeAs(k.t.Context(), false, true)
 	if err != nil {
-		if _, wrong := err.(*scrapeFault); wrong { //nolint:errorlint // it is never wrapped
+		if _, answered := errors.AsType[*scrapeFault](err); answered {
 			k.t.Errorf("the first scrape: %v", err)
 		}
 		return // it was killed meanwhile
 	}
-	k.t.Helper()
 	if err := k.asKnown(all); err != nil {
 		k.t.Errorf("after a restart: %v", err)
 	}
