@@ -68,6 +68,12 @@ var stages = []stage{
 	{name: "doctor", pkg: "./auditor/huawei", tests: "Probe|Writes|Reads|Operation", asked: true},
 	{name: "inventory", pkg: "./auditor/daemon", tests: "Account|List|Organization|Remember|Refus|Choose|Reload|Tags", asked: true},
 	{name: "configuration", pkg: "./auditor/daemon", tests: "Config|Secret|Credential|Keys|Profile|Endpoint", asked: true},
+	{name: "past", pkg: "./auditor/daemon", tests: "Restart|Waiver|State|History|FileLost", asked: true},
+	{name: "history", pkg: "./auditor/history", tests: ".", asked: true},
+	{
+		name: "restarts", pkg: "./cmd/agencyaudit", asked: true,
+		tests: "^Test(KilledDaemon|AfterAKill.*|ASecondDaemon.*|ADamagedHistory.*|ADiskThatIsFull.*)$",
+	},
 	{name: "worlds", pkg: "./auditor/huawei", tests: "^TestWorlds"},
 	{name: "reader", pkg: "./auditor/huawei", tests: "."},
 	{name: "core", pkg: "./rules", tests: "."},

@@ -1,6 +1,6 @@
 package main
 
-// mutants are the mistakes, in the order of an answer's way: wire, lists, planes, evidence, judgement, memory, metrics.
+// mutants are the mistakes, in the order of an answer's way: wire, lists, planes, evidence, judgement, memory, metrics, exceptions, history.
 var mutants = []mutant{
 	// The wire: what may be believed at all.
 	{
@@ -495,5 +495,117 @@ var mutants = []mutant{
 		name: "green-while-unknown", what: "the metrics kept good news of an account that cannot be read",
 		file: "auditor/metrics/fleet.go",
 		old:  `if c.Coverage.Satisfied() && rows[i].state == rules.StateUnknown {`, new: `if c.Coverage.Satisfied() && rows[i].state == "" {`,
+	},
+	// Exceptions: what was accepted, and until when.
+	{
+		name: "exception-never-expires", what: "a waiver held for ever", by: "core",
+		file: "rules/waiver.go",
+		old:  `return !now.Before(w.Added) && now.Before(w.Expires)`, new: `return !now.Before(w.Added)`,
+	},
+	{
+		name: "exception-until-next-run", what: "a waiver that ends between two runs held until the next one", by: "core",
+		file: "rules/waiver.go",
+		old:  `return f.Waived != nil && now.Before(f.Waived.Expires)`, new: `return f.Waived != nil`,
+	},
+	{
+		name: "exception-remembered", what: "what a history says was accepted were accepted still", by: "past",
+		file: "auditor/daemon/past.go",
+		old:  `was).Accept(cfg.LoadedWaivers(), d.options.Now())`, new: `was)`,
+	},
+	// Restarts: what is known before anything was read.
+	{
+		name: "green-over-a-restart", what: "what was right before a restart were right after it", by: "auditor",
+		file: "auditor/past.go",
+		old:  `st.Evidence, st.keptAt = &evidence, r.KeptAt`, new: `st.Last, st.Evidence, st.keptAt = &evidence, &evidence, r.KeptAt`,
+	},
+	{
+		name: "held-over-a-restart", what: "grants that were held before a restart were held after it", by: "auditor",
+		file: "auditor/past.go",
+		old:  `if !c.Coverage.Satisfied() && requires(c.Policy, c.Scope) {`, new: `if requires(c.Policy, c.Scope) {`,
+	},
+	{
+		name: "evidence-of-yesterday", what: "an account that cannot be read were judged by the evidence that a history remembers", by: "auditor",
+		file: "auditor/snapshot.go",
+		old:  "st.Last = sweep\n\tr := &sweep.Report",
+		new:  "if !sweep.HasEvidence() && st.Evidence != nil && st.Evidence.Replayed {\n\t\tsweep = st.Evidence\n\t}\n\tst.Last = sweep\n\tr := &sweep.Report",
+	},
+	{
+		name: "evidence-made-younger", what: "remembered evidence were as young as the end of the last run", by: "history",
+		file: "auditor/history/past.go",
+		old:  `r.Evidence.StartedAt = last.readAt`, new: `r.Evidence.StartedAt = last.EndedAt`,
+	},
+	{
+		name: "age-begins-anew", what: "a finding were only as old as the last evidence for it", by: "auditor",
+		file: "auditor/past.go",
+		old:  `st.since[keyOf(f)] = r.Findings[i].Since`, new: `st.since[keyOf(f)] = evidence.StartedAt`,
+	},
+	{
+		name: "bad-news-not-restored", what: "a restart forgot what was wrong", by: "auditor",
+		file: "auditor/past.go",
+		old:  `st.Findings = append(st.Findings, *f)`, new: `_ = append(st.Findings, *f)`,
+	},
+	{
+		name: "no-witness-after-a-restart", what: "what differs from remembered evidence needed no second witness", by: "auditor",
+		file: "auditor/snapshot.go",
+		old:  `return rules.Last{Known: true, Agency:`, new: `return rules.Last{Known: !st.Evidence.Replayed, Agency:`,
+	},
+	{
+		name: "members-forgotten", what: "members of an organization were not expected before it was asked again", by: "past",
+		file: "auditor/daemon/past.go",
+		old:  "\t\te.remember(was)\n", new: "",
+	},
+	{
+		name: "left-comes-back", what: "an account that had left came back with a restart", by: "past",
+		file: "auditor/history/past.go",
+		old:  `r.Left = true`, new: `r.Left = false`,
+	},
+	// The history: that nothing is lost, and nothing invented.
+	{
+		name: "acknowledged-too-early", what: "a run were said to be recorded before it is", by: "restarts",
+		file: "auditor/daemon/past.go",
+		old:  `if err := d.past.store.Record(ctx, s); err != nil {`,
+		new:  "late := context.WithoutCancel(ctx)\n\tgo func() { _ = d.past.store.Record(late, s) }()\n\tif err := ctx.Err(); err != nil {",
+	},
+	{
+		name: "failure-not-told", what: "a run that could not be recorded were not counted", by: "restarts",
+		file: "auditor/daemon/past.go",
+		old:  "\t\td.metrics.HistoryFailed()\n", new: "",
+	},
+	{
+		name: "begun-anew", what: "a history that is no database were replaced by an empty one", by: "restarts",
+		file: "auditor/history/open.go",
+		old:  "if err := recognize(file); err != nil {\n\t\treturn nil, err\n\t}\n\tplain, err := newCodec(nil)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\td := &database{\n",
+		new: "if err := recognize(file); err != nil {\n\t\t_ = os.Remove(file)\n\t\tif err := create(ctx, file); err != nil {\n\t\t\treturn nil, err\n\t\t}\n\t}\n" +
+			"\tplain, err := newCodec(nil)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\td := &database{\n",
+	},
+	{
+		name: "two-owners", what: "two processes could have one state directory", by: "restarts",
+		file: "auditor/history/lock.go",
+		old:  `if !locked {`, new: `if !locked && dir == "" {`,
+	},
+	{
+		name: "verdict-not-checked", what: "a verdict that was altered in the file were shown", by: "history",
+		file: "auditor/history/rows.go",
+		old:  "if !bytes.Equal(s.hash, s.sum()) {\n\t\treturn nil, flawf(\"verdict", new: "if len(s.hash) == 0 {\n\t\treturn nil, flawf(\"verdict",
+	},
+	{
+		name: "evidence-not-checked", what: "evidence that was altered in the file were shown", by: "history",
+		file: "auditor/history/rows.go",
+		old:  "if !bytes.Equal(s.hash, s.sum()) {\n\t\treturn nil, flawf(\"evidence", new: "if len(s.hash) == 0 {\n\t\treturn nil, flawf(\"evidence",
+	},
+	{
+		name: "finding-not-checked", what: "a finding that was altered in the file were shown", by: "history",
+		file: "auditor/history/rows.go",
+		old:  `if !bytes.Equal(hash, f.sum()) {`, new: `if len(hash) == 0 {`,
+	},
+	{
+		name: "doubt-not-settled", what: "a commit that is said to have failed had not happened", by: "history",
+		file: "auditor/history/sqlite.go",
+		old:  `d.tip = nil // whether`, new: `_ = d.tip // whether`,
+	},
+	{
+		name: "unread-is-refuted", what: "what is wrong with an account that could not be read since the start ended", by: "history",
+		file: "auditor/history/change.go",
+		old:  `return // nothing can have refuted anything`, new: `_ = st // nothing can have refuted anything`,
 	},
 }
