@@ -19,7 +19,7 @@ WORLDS     ?= 100000
 SIM_WORLDS ?= 1000
 # Inputs that each parser of the cloud's answers gets.
 MUTATIONS ?= 1000000
-# Times that `make kill` kills a process that writes a history, and accounts that `make history` gives 400 days of drift.
+# Times that `make kill` kills the daemon and a process that writes a history, and accounts that `make history` gives 400 days of drift.
 KILLS    ?= 1000
 ACCOUNTS ?= 10000
 # Ways in which `make mutants-check` breaks the program.
@@ -122,7 +122,8 @@ page-check: ## look at the pages in headless Chromium; installs it where apt-get
 faults: ## play the matrix of faults of the cloud, in full, and print it with its verdicts
 	@.ci/faults
 
-kill: ## kill a process that writes a history KILLS times, and look for what is lost; about five minutes
+kill: build ## kill the daemon, and a process that writes a history, KILLS times each, and look for what is lost; about ten minutes
+	AGENCYAUDIT_KILLS=$(KILLS) AGENCYAUDIT_PROGRAM=$(CURDIR)/$(BIN) go test -count=1 -timeout 30m -run '^TestKilledDaemon$$' -v ./cmd/agencyaudit
 	AGENCYAUDIT_KILLS=$(KILLS) go test -count=1 -timeout 30m -run '^TestKilled$$' -v ./auditor/history
 
 history: ## let 400 days of drift happen to ACCOUNTS accounts, and measure the history; about ten minutes
