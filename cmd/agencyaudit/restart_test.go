@@ -37,6 +37,18 @@ func (r *remembering) start() {
 	r.daemon = (&simulator{secret: r.secrets.all()[1]}).serveFile(r.t, filepath.Dir(r.file), r.file, r.env)
 }
 
+// watched has every scrape of the daemon be looked at from now on, and waits until some were.
+func (r *remembering) watched(also func(s series) error) {
+	r.t.Helper()
+	r.daemon.always(r.t, also)
+	r.wait("some scrapes were looked at", patience, func() string {
+		if n := r.daemon.scrapes.Load(); n < 5 {
+			return fmt.Sprint(n, " were")
+		}
+		return ""
+	})
+}
+
 // kill kills it.
 func (r *remembering) kill() {
 	r.t.Helper()
@@ -61,11 +73,17 @@ func (r *remembering) recorded(n int) {
 func (r *remembering) notStarted() string {
 	r.t.Helper()
 	p := launch(r.t, filepath.Dir(r.file), r.env, []string{"run", "--config", r.file})
+	within(r.t, "it ends", func() string {
+		if strings.Contains(p.err.String(), "serving metrics and pages") {
+			r.t.Fatalf("it serves: %s", p.err.String())
+		}
+		if !p.gone() {
+			return "it still runs"
+		}
+		return ""
+	})
 	if code := p.wait(r.t); code != exitPartial {
 		r.t.Errorf("exit code %d, want %d: %s", code, exitPartial, p.err.String())
-	}
-	if strings.Contains(p.err.String(), "serving metrics and pages") {
-		r.t.Errorf("it served: %s", p.err.String())
 	}
 	r.hidden("what it says", p.err.String())
 	return p.err.String()
@@ -134,7 +152,7 @@ func TestAfterAKillNothingIsRightAndNothingForgotten(t *testing.T) {
 	if err := remembered(first.series); err != nil {
 		t.Fatalf("the first scrape: %v", err)
 	}
-	r.daemon.always(t, remembered)
+	r.watched(remembered)
 	r.await("runs have read nothing", func(m moment) string {
 		if m.where("account_unknown", `reason="unreachable"`).count(1) == len(r.accounts) && m.runs > 0 {
 			return ""
@@ -204,7 +222,7 @@ func TestAfterAKillNoSeriesOutlivesItsAccount(t *testing.T) {
 	if err := lacks(r.look().series); err != nil {
 		t.Fatalf("the first scrape: %v", err)
 	}
-	r.daemon.always(t, lacks)
+	r.watched(lacks)
 	r.recorded(1)
 	r.kill()
 

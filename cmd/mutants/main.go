@@ -1,9 +1,9 @@
 // Command mutants breaks the program on purpose, one way after the other, and has the tests find out.
 //
 // Each mutant is a mistake that this program or one of its kind could make in reading or in remembering: nothing taken for an
-// empty list, a second page left out, a refusal taken for absence, good news that outlives a restart. It is a replacement in one file, which the Go tool is given as an
-// overlay, so that the tree itself stays as it is. A mutant is caught when a test fails; one that survives, does not
-// compile or no longer fits the code makes the command fail.
+// empty list, a second page left out, a refusal taken for absence, good news that outlives a restart. It is a replacement in
+// one file, which the Go tool is given as an overlay, so that the tree itself stays as it is. A mutant is caught when a test
+// fails; one that survives, does not compile or no longer fits the code makes the command fail.
 package main
 
 import (
