@@ -122,7 +122,7 @@ page-check: ## look at the pages in headless Chromium; installs it where apt-get
 faults: ## play the matrix of faults of the cloud, in full, and print it with its verdicts
 	@.ci/faults
 
-kill: build ## kill the daemon, and a process that writes a history, KILLS times each, and look for what is lost; about ten minutes
+kill: build ## kill the daemon, and a process that writes a history, KILLS times each, and look for what is lost; about twelve minutes
 	AGENCYAUDIT_KILLS=$(KILLS) AGENCYAUDIT_PROGRAM=$(CURDIR)/$(BIN) go test -count=1 -timeout 30m -run '^TestKilledDaemon$$' -v ./cmd/agencyaudit
 	AGENCYAUDIT_KILLS=$(KILLS) go test -count=1 -timeout 30m -run '^TestKilled$$' -v ./auditor/history
 

@@ -567,7 +567,7 @@ var mutants = []mutant{
 		new:  "late := context.WithoutCancel(ctx)\n\tgo func() { _ = d.past.store.Record(late, s) }()\n\tif err := ctx.Err(); err != nil {",
 	},
 	{
-		name: "failure-not-told", what: "a run that could not be recorded were not counted", by: "restarts",
+		name: "failure-not-told", what: "a run that could not be recorded were not counted", by: "past",
 		file: "auditor/daemon/past.go",
 		old:  "\t\td.metrics.HistoryFailed()\n", new: "",
 	},
