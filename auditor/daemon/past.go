@@ -107,7 +107,7 @@ func (d *Daemon) readPast(ctx context.Context, why error) (was *auditor.Past, er
 	}
 	if err != nil {
 		d.options.Logger.Error("nothing is known from before", "err", err)
-		return nil, nil //nolint:nilerr,nilnil // the disk costs the history, not the auditing
+		return nil, nil //nolint:nilnil // the disk costs the history, not the auditing
 	}
 	return was, nil
 }
@@ -209,7 +209,7 @@ func (d *Daemon) record(s *auditor.Snapshot, moved bool) {
 	}
 }
 
-// records records runs until there will be no more.
+// records has runs recorded until there will be no more.
 func (d *Daemon) records() {
 	defer close(d.past.done)
 	one := func(r *recording) {

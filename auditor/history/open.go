@@ -82,8 +82,8 @@ func (u *Unreadable) Error() string {
 
 // damaged is the error of a history that is not as it was written.
 func damaged(file, format string, args ...any) error {
-	return &Unreadable{File: file, What: fmt.Sprintf(format, args...), Remedy: "end the program that writes it, and restore a copy of it or, if there is none, move it away with " +
-		"the files beside it that begin with its name: then what was known is lost, and history begins anew"}
+	return &Unreadable{File: file, What: fmt.Sprintf(format, args...), Remedy: "end the program that writes it, and restore a copy of it " +
+		"or, if there is none, move it away with the files beside it that begin with its name: then what was known is lost, and history begins anew"}
 }
 
 // OpenSQLite opens the history in a state directory, and makes both where they are missing. The process owns the directory until
@@ -108,10 +108,7 @@ func OpenSQLite(dir string, o Options) (Store, error) {
 		return nil, onDisk(err)
 	}
 	d.lock = owned
-	if d.is, err = os.Stat(d.file); err == nil {
-		d.locked, err = os.Stat(filepath.Join(dir, lockName))
-	}
-	if err != nil {
+	if d.locked, err = os.Stat(filepath.Join(dir, lockName)); err != nil {
 		return nil, errors.Join(fmt.Errorf("look at the history: %w", err), d.Close())
 	}
 	return d, nil
@@ -131,6 +128,9 @@ func open(ctx context.Context, file string, o Options) (*database, error) {
 	d := &database{
 		file: file, plain: plain, commit: (*sql.Tx).Commit,
 		write: dial(file, o, "_txlock=immediate"), read: dial(file, o, "_pragma=query_only(1)"),
+	}
+	if d.is, err = os.Stat(file); err != nil {
+		return nil, fmt.Errorf("look at the history: %w", err)
 	}
 	d.write.SetMaxOpenConns(1)
 	d.read.SetMaxOpenConns(4)

@@ -24,7 +24,7 @@ import (
 type database struct {
 	file string
 	lock *flock.Flock
-	// is and locked are the two files as they were opened; nil where nothing may be written.
+	// is and locked are the two files as they were opened; nil where nothing may be written, and locked where there is no owner.
 	is, locked fs.FileInfo
 	// plain is the codec without a dictionary, packed the one with the history's; nil until that was read.
 	plain  *codec
@@ -204,6 +204,9 @@ func (d *database) Record(ctx context.Context, after *auditor.Snapshot) error {
 // kernel with its lock; what is written then is lost, or is somebody else's.
 func (d *database) there() error {
 	for name, was := range map[string]fs.FileInfo{d.file: d.is, filepath.Join(filepath.Dir(d.file), lockName): d.locked} {
+		if was == nil {
+			continue
+		}
 		if is, err := os.Stat(name); err != nil || !os.SameFile(is, was) {
 			return moved(name)
 		}

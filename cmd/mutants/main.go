@@ -68,7 +68,7 @@ var stages = []stage{
 	{name: "doctor", pkg: "./auditor/huawei", tests: "Probe|Writes|Reads|Operation", asked: true},
 	{name: "inventory", pkg: "./auditor/daemon", tests: "Account|List|Organization|Remember|Refus|Choose|Reload|Tags", asked: true},
 	{name: "configuration", pkg: "./auditor/daemon", tests: "Config|Secret|Credential|Keys|Profile|Endpoint", asked: true},
-	{name: "past", pkg: "./auditor/daemon", tests: "Restart|Waiver|State|History|FileLost", asked: true},
+	{name: "past", pkg: "./auditor/daemon", tests: "Restart|Waiver|State|History|FileLost|Disk|Clock", asked: true},
 	{name: "history", pkg: "./auditor/history", tests: ".", asked: true},
 	{
 		name: "restarts", pkg: "./cmd/agencyaudit", asked: true,

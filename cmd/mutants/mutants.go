@@ -563,13 +563,28 @@ var mutants = []mutant{
 	{
 		name: "acknowledged-too-early", what: "a run were said to be recorded before it is", by: "restarts",
 		file: "auditor/daemon/past.go",
-		old:  `if err := d.past.store.Record(ctx, s); err != nil {`,
-		new:  "late := context.WithoutCancel(ctx)\n\tgo func() { _ = d.past.store.Record(late, s) }()\n\tif err := ctx.Err(); err != nil {",
+		old:  `return d.past.store.Record(context.Background(), s)`,
+		new:  "go func() { _ = d.past.store.Record(context.Background(), s) }()\n\treturn nil",
 	},
 	{
 		name: "failure-not-told", what: "a run that could not be recorded were not counted", by: "past",
 		file: "auditor/daemon/past.go",
-		old:  "\t\td.metrics.HistoryFailed()\n", new: "",
+		old:  "\td.metrics.HistoryFailed()\n", new: "",
+	},
+	{
+		name: "hanging-disk-holds-runs", what: "a run waited for its recording for as long as that takes", by: "past",
+		file: "auditor/daemon/past.go",
+		old:  "\tcase <-wait.C:\n", new: "\tcase <-d.past.enough:\n",
+	},
+	{
+		name: "full-disk-ends-the-start", what: "a disk that is full at the start ended the program", by: "past",
+		file: "auditor/daemon/past.go",
+		old:  "errors.Is(err, history.ErrDisk) {", new: "errors.Is(err, history.ErrDisk) && d == nil {",
+	},
+	{
+		name: "written-though-moved", what: "a history were written that was taken away", by: "history",
+		file: "auditor/history/sqlite.go",
+		old:  "if is, err := os.Stat(name); err != nil || !os.SameFile(is, was) {", new: "if is, err := os.Stat(name); err == nil && !os.SameFile(is, is) {",
 	},
 	{
 		name: "begun-anew", what: "a history that is no database were replaced by an empty one", by: "restarts",
