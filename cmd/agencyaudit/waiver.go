@@ -119,21 +119,24 @@ Exit codes: 0 the file is right, 3 it is not, or bad usage or configuration.`,
 			if len(args) == 0 {
 				before = nil
 			}
-			return a.waiverDiff(file, past, before, waivers)
+			return a.waiverDiff(fmt.Sprintf("OK: %s, %s", file, waiverCount(waivers)), past, before, waivers)
 		},
 	}
 	fromFlag(cmd, &from)
 	return cmd
 }
 
-// waiverDiff says that a file of waivers is right, and what it changes in what was recorded.
-func (a *app) waiverDiff(file string, past *recorded, before, after []rules.Waiver) error {
-	noun := "waivers"
-	if len(after) == 1 {
-		noun = "waiver"
+func waiverCount(waivers []rules.Waiver) string {
+	if len(waivers) == 1 {
+		return "1 waiver"
 	}
+	return fmt.Sprintf("%d waivers", len(waivers))
+}
+
+// waiverDiff says what became of a file of waivers that is right, and what it changes in what was recorded.
+func (a *app) waiverDiff(says string, past *recorded, before, after []rules.Waiver) error {
 	o := a.layout()
-	err := report.Paragraph(a.out, "", rules.Escape(fmt.Sprintf("OK: %s, %d %s", file, len(after), noun)), o)
+	err := report.Paragraph(a.out, "", rules.Escape(says), o)
 	if err == nil && past != nil {
 		if err = a.taken(past, true); err != nil {
 			return err
@@ -265,7 +268,9 @@ func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, dry bo
 		return misuse("add it with an editor, and try it with agencyaudit waiver check",
 			"%s is written in a way that this command cannot add to without changing what is there", file)
 	}
+	says := fmt.Sprintf("nothing is written (--dry-run): with %s, %s would have %s", w.ID, file, waiverCount(waivers))
 	if !dry {
+		says = fmt.Sprintf("added %s to %s, which now has %s", w.ID, file, waiverCount(waivers))
 		out, err := a.openResult(file, newFileMode)
 		if err != nil {
 			return err
@@ -274,7 +279,7 @@ func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, dry bo
 			return err
 		}
 	}
-	return a.waiverDiff(file, past, before, waivers)
+	return a.waiverDiff(says, past, before, waivers)
 }
 
 func sameWaiver(a, b rules.Waiver) bool { return reflect.DeepEqual(a, b) }
