@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,68 @@ func TestAFaultyWaiverIsNotAdded(t *testing.T) {
 			}
 			if got := readFile(t, file); got != c.file {
 				t.Errorf("the file became\n%s", got)
+			}
+		})
+	}
+}
+
+// TestAWaiverOfNobody: who or what nobody is called is said, as far as it is known who there is; it is written all the same, since the
+// account may be to come.
+func TestAWaiverOfNobody(t *testing.T) {
+	dir := t.TempDir()
+	if err := chronicleOf(filepath.Join(dir, "state")); err != nil {
+		t.Fatal(err)
+	}
+	const static = `waivers: {file: waivers.yaml}
+cloud: {region: ap-southeast-3}
+accounts:
+  static:
+    - {name: shop, id: d0000000000000000000000000000004, access: {via: keys, ak_env: AK, sk_env: SK}}
+`
+	replace(t, filepath.Join(dir, "past.yaml"), "state_dir: state\n"+static)
+	replace(t, filepath.Join(dir, "new.yaml"), static)
+	expires := time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly)
+	for name, c := range map[string]struct {
+		args []string
+		says []string
+		not  string
+	}{
+		"another letter case": {[]string{"--account", "Shop"}, []string{`waiver x: no account is called "Shop"; did you mean shop? This waiver accepts nothing now.`}, "policy"},
+		"nobody":              {[]string{"--account", "billing"}, []string{`no account is called "billing". This waiver accepts nothing now.`}, "did you mean"},
+		"one of two":          {[]string{"--account", "billing", "--account", "prod-*"}, []string{`no account is called "billing".`}, "accepts nothing"},
+		"an id":               {[]string{"--account", "d0000000000000000000000000000009"}, []string{"no account is called", "accepts nothing now"}, "called shop"},
+		"a policy": {
+			[]string{"--account", "shop", "--policy", "ecs fullacces"}, []string{`no policy is called "ecs fullacces"; did you mean ECS FullAccess? This waiver accepts nothing now.`}, "account",
+		},
+		"a policy beside one":          {[]string{"--account", "shop", "--policy", "ECS Full", "--policy", "ECS FullAccess"}, []string{`"ECS Full"`}, "accepts nothing"},
+		"a policy of the baseline":     {[]string{"--account", "shop", "--policy", "DCS UserAccess"}, nil, "WARNING"},
+		"all is well":                  {[]string{"--account", "*", "--policy", "ECS FullAccess"}, nil, "WARNING"},
+		"no history":                   {[]string{"--config", "new.yaml", "--account", "Shop"}, []string{`"Shop"; did you mean shop?`}, "policy"},
+		"a policy nobody was read for": {[]string{"--config", "new.yaml", "--account", "shop", "--policy", "CCE FullAccess"}, nil, "WARNING"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			replace(t, filepath.Join(dir, "waivers.yaml"), "version: 1\nwaivers: []\n")
+			args := append([]string{"waiver", "add", "--id", "x", "--rule", "grant/excess", "--owner", "o", "--reason", "r", "--expires", expires}, c.args...)
+			if c.args[0] != "--config" {
+				args = append(args, "--config", "past.yaml")
+			}
+			p := launch(t, dir, []string{"AK=SIMKEY0001", "SK=made-up-secret"}, args)
+			code := p.wait(t)
+			said := strings.Join(strings.Fields(p.err.String()), " ")
+			if code != exitOK {
+				t.Errorf("exit code %d: %s", code, said)
+			}
+			for _, want := range c.says {
+				if !strings.Contains(said, want) {
+					t.Errorf("it does not say %q: %s", want, said)
+				}
+			}
+			if strings.Contains(said, c.not) {
+				t.Errorf("it says %q: %s", c.not, said)
+			}
+			check := launch(t, dir, []string{"AK=SIMKEY0001", "SK=made-up-secret"}, []string{"waiver", "check", "--config", args[slices.Index(args, "--config")+1]})
+			if code := check.wait(t); code != exitOK || strings.Contains(check.err.String(), "WARNING") != strings.Contains(said, "WARNING") {
+				t.Errorf("of the same file waiver check says, with exit code %d: %s", code, check.err.String())
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/report"
 	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
 )
 
 func (a *app) waiverCommand() *cobra.Command {
@@ -119,6 +121,7 @@ Exit codes: 0 the file is right, 3 it is not, or bad usage or configuration.`,
 			if len(args) == 0 {
 				before = nil
 			}
+			a.astray(cfg, past, waivers)
 			return a.waiverDiff(fmt.Sprintf("OK: %s, %s", file, waiverCount(waivers)), past, before, waivers)
 		},
 	}
@@ -148,6 +151,76 @@ func (a *app) waiverDiff(says string, past *recorded, before, after []rules.Waiv
 			"daemon, if the configuration has a state_dir.")
 	}
 	return delivered(err)
+}
+
+// astray warns of what waivers name that nobody and nothing is called, as far as the accounts and their policies are known: from what
+// was recorded and, unless accounts are only listed by the cloud, from the configuration. A waiver that has ended is past mending.
+func (a *app) astray(cfg *daemon.Config, past *recorded, waivers []rules.Waiver) {
+	known := cfg.Inventory()
+	if past == nil && cfg.Accounts.Organization.Enabled {
+		return
+	}
+	var names []string
+	policies := map[string]bool{}
+	for _, b := range cfg.LoadedBaselines() {
+		for _, r := range b.Required {
+			for _, name := range append([]string{r.Policy}, r.Accepts...) {
+				policies[name] = true
+			}
+		}
+	}
+	if past != nil {
+		for i := range past.Sweeps {
+			s := &past.Sweeps[i]
+			known = append(known, s.Report.Account)
+			for j := range s.Report.Findings {
+				policies[s.Report.Findings[j].Policy], policies[s.Report.Findings[j].PolicyID] = true, true
+			}
+			for _, p := range s.Planes {
+				for _, g := range p.Grants {
+					policies[g.Policy.Name], policies[g.Policy.ID] = true, true
+				}
+			}
+		}
+	}
+	for i := range known {
+		names = append(names, known[i].Name)
+	}
+	for i := range waivers {
+		w := &waivers[i]
+		if !time.Now().Before(w.Expires) {
+			continue
+		}
+		nothing := !slices.ContainsFunc(known, w.Selector.Selects)
+		for _, name := range w.Selector.Accounts {
+			if !slices.ContainsFunc(known, rules.Selector{Accounts: []string{name}}.Selects) {
+				a.warnAstray(w.ID, "account", name, names, nothing)
+			}
+		}
+		if past == nil {
+			continue // any account may hold any policy
+		}
+		nothing = nothing || len(w.Policies) > 0 && !slices.ContainsFunc(w.Policies, func(name string) bool { return policies[name] })
+		for _, name := range w.Policies {
+			if !policies[name] {
+				a.warnAstray(w.ID, "policy", name, slices.Sorted(maps.Keys(policies)), nothing)
+			}
+		}
+	}
+}
+
+// warnAstray warns that no account or policy is called as a waiver says, and of what it is good for then.
+func (a *app) warnAstray(waiver, what, name string, known []string, nothing bool) {
+	says := fmt.Sprintf("waiver %s: no %s is called %q", waiver, what, name)
+	if near := strictyaml.Nearest(name, known); near != "" {
+		says += "; did you mean " + near + "?"
+	} else {
+		says += "."
+	}
+	if nothing {
+		says += " This waiver accepts nothing now."
+	}
+	a.paragraph("WARNING: ", says)
 }
 
 // newWaiver is a waiver as a file has it, in the order in which people read it.
@@ -279,6 +352,7 @@ func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, dry bo
 			return err
 		}
 	}
+	a.astray(cfg, past, waivers[len(before):])
 	return a.waiverDiff(says, past, before, waivers)
 }
 
