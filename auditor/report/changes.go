@@ -11,11 +11,15 @@ import (
 )
 
 // Changes writes what a run sees differently from an earlier one: accounts whose state changed, findings that came (+)
-// and went (-), accounts that came, went, or are left alone, and then the counts in one line. title stands above it all. The error is
-// the writer's.
+// and went (-), accounts that came, went, or are left alone, and then the counts in one line. title stands above it all, behind the
+// time of after if it has one. The error is the writer's.
 func Changes(w io.Writer, before, after *auditor.Run, title string, o Options) error {
 	p := &page{o: o}
-	p.paint(after.StartedAt.UTC().Format("15:04:05")+"  ", bold, rules.Escape(title))
+	lead := ""
+	if !after.StartedAt.IsZero() {
+		lead = after.StartedAt.UTC().Format("15:04:05") + "  "
+	}
+	p.paint(lead, bold, rules.Escape(title))
 	type key struct{ account, baseline string }
 	of := func(r *rules.Report) key { return key{r.Account.ID, r.Baseline} }
 	old := make(map[key]*rules.Report, len(before.Sweeps))

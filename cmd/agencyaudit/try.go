@@ -108,7 +108,12 @@ func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, instead
 	}
 	o := a.layout()
 	title := fmt.Sprintf("what %s changes in run %s of %s", name, past.ID, past.EndedAt.UTC().Format(time.DateTime))
-	if err := report.Changes(a.out, before, after, title, o); err != nil {
+	after.StartedAt = time.Time{} // it was no run
+	err := report.Changes(a.out, before, after, title, o)
+	if says := triedWords(before, after); err == nil && says != "" {
+		err = report.Paragraph(a.out, "  ", says, o)
+	}
+	if err != nil {
 		return delivered(err)
 	}
 	if n := accepted(before); n > 0 {
@@ -128,6 +133,23 @@ func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, instead
 		return &failure{code: exitDrift}
 	}
 	return nil
+}
+
+// triedWords says what a table of changes does not: that nothing changes, and of how many accounts it is not known.
+func triedWords(before, after *auditor.Run) string {
+	all, unknown := len(after.Sweeps), after.States[rules.StateUnknown]
+	var says []string
+	switch same := !report.Differ(before, after); {
+	case same && unknown == 0:
+		says = append(says, "Nothing changes.")
+	case same && unknown < all:
+		says = append(says, fmt.Sprintf("Nothing changes in the %d of %d that are known.", all-unknown, all))
+	}
+	if unknown > 0 {
+		says = append(says, fmt.Sprintf("%d of %d cannot be tried, since what was recorded of them is not whole: hence exit code %d.", unknown, all,
+			exitPartial))
+	}
+	return strings.Join(says, " ")
 }
 
 // accepted counts the findings of a run that are accepted by a waiver.
