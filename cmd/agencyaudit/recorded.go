@@ -53,14 +53,22 @@ func (a *app) recorded(ctx context.Context, file string, cfg *daemon.Config) (*r
 	return &recorded{Recorded: *past}, nil
 }
 
-// recordedIfAny is recorded for a command that has work to do without it: a history that cannot be read is said, and is none.
-func (a *app) recordedIfAny(ctx context.Context, file string, cfg *daemon.Config) (*recorded, error) {
-	past, err := a.recorded(ctx, file, cfg)
-	if err != nil && file == "" {
+// recordedIfAny is recorded for a command that has work to do without it: a history that cannot be read is said, and is none. If there
+// is nothing for another reason, lacks says which, and what to do.
+func (a *app) recordedIfAny(ctx context.Context, file string, cfg *daemon.Config) (past *recorded, lacks string, err error) {
+	past, err = a.recorded(ctx, file, cfg)
+	switch dir := cfg.StateFolder(); {
+	case err != nil && file == "":
 		a.paragraph("WARNING: ", err.Error()+". What the waivers mean for what was found is not said.")
-		return nil, nil //nolint:nilnil // see above
+		return nil, "", nil
+	case err != nil || past != nil:
+		return past, "", err
+	case dir != "":
+		return nil, "What that changes is not shown: the history in " + dir + " has no run yet. Start the daemon, or name with --from a report " +
+			"that agencyaudit audit -o json wrote.", nil
 	}
-	return past, err
+	return nil, "What that changes is shown with --from, on a report that agencyaudit audit -o json wrote, or by the history of a daemon, if " +
+		"the configuration has a state_dir.", nil
 }
 
 // taken says where what was recorded was taken from, if that was not named, and how old it is: with the result if that is text.

@@ -56,8 +56,8 @@ cannot be read, 3 bad usage, baseline or configuration.`,
 			case err != nil:
 				return err
 			case past == nil && cfg.StateFolder() != "":
-				err := fmt.Errorf("there is no report to try it on, and no run in the history in %s yet", cfg.StateFolder())
-				return &failure{code: exitPartial, err: err, hint: hint}
+				err := fmt.Errorf("there is nothing to try it on: the history in %s has no run yet", cfg.StateFolder())
+				return &failure{code: exitPartial, err: err, hint: "start the daemon, or name with --from a report that agencyaudit audit -o json wrote"}
 			case past == nil:
 				return misuse(hint, "there is no report to try it on, and %s names no state_dir", a.config)
 			}

@@ -53,7 +53,7 @@ Exit codes: 0 listed, 3 bad usage or configuration.`,
 			if err != nil {
 				return err
 			}
-			past, err := a.recordedIfAny(cmd.Context(), from, cfg)
+			past, _, err := a.recordedIfAny(cmd.Context(), from, cfg)
 			if err != nil {
 				return err
 			}
@@ -113,7 +113,7 @@ Exit codes: 0 the file is right, 3 it is not, or bad usage or configuration.`,
 			if err != nil {
 				return &failure{code: exitUsage, err: err, faults: true}
 			}
-			past, err := a.recordedIfAny(cmd.Context(), from, cfg)
+			past, lacks, err := a.recordedIfAny(cmd.Context(), from, cfg)
 			if err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ Exit codes: 0 the file is right, 3 it is not, or bad usage or configuration.`,
 				before = nil
 			}
 			a.astray(cfg, past, waivers)
-			return a.waiverDiff(fmt.Sprintf("OK: %s, %s", file, waiverCount(waivers)), past, before, waivers)
+			return a.waiverDiff(fmt.Sprintf("OK: %s, %s", file, waiverCount(waivers)), past, lacks, before, waivers)
 		},
 	}
 	fromFlag(cmd, &from)
@@ -136,8 +136,8 @@ func waiverCount(waivers []rules.Waiver) string {
 	return fmt.Sprintf("%d waivers", len(waivers))
 }
 
-// waiverDiff says what became of a file of waivers that is right, and what it changes in what was recorded.
-func (a *app) waiverDiff(says string, past *recorded, before, after []rules.Waiver) error {
+// waiverDiff says what became of a file of waivers that is right, and what it changes in what was recorded, or what lacks to know that.
+func (a *app) waiverDiff(says string, past *recorded, lacks string, before, after []rules.Waiver) error {
 	o := a.layout()
 	err := report.Paragraph(a.out, "", rules.Escape(says), o)
 	if err == nil && past != nil {
@@ -146,9 +146,8 @@ func (a *app) waiverDiff(says string, past *recorded, before, after []rules.Waiv
 		}
 		_, err = report.WaiverDiff(a.out, &past.Recorded, before, after, time.Now(), o)
 	}
-	if past == nil {
-		a.paragraph("", "What that changes is shown with --from, on a report that agencyaudit audit -o json wrote, or by the history of a "+
-			"daemon, if the configuration has a state_dir.")
+	if lacks != "" {
+		a.paragraph("", lacks)
 	}
 	return delivered(err)
 }
@@ -278,11 +277,11 @@ configuration is wrong.`,
 			if w.Added == "" {
 				w.Added = time.Now().UTC().Format(time.DateOnly)
 			}
-			past, err := a.recordedIfAny(cmd.Context(), from, cfg)
+			past, lacks, err := a.recordedIfAny(cmd.Context(), from, cfg)
 			if err != nil {
 				return err
 			}
-			return a.addWaiver(cfg, &w, past, dry)
+			return a.addWaiver(cfg, &w, past, lacks, dry)
 		},
 	}
 	f := cmd.Flags()
@@ -318,7 +317,7 @@ configuration is wrong.`,
 }
 
 // addWaiver adds a waiver to the configuration's file of them.
-func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, dry bool) error {
+func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, lacks string, dry bool) error {
 	file := cfg.WaiversFile()
 	if file == "" {
 		return misuse("set waivers.file, and begin the file with the two lines: version: 1 and waivers: []",
@@ -353,7 +352,7 @@ func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, dry bo
 		}
 	}
 	a.astray(cfg, past, waivers[len(before):])
-	return a.waiverDiff(says, past, before, waivers)
+	return a.waiverDiff(says, past, lacks, before, waivers)
 }
 
 func sameWaiver(a, b rules.Waiver) bool { return reflect.DeepEqual(a, b) }
