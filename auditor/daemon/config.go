@@ -67,7 +67,7 @@ type Config struct {
 	// filed is the file of accounts as it was read, nil if there is none or something is wrong with it, which fileFault says.
 	filed     *accountsFile
 	fileFault error
-	// open and lookupEnv are for reading the file of accounts again.
+	// open and lookupEnv are for reading the file of accounts again. openSecret is nil if secrets are not resolved.
 	open, openSecret func(path string) (fs.File, error)
 	lookupEnv        func(name string) (string, bool)
 }
@@ -310,15 +310,28 @@ func LoadConfig(file string) (*Config, error) {
 	return cfg, err
 }
 
+// LoadConfigWithoutKeys is LoadConfig for whoever asks no cloud: no secret is read, nor missed, and no daemon can be made of it.
+func LoadConfigWithoutKeys(file string) (*Config, error) {
+	data, err := readAll(openFile, file)
+	if err != nil {
+		return nil, unreadableConfig(file, err)
+	}
+	return parseConfig(file, data, openFile, nil, os.LookupEnv)
+}
+
+func unreadableConfig(file string, err error) strictyaml.Faults {
+	return strictyaml.Faults{{
+		File: file, Problem: "the configuration cannot be read: " + reason(err),
+		Remedy: "name another file with --config, or begin with a copy of deploy/agencyaudit.example.yaml",
+	}}
+}
+
 // loadConfig also returns the files that were read, or tried, whatever came of it.
 func loadConfig(file string) (*Config, sources, error) {
 	r := &recorder{open: openFile, openSecret: openSecret, seen: sources{}}
 	data, err := readAll(r.openFile, file)
 	if err != nil {
-		return nil, r.seen, strictyaml.Faults{{
-			File: file, Problem: "the configuration cannot be read: " + reason(err),
-			Remedy: "name another file with --config, or begin with a copy of deploy/agencyaudit.example.yaml",
-		}}
+		return nil, r.seen, unreadableConfig(file, err)
 	}
 	cfg, err := parseConfig(file, data, r.openFile, r.openSecretFile, os.LookupEnv)
 	if err == nil {
@@ -336,7 +349,7 @@ func ParseConfig(
 	return parseConfig(file, data, open, open, lookupEnv)
 }
 
-// parseConfig is ParseConfig with another way to open files that hold secrets.
+// parseConfig is ParseConfig with another way to open files that hold secrets. If that is nil, no secret is resolved.
 func parseConfig(
 	file string, data []byte, open, openSecret func(path string) (fs.File, error), lookupEnv func(name string) (string, bool),
 ) (*Config, error) {

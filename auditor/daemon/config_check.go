@@ -49,7 +49,7 @@ type configCheck struct {
 	doc  *strictyaml.Document
 	file string
 	open func(string) (fs.File, error)
-	// openSecret opens files that hold secrets.
+	// openSecret opens files that hold secrets. It is nil if no secret is resolved, from whatever place.
 	openSecret func(string) (fs.File, error)
 	lookupEnv  func(string) (string, bool)
 	// others are the faults of baseline files.

@@ -103,6 +103,9 @@ func (c *configCheck) checkChain(at, own string, chain ChainConfig) *huawei.Chai
 
 // pod resolves the identity of the pod that the program runs in.
 func (c *configCheck) pod(at string) *huawei.Source {
+	if c.openSecret == nil {
+		return nil
+	}
 	const remedy = "run the program in a pod that the cloud gives an identity, or write another source"
 	var values [2]string
 	for i, name := range []string{envPodURI, envPodTokenFile} {
@@ -176,6 +179,9 @@ func (c *configCheck) profile(at string, creds CredentialsConfig) (k huawei.Keys
 	}
 	const section = "name the section that holds ak and sk, such as global"
 	if c.doc.Has(at+".profile") && !c.doc.Line(at+".profile", creds.Profile, maxName, section) {
+		return k
+	}
+	if c.openSecret == nil {
 		return k
 	}
 	data, ok := c.privateFile(at+".profile_file", creds.ProfileFile, maxProfileFile+1, "sections with ak and sk")

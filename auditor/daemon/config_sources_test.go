@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -150,6 +151,44 @@ func TestCredentialsOfAPod(t *testing.T) {
 			write(t, token, canary+" "+canary, 0o600)
 			if _, err := from.Token(); err == nil || strings.Contains(err.Error(), canary) {
 				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// TestWithoutKeys: no place of a key is looked at, everything else is checked as ever, and nothing can be run.
+func TestWithoutKeys(t *testing.T) {
+	for name, credentials := range map[string]string{
+		"environment": "source: environment", "file": "source: file, ak_file: none, sk_file: none",
+		"profile": "source: profile, profile_file: none", "pod": "source: pod", "ecs": "source: ecs",
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "agencyaudit.yaml")
+			text := "cloud: {region: ap-southeast-3}\ncredentials: {account_id: d0000000000000000000000000000009, " + credentials + `}
+accounts:
+  static:
+    - {name: one, id: d0000000000000000000000000000001, access: {via: iam, agency: Reader}}
+    - {name: two, id: d0000000000000000000000000000002, access: {via: keys, ak_env: NO_SUCH_AK, sk_env: NO_SUCH_SK}}
+    - {name: three, id: d0000000000000000000000000000003, access: {via: keys, ak_file: none, sk_file: none}}
+`
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := LoadConfigWithoutKeys(file)
+			if err != nil || len(cfg.Inventory()) != 3 {
+				t.Fatalf("it is not read: %v", err)
+			}
+			if _, err := New(Options{Config: cfg}); err == nil || !strings.Contains(err.Error(), "without its keys") {
+				t.Errorf("a daemon can be made of it: %v", err)
+			}
+			if _, err := LoadConfig(file); err == nil {
+				t.Error("it is no configuration whose keys lack")
+			}
+			if err := os.WriteFile(file, []byte(strings.Replace(text, "via: iam", "via: hope", 1)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := LoadConfigWithoutKeys(file); err == nil || !strings.Contains(err.Error(), "accounts.static[0].access.via") {
+				t.Errorf("a fault is not found: %v", err)
 			}
 		})
 	}

@@ -86,6 +86,9 @@ func New(o Options) (*Daemon, error) {
 	if o.Config == nil {
 		return nil, errors.New("daemon: there is no configuration")
 	}
+	if o.Config.openSecret == nil {
+		return nil, errors.New("daemon: the configuration was read without its keys")
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -162,8 +162,14 @@ func (a *app) explainWith() string {
 }
 
 // load reads the configuration. Its faults stand one to a line, and the process ends with them.
-func (a *app) load() (*daemon.Config, error) {
-	cfg, err := daemon.LoadConfig(a.config)
+func (a *app) load() (*daemon.Config, error) { return loaded(daemon.LoadConfig(a.config)) }
+
+// loadWithoutKeys reads the configuration for a command that asks no cloud, and so needs no key.
+func (a *app) loadWithoutKeys() (*daemon.Config, error) {
+	return loaded(daemon.LoadConfigWithoutKeys(a.config))
+}
+
+func loaded(cfg *daemon.Config, err error) (*daemon.Config, error) {
 	if err != nil {
 		return nil, &failure{code: exitUsage, err: err, faults: true}
 	}

@@ -225,7 +225,7 @@ func (a *app) withHistory(cmd *cobra.Command, p *past, do func(context.Context, 
 		return misuse("leave one of them out", "--config does nothing with --state-dir")
 	}
 	if !given {
-		cfg, err := a.load()
+		cfg, err := a.loadWithoutKeys()
 		if err != nil {
 			return err
 		}
@@ -433,7 +433,7 @@ func (a *app) pastNames(cmd *cobra.Command, p *past) []cobra.Completion {
 	defer cancel()
 	dir := p.stateDir
 	if dir == "" {
-		if cfg, err := daemon.LoadConfig(a.config); err == nil {
+		if cfg, err := daemon.LoadConfigWithoutKeys(a.config); err == nil {
 			dir = cfg.StateFolder()
 		}
 	}

@@ -47,7 +47,7 @@ cannot be read, 3 bad usage, baseline or configuration.`,
 				if _, err := os.Stat(a.config); !configured && errors.Is(err, fs.ErrNotExist) {
 					return misuse(hint, "there is no report to try it on, and no configuration %s", a.config)
 				}
-				if cfg, err = a.load(); err != nil {
+				if cfg, err = a.loadWithoutKeys(); err != nil {
 					return err
 				}
 			}

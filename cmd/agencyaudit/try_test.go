@@ -35,7 +35,7 @@ func TestABaselineIsTriedOnARecord(t *testing.T) {
 		says []string
 		not  string
 	}{
-		"the same":         {[]string{"coc", "--from", "report.json"}, exitPartial, []string{
+		"the same": {[]string{"coc", "--from", "report.json"}, exitPartial, []string{
 			"\nwhat coc changes in run", "now 4 unknown, 24 drifted, 1 not enabled, 8 compliant\n", "Nothing changes in the 33 of 37 that are known.",
 			"4 of 37 cannot be tried", "hence exit code 2.",
 		}, "→"},

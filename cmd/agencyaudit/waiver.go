@@ -49,7 +49,7 @@ Exit codes: 0 listed, 3 bad usage or configuration.`,
   agencyaudit waiver list --from report.json -o json`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load()
+			cfg, err := a.loadWithoutKeys()
 			if err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ Exit codes: 0 the file is right, 3 it is not, or bad usage or configuration.`,
   agencyaudit waiver check new-waivers.yaml --from report.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.load()
+			cfg, err := a.loadWithoutKeys()
 			if err != nil {
 				return err
 			}
@@ -260,7 +260,7 @@ configuration is wrong.`,
     --expires ` + time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly) + ` --from report.json --dry-run`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load()
+			cfg, err := a.loadWithoutKeys()
 			if err != nil {
 				return err
 			}
