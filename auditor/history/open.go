@@ -118,7 +118,7 @@ func open(ctx context.Context, file string, o Options) (*database, error) {
 	if err := create(ctx, file); err != nil {
 		return nil, err
 	}
-	if err := recognize(file); err != nil {
+	if err := recognize(file, false); err != nil {
 		return nil, err
 	}
 	plain, err := newCodec(nil)
@@ -210,11 +210,28 @@ func syncDir(dir string) error {
 	return d.Close()
 }
 
-// recognize fails if a file is no database.
-func recognize(file string) error {
+// closed is the error of a file that cannot be opened. Whoever is only looking shall not take it from the process that owns it.
+func closed(file string, err error, looking bool) error {
+	remedy := "see that it belongs to the user that this program runs as, and can be read"
+	if looking && errors.Is(err, fs.ErrPermission) {
+		remedy = "it belongs to another user: run this as that user, who runs the daemon, and leave owner and mode as they are"
+	}
+	return &Unreadable{File: file, What: reason(err), Remedy: remedy}
+}
+
+// reason is what a file system says is wrong, without the path.
+func reason(err error) string {
+	if pathErr, is := errors.AsType[*fs.PathError](err); is {
+		return pathErr.Err.Error()
+	}
+	return err.Error()
+}
+
+// recognize fails if a file is no database. looking says that nothing is to be written.
+func recognize(file string, looking bool) error {
 	f, err := os.Open(file)
 	if err != nil {
-		return &Unreadable{File: file, What: err.Error(), Remedy: "see that it belongs to the user that this program runs as, and can be read"}
+		return closed(file, err, looking)
 	}
 	defer f.Close()
 	head := make([]byte, len(magic))

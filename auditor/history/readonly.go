@@ -21,7 +21,7 @@ func OpenReadOnly(dir string) (Store, error) {
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no history in %s yet: the daemon makes it with its first run", dir)
 	}
-	if err := recognize(file); err != nil {
+	if err := recognize(file, true); err != nil {
 		return nil, err
 	}
 	plain, err := newCodec(nil)

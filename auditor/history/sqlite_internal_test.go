@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,5 +158,32 @@ func TestLookAgain(t *testing.T) {
 	}
 	if list, err := look.Runs(t.Context(), time.Time{}, time.Time{}); err != nil || len(list) != 1 {
 		t.Errorf("got %d runs (%v), not 1", len(list), err)
+	}
+}
+
+// TestWhoMayNotLook is not told to make the daemon's file their own; the daemon, which needs it, is.
+func TestWhoMayNotLook(t *testing.T) {
+	denied := &fs.PathError{Op: "open", Path: "history.db", Err: fs.ErrPermission}
+	for _, c := range []struct {
+		err     error
+		looking bool
+		want    string
+	}{
+		{denied, true, "run this as that user, who runs the daemon, and leave owner and mode as they are"},
+		{denied, false, "see that it belongs to the user that this program runs as"},
+		{fs.ErrClosed, true, "see that it belongs"},
+	} {
+		if err := closed("history.db", c.err, c.looking); !strings.Contains(err.Error(), c.want) || strings.Count(err.Error(), "history.db") != 1 {
+			t.Errorf("%v, looking %t: %v, want %q", c.err, c.looking, err, c.want)
+		}
+	}
+	if os.Geteuid() != 0 { // whom nothing is denied
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, FileName), nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenReadOnly(dir); err == nil || !strings.Contains(err.Error(), "run this as that user") {
+			t.Errorf("got %v", err)
+		}
 	}
 }
