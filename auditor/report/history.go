@@ -102,7 +102,7 @@ func changeWords(is *history.Change, known time.Time) (what, color string) {
 	switch {
 	case !is.Until.IsZero():
 		lasted = ", for " + Roughly(is.Until.Sub(is.At))
-	case known.After(is.At):
+	case shows(known.Sub(is.At)):
 		lasted = ", still so after " + Roughly(known.Sub(is.At))
 	}
 	switch is.Kind {
@@ -159,6 +159,9 @@ func Roughly(d time.Duration) string {
 	return rules.Span(d.Round(time.Second))
 }
 
+// shows says whether Roughly leaves anything of a span.
+func shows(d time.Duration) bool { return d.Round(time.Second) > 0 }
+
 // tally says in a sentence what the time was like.
 func (p *page) tally(c *history.Changes) {
 	incomplete, suspect := 0, 0
@@ -173,7 +176,7 @@ func (p *page) tally(c *history.Changes) {
 	if len(c.Runs) > 0 {
 		says := fmt.Sprintf("%s, %d of them incomplete, %d suspect; the last ended at %s", plural(len(c.Runs), "run"), incomplete, suspect,
 			instant(c.Known))
-		if c.To.After(c.Known) {
+		if shows(c.To.Sub(c.Known)) {
 			says += ", " + Roughly(c.To.Sub(c.Known)) + " before the end of this time"
 		}
 		p.say("", says+".")

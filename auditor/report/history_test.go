@@ -282,3 +282,48 @@ func TestAFailedWriteOfHistoryIsAnError(t *testing.T) {
 		}
 	}
 }
+
+// TestNoSpanOfNothing: what is so since the last run, which is the end of the time, has not lasted yet.
+func TestNoSpanOfNothing(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for later, want := range map[time.Duration][]string{
+		0:                      {"compliant → drifted\n", "ended at 2026-03-01 12:00:00 UTC.\n"},
+		400 * time.Millisecond: {"compliant → drifted\n", "ended at 2026-03-01 12:00:00 UTC.\n"},
+		time.Second:            {"drifted, still so after 1s", "UTC, 1s before the end of this time."},
+	} {
+		c := history.Changes{
+			From: at.Add(-time.Hour), To: at.Add(2 * later), Begins: at.Add(-time.Hour), Known: at.Add(later), Runs: []history.Run{{ID: "1", EndedAt: at.Add(later), Complete: true}},
+			Changes: []history.Change{{
+				Kind: history.ChangeState, At: at, Was: rules.StateCompliant, Is: rules.StateDrifted,
+				Subject: auditor.Subject{Account: rules.Account{ID: "1", Name: "one"}, Baseline: "coc"},
+			}},
+		}
+		var b bytes.Buffer
+		if err := report.HistoryChanges(&b, &c, report.Options{Width: 180}); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range want {
+			if text = strings.Replace(text, "ended at 2026-03-01 12:00:00", "ended at "+c.Known.Format(time.DateTime), 1); !strings.Contains(b.String(), text) {
+				t.Errorf("after %v it does not say %q:\n%s", later, text, b.String())
+			}
+		}
+	}
+}
+
+// TestTheEndOfAWaiver is a date where it is the beginning of a day, and a time where it is not.
+func TestTheEndOfAWaiver(t *testing.T) {
+	day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for later, want := range map[time.Duration]string{
+		0: "2026-03-01  o", 7 * time.Hour: "2026-03-01  o      grant/excess\n                   07:00 UTC",
+		time.Second: "00:00:01",
+	} {
+		uses := []auditor.WaiverUse{{Waiver: rules.Waiver{ID: "w", Rules: []string{rules.RuleExcess}, Expires: day.Add(later), Owner: "o", Reason: "r"}}}
+		var b bytes.Buffer
+		if err := report.Waivers(&b, uses, false, day, report.Options{Width: 100}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) || strings.Contains(b.String(), "UTC") != (later != 0) {
+			t.Errorf("%v after the day began it does not say %q:\n%s", later, want, b.String())
+		}
+	}
+}

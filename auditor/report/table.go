@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -208,7 +207,7 @@ func accepted(f rules.Finding) string {
 	if f.Waived == nil {
 		return ""
 	}
-	return " · waived until " + f.Waived.Expires.UTC().Format(time.DateOnly) + " by " + rules.Escape(f.Waived.Waiver)
+	return " · waived until " + ends(f.Waived.Expires) + " by " + rules.Escape(f.Waived.Waiver)
 }
 
 // requestOf names the request that a refusal was the answer to, if it is known.

@@ -44,7 +44,7 @@ func Waivers(w io.Writer, uses []auditor.WaiverUse, counted bool, now time.Time,
 			u := &uses[i]
 			words, color := waiverState(u.Is(now))
 			row := []cell{
-				{rules.Escape(u.ID), ""}, {words, color}, {u.Expires.UTC().Format(time.DateOnly), ""}, {elide(u.Owner, maxName), ""},
+				{rules.Escape(u.ID), ""}, {words, color}, {strings.Replace(ends(u.Expires), " ", "\n", 1), ""}, {elide(u.Owner, maxName), ""},
 				{elide(about(&u.Waiver), maxSentence) + "\n" + elide(u.Reason, maxSentence), ""},
 			}
 			if counted {
@@ -153,9 +153,21 @@ func waiverOf(a *rules.Acceptance) string {
 	return a.Waiver
 }
 
+// ends writes when a waiver ends: a date, at whose beginning in UTC it does, or a time.
+func ends(t time.Time) string {
+	t = t.UTC()
+	switch {
+	case t.Equal(t.Truncate(24 * time.Hour)):
+		return t.Format(time.DateOnly)
+	case t.Equal(t.Truncate(time.Minute)):
+		return t.Format("2006-01-02 15:04 UTC")
+	}
+	return instant(t)
+}
+
 func dateOf(a *rules.Acceptance) string {
 	if a == nil {
 		return ""
 	}
-	return a.Expires.UTC().Format(time.DateOnly)
+	return ends(a.Expires)
 }
