@@ -44,7 +44,7 @@ those were put right, and which states changed. With --at, say what was known of
 instant, with the evidence of that time.
 
 It looks at the history that the daemon keeps in state_dir, beside the daemon or without one, and
-asks no cloud. An instant is a date (2026-11-20), a time (2026-11-20T08:00:00Z), a span ago (36h,
+asks no cloud. An instant is a date (2026-11-20), a time (2026-11-20T08:00), a span ago (36h,
 7d), or the id of a run, which is when that ended. Dates and times without a zone are in UTC.
 
 Exit codes: 0 nothing changed, or what was known is shown; 1 something changed; 2 the history does
@@ -78,6 +78,12 @@ configuration.`,
 				}
 				begin, end, err := span(ctx, s, cmp.Or(from, "24h"), to, now)
 				if err != nil {
+					return err
+				}
+				if from == "" && !begin.Before(end) {
+					return misuse("give --from too, such as --from 7d", "--from is 24h before now unless it is given, and --to %s is not after that", to)
+				}
+				if err := inOrder(begin, end); err != nil {
 					return err
 				}
 				c, err := history.Compare(ctx, s, begin, end, account)
@@ -126,6 +132,9 @@ Exit codes: 0 listed, 2 the history cannot be read, 3 bad usage or configuration
 				if from != "" || to != "" {
 					var err error
 					if begin, end, err = span(ctx, s, from, to, end); err != nil {
+						return err
+					}
+					if err = inOrder(begin, end); err != nil {
 						return err
 					}
 				}
@@ -233,7 +242,9 @@ func (a *app) withHistory(cmd *cobra.Command, p *past, do func(context.Context, 
 			return misuse("set state_dir, with which the daemon keeps a history, or name its directory with --state-dir",
 				"the configuration %s names no state_dir, so there is no history", a.config)
 		}
-	} else if info, err := os.Stat(p.stateDir); err != nil || !info.IsDir() {
+	} else if info, err := os.Stat(p.stateDir); err == nil && !info.IsDir() {
+		return misuse("name its directory: --state-dir "+shellWord(filepath.Dir(p.stateDir)), "%s is a file, and no directory", p.stateDir)
+	} else if err != nil && !errors.Is(err, fs.ErrPermission) { // which history.OpenReadOnly says better
 		return misuse("name the directory in which "+history.FileName+" is", "there is no directory %s", p.stateDir)
 	}
 	s, err := history.OpenReadOnly(p.stateDir)
@@ -375,10 +386,15 @@ func span(ctx context.Context, s history.Store, from, to string, now time.Time) 
 			return begin, end, err
 		}
 	}
-	if !begin.Before(end) {
-		return begin, end, misuse("give the earlier one to --from", "--from, %s, is not before --to, %s", utc(begin), utc(end))
-	}
 	return begin, end, nil
+}
+
+// inOrder refuses a time that ends before it begins.
+func inOrder(begin, end time.Time) error {
+	if begin.Before(end) {
+		return nil
+	}
+	return misuse("give the earlier one to --from", "--from, %s, is not before --to, %s", utc(begin), utc(end))
 }
 
 // pastInstant reads an instant as people write it.
@@ -396,13 +412,16 @@ func pastInstant(ctx context.Context, s history.Store, flag, text string, now ti
 	if i := slices.IndexFunc(runs, func(r history.Run) bool { return r.ID == text }); i >= 0 {
 		return runs[i].EndedAt, nil
 	}
-	return time.Time{}, misuse("write 2026-11-20, 2026-11-20T08:00:00Z, a span ago such as 36h or 7d, or the id of a run, as history runs has it",
+	return time.Time{}, misuse("write 2026-11-20, 2026-11-20T08:00 (both UTC), 2026-11-20T08:00:00+08:00, a span ago such as 36h or 7d, or the id of a run, as history runs has it",
 		"%s %q is no instant, and the history has no such run", flag, text)
 }
 
 // readInstant reads a date, a time, or a span ago.
 func readInstant(text string, now time.Time) (time.Time, bool) {
-	for _, layout := range []string{time.RFC3339Nano, time.DateTime, time.DateOnly, "2006-01-02T15:04Z07:00", "2006-01-02 15:04"} {
+	for _, layout := range []string{
+		time.RFC3339Nano, time.DateTime, time.DateOnly, "2006-01-02T15:04Z07:00", "2006-01-02 15:04",
+		"2006-01-02T15:04:05", "2006-01-02T15:04",
+	} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t, true
 		}
