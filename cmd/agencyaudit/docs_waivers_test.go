@@ -114,10 +114,10 @@ func TestAFaultyWaiverIsNotAdded(t *testing.T) {
 		code int
 		says string
 	}{
-		"no rule":       {"version: 1\nwaivers: []\n", nil, exitUsage, "waivers[0].rules: names no rule"},
-		"too long":      {"version: 1\nwaivers: []\n", []string{"--rule", "grant/excess", "--expires", "2099-01-01"}, exitUsage, "a waiver may last 90d"},
-		"not by a line": {"{version: 1, waivers: []}\n", []string{"--rule", "grant/excess"}, exitUsage, "waivers.yaml"},
-		"another end":   {"version: 1\nwaivers:\n- {id: a, accounts: [a], rules: [grant/excess], added: 2026-11-01, expires: 2026-11-02, owner: o, reason: r}\n", []string{"--rule", "grant/excess"}, exitUsage, "waivers.yaml"},
+		"no rule":       {"version: 1\nwaivers: []\n", nil, exitUsage, "--rule: is needed; list the rules"},
+		"too long":      {"version: 1\nwaivers: []\n", []string{"--rule", "grant/excess", "--expires", "2099-01-01"}, exitUsage, "and a waiver may last 90d"},
+		"not by a line": {"{version: 1, waivers: []}\n", []string{"--rule", "grant/excess"}, exitUsage, "waivers.yaml is written in a way that this command cannot add to"},
+		"another end":   {"version: 1\nwaivers:\n- {id: a, accounts: [a], rules: [grant/excess], added: 2026-11-01, expires: 2026-11-02, owner: o, reason: r}\n", []string{"--rule", "grant/excess"}, exitUsage, "waivers.yaml is written in a way that this command cannot add to"},
 		"dry":           {"version: 1\nwaivers: []\n", []string{"--rule", "grant/excess", "--dry-run"}, exitOK, "nothing is written (--dry-run): with x, waivers.yaml would have 1 waiver\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,6 +195,64 @@ accounts:
 			check := launch(t, dir, []string{"AK=SIMKEY0001", "SK=made-up-secret"}, []string{"waiver", "check", "--config", args[slices.Index(args, "--config")+1]})
 			if code := check.wait(t); code != exitOK || strings.Contains(check.err.String(), "WARNING") != strings.Contains(said, "WARNING") {
 				t.Errorf("of the same file waiver check says, with exit code %d: %s", code, check.err.String())
+			}
+		})
+	}
+}
+
+// TestFaultsOfFlags: what is wrong with a waiver is said of the flags, all of it at once, and of nothing else.
+func TestFaultsOfFlags(t *testing.T) {
+	dir := t.TempDir()
+	replace(t, filepath.Join(dir, "waivers.yaml"), "version: 1\nwaivers:\n"+
+		"  - {id: old, accounts: [a], rules: [grant/excess], added: 2025-11-01, expires: 2025-11-02, owner: o, reason: r}\n")
+	replace(t, filepath.Join(dir, "agencyaudit.yaml"), `waivers: {file: waivers.yaml}
+cloud: {region: ap-southeast-3}
+accounts:
+  static:
+    - {name: shop, id: d0000000000000000000000000000004, access: {via: keys, ak_env: AK, sk_env: SK}}
+`)
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"nothing": {nil, []string{
+			"--account: no account is chosen; give --account, --ou or --tag;", "--expires: is needed; write the date on which the waiver ends, such as ",
+			"--id: is needed; write a short name", "--owner: is needed; write who", "--reason: is needed; write why", "--rule: is needed; list the rules",
+		}},
+		"much": {
+			[]string{"--id", "old", "--added", "soon", "--expires", "2026-01-01", "--rule", "grant/exces", "--owner", "o", "--reason", "r", "--scope", "x", "--account", "[a"},
+			[]string{
+				`--account: "[a" is no pattern;`, `--added: is the text "soon"; write a date`, `--id: "old" is also the id of waivers[0];`,
+				`--rule: there is no rule "grant/exces"`, `--scope: unknown scope "x";`,
+			},
+		},
+		"no account, and a time that is none": {
+			[]string{"--id", "x", "--added", "soon", "--expires", "2026-01-01", "--rule", "grant/excess", "--owner", "o", "--reason", "r"},
+			[]string{"--account: no account is chosen;", "--added: is the text"},
+		},
+		"past": {
+			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-01-01", "--rule", "grant/excess", "--owner", "o", "--reason", "r", "--account", "*"},
+			[]string{"--expires: is not after added; write a later date, such as 2026-03-31,"},
+		},
+		"a tag that is not read": {
+			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-03-02", "--rule", "grant/excess", "--owner", "o", "--reason", "r", "--tag", "a.b=c"},
+			[]string{"--tag: accounts are read without this tag"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := launch(t, dir, nil, append([]string{"waiver", "add"}, c.args...))
+			if code := p.wait(t); code != exitUsage {
+				t.Errorf("exit code %d", code)
+			}
+			lines := strings.Split(strings.TrimSpace(p.err.String()), "\n")
+			slices.Sort(lines)
+			if len(lines) != len(c.want) {
+				t.Fatalf("it says %d things, want %d:\n%s", len(lines), len(c.want), strings.Join(lines, "\n"))
+			}
+			for i, want := range c.want {
+				if !strings.HasPrefix(lines[i], want) {
+					t.Errorf("it says %q, want %q", lines[i], want)
+				}
 			}
 		})
 	}

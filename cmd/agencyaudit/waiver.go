@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -224,7 +226,7 @@ func (a *app) warnAstray(waiver, what, name string, known []string, nothing bool
 
 // newWaiver is a waiver as a file has it, in the order in which people read it.
 type newWaiver struct {
-	ID        string              `yaml:"id"`
+	ID        string              `yaml:"id,omitempty"`
 	Accounts  []string            `yaml:"accounts,omitempty,flow"`
 	OUs       []string            `yaml:"ous,omitempty,flow"`
 	Tags      map[string][]string `yaml:"tags,omitempty,flow"`
@@ -233,9 +235,9 @@ type newWaiver struct {
 	Policies  []string            `yaml:"policies,omitempty,flow"`
 	Scopes    []string            `yaml:"scopes,omitempty,flow"`
 	Added     string              `yaml:"added"`
-	Expires   string              `yaml:"expires"`
-	Owner     string              `yaml:"owner"`
-	Reason    string              `yaml:"reason"`
+	Expires   string              `yaml:"expires,omitempty"`
+	Owner     string              `yaml:"owner,omitempty"`
+	Reason    string              `yaml:"reason,omitempty"`
 	Ticket    string              `yaml:"ticket,omitempty"`
 }
 
@@ -332,11 +334,11 @@ func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, lacks 
 		return &failure{code: exitPartial, err: err}
 	}
 	waivers, err := cfg.ParseWaivers(file, text)
-	if err != nil {
-		return &failure{code: exitUsage, err: err, faults: true}
-	}
 	before := cfg.LoadedWaivers()
-	if len(waivers) != len(before)+1 || waivers[len(before)].ID != w.ID || !slices.EqualFunc(waivers[:len(before)], before, sameWaiver) {
+	if faults, ok := faultsOfFlags(err, len(before), w); ok {
+		return &failure{code: exitUsage, err: faults, faults: true}
+	}
+	if err != nil || len(waivers) != len(before)+1 || waivers[len(before)].ID != w.ID || !slices.EqualFunc(waivers[:len(before)], before, sameWaiver) {
 		return misuse("add it with an editor, and try it with agencyaudit waiver check",
 			"%s is written in a way that this command cannot add to without changing what is there", file)
 	}
@@ -353,6 +355,39 @@ func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, lacks 
 	}
 	a.astray(cfg, past, waivers[len(before):])
 	return a.waiverDiff(says, past, lacks, before, waivers)
+}
+
+// faultsOfFlags says what is wrong with the n-th waiver of a text, which has been added, by the flags that made it: its lines are in no
+// file. ok is false if there is nothing wrong with it, or with anything else.
+func faultsOfFlags(err error, n int, w *newWaiver) (faults strictyaml.Faults, ok bool) {
+	if !errors.As(err, &faults) {
+		return nil, false
+	}
+	flags := map[string]string{
+		"": "account", "accounts": "account", "ous": "ou", "tags": "tag", "baselines": "baseline", "rules": "rule", "policies": "policy", "scopes": "scope",
+	}
+	needed := map[string]bool{"id": w.ID == "", "rule": len(w.Rules) == 0, "expires": w.Expires == "", "owner": w.Owner == "", "reason": w.Reason == ""}
+	faults = slices.Clone(faults)
+	for i := range faults {
+		f := &faults[i]
+		rest, added := strings.CutPrefix(f.Path, strictyaml.Index("waivers", n))
+		if !added {
+			return nil, false
+		}
+		key := strings.TrimPrefix(rest, ".")
+		if end := strings.IndexAny(key, ".["); end >= 0 {
+			key = key[:end]
+		}
+		name := cmp.Or(flags[key], key)
+		switch {
+		case needed[name]:
+			f.Problem = "is needed"
+		case name == "account" && len(w.Accounts) == 0:
+			f.Problem, f.Remedy = "no account is chosen", "give --account, --ou or --tag; --account '*' is all of them"
+		}
+		*f = strictyaml.Fault{File: "--" + name, Problem: f.Problem, Remedy: f.Remedy}
+	}
+	return faults, true
 }
 
 func sameWaiver(a, b rules.Waiver) bool { return reflect.DeepEqual(a, b) }

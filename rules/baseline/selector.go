@@ -23,6 +23,9 @@ func (s selector) rules() rules.Selector {
 // selector checks what chooses accounts below the path at.
 func (c *checker) selector(at string, s selector) {
 	if s.rules().IsZero() {
+		if !c.doc.Sound(at) && c.doc.Sound(at+".ous") && c.doc.Sound(at+".tags") {
+			at += ".accounts" // something else is wrong there, of which this is no echo
+		}
 		c.doc.Add(at, "chooses no account", `write accounts, ous or tags; accounts: ["*"] is all of them`)
 	}
 	for i, pattern := range s.Accounts {

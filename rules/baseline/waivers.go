@@ -97,13 +97,16 @@ func (c *checker) waiver(at string, w *waiver, maxAge time.Duration) {
 			c.doc.Add(strictyaml.Index(at+".scopes", i), fmt.Sprintf("unknown scope %q", scope), "write one of "+planeWords())
 		}
 	}
-	const date = "write a date such as 2026-11-01, which is its beginning in UTC"
-	added := c.doc.Require(at+".added", "write the date from which on the findings are accepted, such as 2026-11-01")
-	expires := c.doc.Require(at+".expires", "write the date on which the waiver ends, such as 2027-01-01: nothing is accepted for ever")
+	added := c.doc.Require(at+".added", "write the date from which on the findings are accepted, such as 2026-11-01") && c.doc.Sound(at+".added")
+	example := "2027-01-01"
+	if added {
+		example = w.Added.UTC().Add(min(maxAge, 30*24*time.Hour)).Format(time.DateOnly)
+	}
+	expires := c.doc.Require(at+".expires", "write the date on which the waiver ends, such as "+example+": nothing is accepted for ever")
 	switch age := w.Expires.Sub(w.Added); {
-	case !added || !expires || !c.doc.Sound(at+".added") || !c.doc.Sound(at+".expires"):
+	case !added || !expires || !c.doc.Sound(at+".expires"):
 	case age <= 0:
-		c.doc.Add(at+".expires", "is not after added", date)
+		c.doc.Add(at+".expires", "is not after added", "write a later date, such as "+example+", at whose beginning in UTC it ends")
 	case age > maxAge:
 		c.doc.Add(at+".expires", fmt.Sprintf("is %s after added, and a waiver may last %s", rules.Span(age.Truncate(time.Hour)), rules.Span(maxAge)),
 			"write "+w.Added.Add(maxAge).Format(time.DateOnly)+" or earlier, and renew it then; or raise waivers.max_age in the configuration")
