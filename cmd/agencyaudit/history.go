@@ -412,8 +412,8 @@ func pastInstant(ctx context.Context, s history.Store, flag, text string, now ti
 	if i := slices.IndexFunc(runs, func(r history.Run) bool { return r.ID == text }); i >= 0 {
 		return runs[i].EndedAt, nil
 	}
-	return time.Time{}, misuse("write 2026-11-20, 2026-11-20T08:00 (both UTC), 2026-11-20T08:00:00+08:00, a span ago such as 36h or 7d, or the id of a run, as history runs has it",
-		"%s %q is no instant, and the history has no such run", flag, text)
+	return time.Time{}, misuse("write 2026-11-20, 2026-11-20T08:00 (both UTC), 2026-11-20T08:00:00+08:00, a span ago such as 36h or 7d, or the id "+
+		"of a run, as history runs has it", "%s %q is no instant, and the history has no such run", flag, text)
 }
 
 // readInstant reads a date, a time, or a span ago.
