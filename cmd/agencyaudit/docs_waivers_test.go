@@ -153,6 +153,11 @@ accounts:
 `
 	replace(t, filepath.Join(dir, "past.yaml"), "state_dir: state\n"+static)
 	replace(t, filepath.Join(dir, "new.yaml"), static)
+	replace(t, filepath.Join(dir, "listed.yaml"), `waivers: {file: waivers.yaml}
+cloud: {region: ap-southeast-3}
+credentials: {source: environment, account_id: d0000000000000000000000000000009}
+accounts: {organization: {enabled: true, access: {via: iam, agency: Reader}}}
+`)
 	expires := time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly)
 	for name, c := range map[string]struct {
 		args []string
@@ -168,6 +173,7 @@ accounts:
 		},
 		"a policy beside one":          {[]string{"--account", "shop", "--policy", "ECS Full", "--policy", "ECS FullAccess"}, []string{`"ECS Full"`}, "accepts nothing"},
 		"a policy of the baseline":     {[]string{"--account", "shop", "--policy", "DCS UserAccess"}, nil, "WARNING"},
+		"nobody knows who there is":    {[]string{"--config", "listed.yaml", "--account", "Shop"}, nil, "WARNING"},
 		"all is well":                  {[]string{"--account", "*", "--policy", "ECS FullAccess"}, nil, "WARNING"},
 		"no history":                   {[]string{"--config", "new.yaml", "--account", "Shop"}, []string{`"Shop"; did you mean shop?`}, "policy"},
 		"a policy nobody was read for": {[]string{"--config", "new.yaml", "--account", "shop", "--policy", "CCE FullAccess"}, nil, "WARNING"},
