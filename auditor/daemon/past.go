@@ -410,7 +410,7 @@ func (d *Daemon) changesOf(ctx context.Context, c *history.Changes, most int) ([
 
 // asFound is a finding as evidence had it.
 func (d *Daemon) asFound(ctx context.Context, f *history.Finding) (*rules.Finding, error) {
-	q := history.At(f.FirstSeen, f.Account.ID)
+	q := history.At(f.FirstKnown, f.Account.ID)
 	found, err := d.past.store.Findings(ctx, q)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ type Change struct {
 	// Subject has the account as it was called then.
 	auditor.Subject
 	// At is when it happened, as far as that is known: when the reading began that showed it or, of a state or a name, when the run
-	// ended that brought it.
+	// ended that brought it. A reading may have begun before the time whose changes these are.
 	At time.Time
 	// Run is the run that recorded it.
 	Run string
@@ -41,7 +41,8 @@ const (
 	ChangeRenamed = "renamed"
 )
 
-// Changes are what happened in a time.
+// Changes are what happened in a time, by what was known: each belongs to the time in which the run ended that recorded it, so that
+// what two times hold that follow each other is what both of them hold as one.
 type Changes struct {
 	// From and To are the time: after From, and at To or earlier.
 	From, To time.Time
@@ -54,11 +55,26 @@ type Changes struct {
 	Changes []Change
 	// Stand counts the findings that stand at Known.
 	Stand int
+	// Subjects counts those that are expected at Known, and Unknown those of them that are unknown then.
+	Subjects, Unknown int
 }
 
-// Covers says whether the history knows the whole time: it begins early enough, and a run was made.
+// Covers says whether the history knows the whole time: it begins early enough, runs were made until its end, and nothing was unknown
+// when the last of them ended.
 func (c *Changes) Covers() bool {
-	return !c.Begins.IsZero() && !c.Begins.After(c.From) && len(c.Runs) > 0
+	return !c.Begins.IsZero() && !c.Begins.After(c.From) && len(c.Runs) > 0 && c.Unknown == 0 && !c.Broke()
+}
+
+// Broke says whether the runs seem to have ended before the time did: none followed the last for more than twice the longest pause
+// between two of the time. Of fewer than two runs that cannot be told.
+func (c *Changes) Broke() bool {
+	var longest time.Duration
+	for i := range c.Runs {
+		if i > 0 {
+			longest = max(longest, c.Runs[i].EndedAt.Sub(c.Runs[i-1].EndedAt))
+		}
+	}
+	return len(c.Runs) > 1 && c.To.Sub(c.Known) > 2*longest
 }
 
 // Count counts the findings that came, and those that went by how they did.
@@ -97,7 +113,7 @@ func Compare(ctx context.Context, s Store, from, to time.Time, account string) (
 	return compare(ctx, s, Query{From: from, To: to, Account: account})
 }
 
-// Recent is Compare without Stand and without what evidence says of the findings. It costs what changed, and not what there is.
+// Recent is Compare without Stand, Subjects and Unknown, and without what evidence says of the findings. It costs what changed, and not what there is.
 func Recent(ctx context.Context, s Store, from, to time.Time, account string) (*Changes, error) {
 	return compare(ctx, s, Query{From: from, To: to, Account: account, Moved: true, Bare: true})
 }
@@ -128,6 +144,11 @@ func compare(ctx context.Context, s Store, q Query) (*Changes, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !q.Moved {
+		if err := c.unknown(ctx, s, q.Account); err != nil {
+			return nil, err
+		}
+	}
 	q.Moved, q.Bare = true, true
 	verdicts, err := s.Verdicts(ctx, q)
 	if err != nil {
@@ -143,22 +164,39 @@ func compare(ctx context.Context, s Store, q Query) (*Changes, error) {
 	return c, nil
 }
 
+// unknown counts the subjects that are expected when the last run ended, and those that are unknown then.
+func (c *Changes) unknown(ctx context.Context, s Store, account string) error {
+	q := At(c.Known, account)
+	q.Bare = true
+	verdicts, err := s.Verdicts(ctx, q)
+	if err != nil {
+		return err
+	}
+	c.Subjects = len(verdicts)
+	for i := range verdicts {
+		if verdicts[i].State == rules.StateUnknown {
+			c.Unknown++
+		}
+	}
+	return nil
+}
+
 // findings adds the findings that came and went.
 func (c *Changes) findings(list []Finding, in func(time.Time) bool) {
 	for i := range list {
 		f := &list[i]
-		over := !f.EndedAt.IsZero() && !f.EndedAt.After(c.Known)
-		if !over && !f.FirstSeen.After(c.Known) {
+		over := !f.EndKnown.IsZero() && !f.EndKnown.After(c.Known)
+		if !over && !f.FirstKnown.After(c.Known) {
 			c.Stand++
 		}
-		if in(f.FirstSeen) {
+		if in(f.FirstKnown) {
 			came := Change{Subject: f.Subject, At: f.FirstSeen, Run: f.FirstRun, Kind: ChangeCame, Finding: f}
 			if over {
 				came.Until = f.EndedAt
 			}
 			c.Changes = append(c.Changes, came)
 		}
-		if over && in(f.EndedAt) {
+		if over && in(f.EndKnown) {
 			c.Changes = append(c.Changes, Change{Subject: f.Subject, At: f.EndedAt, Run: f.EndedRun, Kind: ChangeWent, Finding: f})
 		}
 	}
@@ -229,6 +267,8 @@ type Known struct {
 	Verdict
 	// Since is when the state became what it was, and the reason, as far back as the history goes.
 	Since time.Time
+	// Lapsed says that the state is not what the run said: the account was waived, and a waiver ended after that, at Since.
+	Lapsed bool
 	// Findings are those that stood, as the history knows them now: some may have ended since.
 	Findings []Finding
 	// Run is the last run that had ended.
@@ -277,7 +317,26 @@ func Then(ctx context.Context, s Store, at time.Time, account string) ([]Known, 
 				k.Findings = append(k.Findings, f)
 			}
 		}
+		k.lapse(at)
 		known[i] = k
 	}
 	return known, nil
+}
+
+// lapse has what was waived be drifted from the instant on at which the first of the waivers ended that it took.
+func (k *Known) lapse(at time.Time) {
+	if k.State != rules.StateWaived || k.Evidence == nil || k.Evidence.Report.StateAt(at) != rules.StateDrifted {
+		return
+	}
+	var first time.Time
+	for i := range k.Evidence.Report.Findings {
+		f := &k.Evidence.Report.Findings[i]
+		if f.Severity.Drift() && f.Waived != nil && (first.IsZero() || f.Waived.Expires.Before(first)) {
+			first = f.Waived.Expires
+		}
+	}
+	k.State, k.Lapsed = rules.StateDrifted, true
+	if first.After(k.Since) {
+		k.Since = first
+	}
 }

@@ -28,7 +28,8 @@ type Store interface {
 	// Runs are the runs that ended at from or later and before to, in the order in which they were recorded. A zero instant
 	// is no bound; so it is everywhere.
 	Runs(ctx context.Context, from, to time.Time) ([]Run, error)
-	// Findings are those that stood at some time of the query's, in the order in which they were recorded.
+	// Findings are those that were known to stand at some time of the query's, in the order in which they were recorded: from when
+	// the run ended that recorded one until the run did that recorded its end, whenever the readings had begun.
 	Findings(ctx context.Context, q Query) ([]Finding, error)
 	// Verdicts are those that were the last word at some time of the query's, in the order in which they were recorded.
 	Verdicts(ctx context.Context, q Query) ([]Verdict, error)
@@ -108,16 +109,18 @@ type Finding struct {
 	Policy   string          `json:"policy,omitempty"`
 	PolicyID string          `json:"policy_id,omitempty"`
 	Scope    rules.ScopeKind `json:"scope,omitempty"`
-	// FirstSeen is when the reading began that first showed it, FirstRun the run that recorded it.
-	FirstSeen time.Time `json:"first_seen"`
-	FirstRun  string    `json:"first_run"`
+	// FirstSeen is when the reading began that first showed it, FirstRun the run that recorded it, and FirstKnown when that ended.
+	FirstSeen  time.Time `json:"first_seen"`
+	FirstRun   string    `json:"first_run"`
+	FirstKnown time.Time `json:"first_known"`
 	// LastRun is the last run in which it stood, and LastSeen when that run ended.
 	LastSeen time.Time `json:"last_seen"`
 	LastRun  string    `json:"last_run"`
 	// EndedAt is when the reading began that no longer showed it, or when the run ended that knew it to be over for another
-	// reason; zero while it stands. EndedRun is that run, and How says why.
+	// reason; zero while it stands. EndedRun is the run that recorded that, EndKnown when it ended, and How says why.
 	EndedAt  time.Time `json:"ended_at,omitzero"`
 	EndedRun string    `json:"ended_run,omitempty"`
+	EndKnown time.Time `json:"end_known,omitzero"`
 	How      Ending    `json:"how,omitempty"`
 	// As is the finding as the evidence has it that first showed it, or the earliest that is not forgotten; nil in a bare query.
 	As *rules.Finding `json:"as,omitempty"`

@@ -139,7 +139,11 @@ func (m *memory) Findings(ctx context.Context, q Query) (findings []Finding, err
 	err = m.use(ctx, func() error {
 		of, called := m.of(q), m.lastVerdicts()
 		for _, f := range m.findings {
-			if !of(f.subject) || !q.chooses(f.firstSeen, f.endedAt) {
+			var over time.Time
+			if f.ended != 0 {
+				over = m.run(f.ended).EndedAt
+			}
+			if !of(f.subject) || !q.chooses(m.run(f.first).EndedAt, over) {
 				continue
 			}
 			last := m.tip.run
@@ -215,7 +219,9 @@ func (m *memory) Compact(ctx context.Context, before time.Time) error {
 		m.verdicts = slices.DeleteFunc(m.verdicts, func(v *verdictRow) bool {
 			return v.until != 0 && m.run(v.until).EndedAt.Before(before) && last[v.subject.id] != v
 		})
-		m.findings = slices.DeleteFunc(m.findings, func(f *findingRow) bool { return f.ended != 0 && f.endedAt.Before(before) })
+		m.findings = slices.DeleteFunc(m.findings, func(f *findingRow) bool {
+			return f.ended != 0 && m.run(f.ended).EndedAt.Before(before)
+		})
 		used := map[int64]bool{m.tip.lastRun: true}
 		if m.complete != nil {
 			used[m.complete.id] = true

@@ -94,10 +94,10 @@ func shownFinding(f *findingRow, account rules.Account, first, last, ended *runR
 	shown := Finding{
 		Subject: auditor.Subject{Account: account, Agency: f.subject.agency, Baseline: f.subject.baseline},
 		Rule:    f.rule, Policy: f.policy, PolicyID: f.policyID, Scope: f.scope, FirstSeen: f.firstSeen, FirstRun: first.ID,
-		LastSeen: last.EndedAt, LastRun: last.ID, EndedAt: f.endedAt, How: f.how,
+		FirstKnown: first.EndedAt, LastSeen: last.EndedAt, LastRun: last.ID, EndedAt: f.endedAt, How: f.how,
 	}
 	if ended != nil {
-		shown.EndedRun = ended.ID
+		shown.EndedRun, shown.EndKnown = ended.ID, ended.EndedAt
 	}
 	return shown
 }

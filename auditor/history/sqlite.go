@@ -450,12 +450,12 @@ func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, e
 		}
 		var rows []*findingRow
 		err = v.findings(ctx, func(row *findingRow) error {
-			if q.chooses(row.firstSeen, row.endedAt) {
-				rows = append(rows, row)
-			}
+			rows = append(rows, row)
 			return nil
-		}, "WHERE"+fmt.Sprintf(named, "finding")+"AND (NOT ? OR finding.first_seen > ? OR finding.ended_at > ?) ORDER BY finding.id",
-			q.Account, q.Account, q.Account, q.Moved, stamp(q.From), stamp(q.From))
+		}, "JOIN run f ON f.id = finding.first_run LEFT JOIN run u ON u.id = finding.ended_run WHERE"+fmt.Sprintf(named, "finding")+
+			"AND (? = 0 OR f.ended_at < ?) AND (finding.ended_run = 0 OR u.ended_at > ?) "+
+			"AND (NOT ? OR f.ended_at > ? OR finding.ended_run <> 0 AND (? = 0 OR u.ended_at < ?)) ORDER BY finding.id",
+			q.Account, q.Account, q.Account, stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To))
 		if err != nil {
 			return err
 		}
@@ -633,7 +633,7 @@ func (d *database) Compact(ctx context.Context, before time.Time) error {
 		{`DELETE FROM verdict WHERE until_run IN (SELECT id FROM run WHERE ended_at < ?)
 			AND id NOT IN (SELECT max(id) FROM verdict GROUP BY subject)`, []any{at}},
 		{"DELETE FROM evidence WHERE id NOT IN (SELECT evidence FROM verdict WHERE evidence IS NOT NULL)", nil},
-		{"DELETE FROM finding WHERE ended_run <> 0 AND ended_at < ?", []any{at}},
+		{"DELETE FROM finding WHERE ended_run IN (SELECT id FROM run WHERE ended_at < ?)", []any{at}},
 		{`DELETE FROM run WHERE ended_at < ? AND id NOT IN (SELECT max(id) FROM run) AND id NOT IN (SELECT max(id) FROM run WHERE complete = 1)
 			AND id NOT IN (SELECT from_run FROM verdict UNION SELECT until_run FROM verdict UNION SELECT first_run FROM finding
 			UNION SELECT last_run FROM finding UNION SELECT ended_run FROM finding)`, []any{at}},

@@ -53,6 +53,14 @@ func (p *page) uncovered(c *history.Changes) {
 	if !c.Begins.IsZero() && len(c.Runs) == 0 {
 		p.paint("", magenta, "No run ended in this time: that nothing changed is not known.")
 	}
+	if c.Unknown > 0 && len(c.Runs) > 0 {
+		p.paint("", magenta, fmt.Sprintf("Unknown when the last run of this time ended: %d of %s. What happened there since the last reading is "+
+			"not known.", c.Unknown, plural(c.Subjects, "account")))
+	}
+	if c.Broke() {
+		p.paint("", magenta, "No run ended in the last "+Roughly(c.To.Sub(c.Known))+" of this time, which is more than twice the longest pause "+
+			"between two before: what happened then is not known.")
+	}
 }
 
 // changeRows are the rows of a table of changes: accounts in the order of the first of them, and how many are left out.
@@ -178,6 +186,9 @@ func (p *page) tally(c *history.Changes) {
 			instant(c.Known))
 		if shows(c.To.Sub(c.Known)) {
 			says += ", " + Roughly(c.To.Sub(c.Known)) + " before the end of this time"
+			if len(c.Runs) == 1 {
+				says += "; from one run it cannot be told whether another one was due since"
+			}
 		}
 		p.say("", says+".")
 	}
@@ -191,7 +202,7 @@ func (p *page) tally(c *history.Changes) {
 	p.say("", says)
 }
 
-// sweepThen is what was known of an account as a sweep: the state of that instant, the findings that stood, and the evidence.
+// sweepThen is what was known of an account as a sweep: the state of that instant, with the waivers that had not ended by then, the findings that stood, and the evidence.
 func sweepThen(k *history.Known) *auditor.Sweep {
 	s := auditor.Sweep{Report: rules.Report{Findings: []rules.Finding{}}, StartedAt: k.From, EndedAt: k.From, Replayed: true}
 	if k.Evidence != nil {
@@ -242,7 +253,11 @@ func HistoryAccount(w io.Writer, k *history.Known, at time.Time, o Options) erro
 	p.gap()
 	p.verdict(s)
 	p.title("Since when, and how old that was")
-	p.say("  state     ", stateWords(k.State)+" since "+instant(k.Since)+", "+Roughly(at.Sub(k.Since))+" before"+p.ended(k))
+	lapsed := ""
+	if k.Lapsed {
+		lapsed = ", when a waiver ended; run " + rules.Escape(k.FromRun) + " had said " + stateWords(rules.StateWaived)
+	}
+	p.say("  state     ", stateWords(k.State)+" since "+instant(k.Since)+", "+Roughly(at.Sub(k.Since))+" before"+lapsed+p.ended(k))
 	odd := ""
 	if !k.Run.Complete {
 		odd = "; it was incomplete"

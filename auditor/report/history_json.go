@@ -25,6 +25,7 @@ type changesForm struct {
 	Begins   *string      `json:"history_begins"`
 	Known    *string      `json:"known_until"`
 	Covered  bool         `json:"covered"`
+	Unknown  int          `json:"unknown_at_end"`
 	Runs     tallyForm    `json:"runs"`
 	Findings balanceForm  `json:"findings"`
 	Changes  []changeForm `json:"changes"`
@@ -101,6 +102,7 @@ type knownForm struct {
 	Until      *string     `json:"until"`
 	UntilRun   *string     `json:"until_run"`
 	Judged     bool        `json:"judged"`
+	Lapsed     bool        `json:"waiver_lapsed"`
 	LastRead   *string     `json:"last_read"`
 	Age        *float64    `json:"evidence_age_seconds"`
 	Findings   []spellForm `json:"findings"`
@@ -165,7 +167,7 @@ func formChange(c history.Change) changeForm {
 func HistoryChangesJSON(w io.Writer, c *history.Changes, account string) error {
 	f := changesForm{
 		Schema: HistoryChangesSchema, From: stamp(c.From), To: stamp(c.To), About: orNull(account), Begins: stampOrNull(c.Begins),
-		Covered: c.Covers(), Runs: tallyForm{Total: len(c.Runs)}, Changes: forms(c.Changes, formChange),
+		Covered: c.Covers(), Unknown: c.Unknown, Runs: tallyForm{Total: len(c.Runs)}, Changes: forms(c.Changes, formChange),
 	}
 	if len(c.Runs) > 0 {
 		f.Known = stampOrNull(c.Known)
@@ -194,7 +196,7 @@ func HistoryAccountJSON(w io.Writer, known []history.Known, at time.Time, accoun
 		Known: forms(known, func(k history.Known) knownForm {
 			f := knownForm{
 				Sweep: formSweep(rules.Baseline{Name: k.Baseline, Agency: k.Agency}, sweepThen(&k)), StateSince: stamp(k.Since), From: stamp(k.From),
-				FromRun: k.FromRun, Until: stampOrNull(k.Until), UntilRun: orNull(k.UntilRun), Judged: k.Judged,
+				FromRun: k.FromRun, Until: stampOrNull(k.Until), UntilRun: orNull(k.UntilRun), Judged: k.Judged, Lapsed: k.Lapsed,
 				LastRead: stampOrNull(k.LastRead), Findings: forms(k.Findings, formSpell), LastRun: formPastRun(k.Run),
 			}
 			if k.Evidence != nil {

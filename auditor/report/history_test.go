@@ -180,6 +180,35 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// A run said that an account is waived, and the waiver ended before the instant that is asked for.
+func TestHistoryOfAWaiverThatEnded(t *testing.T) {
+	all := layouts()
+	admin := all[slices.IndexFunc(all, func(f fixture) bool { return f.name == "extra-admin" })]
+	run := runOf(t, cloud{fixtures: []fixture{admin}, waivers: waivers()[:1]}, cocBaseline())
+	h := history.NewMemory()
+	defer h.Close()
+	if err := h.Record(t.Context(), auditor.NewSnapshot(nil, run.Baselines, time.Hour).Next(run)); err != nil {
+		t.Fatal(err)
+	}
+	ends := waivers()[0].Expires
+	for at, want := range map[time.Time]string{ends.Add(-time.Second): "waived", ends: "drifted"} {
+		known, err := history.Then(t.Context(), h, at, "extra-admin")
+		if err != nil || len(known) != 1 {
+			t.Fatalf("got %+v, %v", known, err)
+		}
+		var page, document bytes.Buffer
+		err = errors.Join(report.HistoryAccount(&page, &known[0], at, report.Options{}),
+			report.HistoryAccountJSON(&document, known, at, "", noon, ""))
+		lapsed := want == "drifted"
+		if err != nil || !strings.Contains(page.String(), strings.ToUpper(want)+" against the baseline") ||
+			strings.Contains(page.String(), "when a waiver") != lapsed ||
+			!strings.Contains(document.String(), fmt.Sprintf("\"state\": %q", want)) ||
+			!strings.Contains(document.String(), fmt.Sprintf("\"waiver_lapsed\": %t", lapsed)) {
+			t.Errorf("at %s, want %s: %v\n%s\n%s", at, want, err, page.String(), document.String())
+		}
+	}
+}
+
 // Whatever a name is, and however narrow the page, no line is wider than that, and no character acts on a terminal.
 func TestHistoryIsHarmless(t *testing.T) {
 	for _, width := range []int{60, 100, 180} {

@@ -81,8 +81,19 @@ func TestHistoryBesideItsOwner(t *testing.T) {
 		}
 		c.at = c.at.Add(time.Hour)
 	}
-	p := launch(t, dir, nil, []string{"history", "--state-dir", dir, "--from", "00005ca1ab1e0007"})
-	if code := p.wait(t); code != exitDrift || !strings.Contains(p.out.String(), "no longer in the fleet") {
+	// Until now, no run was made for long, and that nothing changed since is not known.
+	for to, want := range map[string]int{"00005ca1ab1e000a": exitDrift, "0h": exitPartial} {
+		p := launch(t, dir, nil, []string{"history", "--state-dir", dir, "--from", "00005ca1ab1e0007", "--to", to})
+		if code := p.wait(t); code != want || !strings.Contains(p.out.String(), "no longer in the fleet") {
+			t.Errorf("until %s: exit code %d, want %d: %s%s", to, code, want, p.out.String(), p.err.String())
+		}
+	}
+	// The one account that is asked for could not be read: that nothing changed in it is not known.
+	p := launch(t, dir, nil, []string{
+		"history", "--state-dir", dir, "--account", "shop", "--from", "00005ca1ab1e0003", "--to", "00005ca1ab1e0005",
+	})
+	if code := p.wait(t); code != exitPartial || !strings.Contains(p.out.String(), "1 of 1 account.") ||
+		strings.Contains(p.out.String(), "Nothing changed") {
 		t.Errorf("exit code %d: %s%s", code, p.out.String(), p.err.String())
 	}
 }

@@ -48,8 +48,9 @@ asks no cloud. An instant is a date (2026-11-20), a time (2026-11-20T08:00), a s
 7d), or the id of a run, which is when that ended. Dates and times without a zone are in UTC.
 
 Exit codes: 0 nothing changed, or what was known is shown; 1 something changed; 2 the history does
-not know the whole time, or nothing of the account then, or cannot be read; 3 bad usage or
-configuration.`,
+not know the whole time, since it begins later, no run ended in it, the runs broke off, or an
+account was unknown at the end, or it knows nothing of the account then, or cannot be read; 3 bad
+usage or configuration.`,
 		Example: `  agencyaudit history
   agencyaudit history --from 7d --account prod-eu
   agencyaudit history --from 2026-11-20 --to 2026-11-21 -o json

@@ -3,9 +3,12 @@ package historytest
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/agencyaudit/agencyaudit/auditor/history"
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -221,5 +224,140 @@ func testThen(t *testing.T, s history.Store) {
 	}
 	if got := then(fixed.EndedAt, "nobody"); len(got) != 0 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// testFollowing asks for two times between which a run was under way.
+func testFollowing(t *testing.T, s history.Store) {
+	w := newWorld(one)
+	w.record(t, s, w.run(compliant(one)))
+	for _, found := range [][]rules.Finding{{missing}, nil} {
+		is := w.run(drifted(one, found...))
+		w.record(t, s, is)
+		between := is.StartedAt.Add(30 * time.Second) // the account has been read, and that is not recorded
+		if got := told(compare(t, s, is.StartedAt.Add(-time.Minute), between, "")); len(got) != 0 {
+			t.Errorf("while a run was under way it was known that %q", got)
+		}
+		got := compare(t, s, between, is.EndedAt, "")
+		if len(got.Changes) != 2 || got.Changes[0].Finding == nil || got.Stand != len(found) ||
+			!got.Changes[0].At.Equal(is.Sweeps[0].StartedAt) {
+			t.Errorf("when it had ended it was known that %q, and %d findings stood", told(got), got.Stand)
+		}
+	}
+	// What was recorded as over is not forgotten as long as that is part of the whole.
+	must(t, s.Compact(t.Context(), w.now.Run.EndedAt.Add(-1)))
+	if got := compare(t, s, w.now.Run.EndedAt.Add(-1), w.now.Run.EndedAt, ""); !got.Covers() || len(got.Changes) != 2 {
+		t.Errorf("what is left says %q", told(got))
+	}
+}
+
+// testPartition lets random things happen, cuts the time anywhere, and wants the parts to be the whole.
+func testPartition(t *testing.T, open func(t *testing.T) history.Store) {
+	rapid.Check(t, func(r *rapid.T) {
+		s := open(t)
+		defer s.Close()
+		w := newWorld(one, two, three)
+		for range rapid.IntRange(2, 6).Draw(r, "runs") {
+			w.take(w.run(draw(r, w)...))
+			if rapid.IntRange(0, 4).Draw(r, "lost") == 0 {
+				continue // it could not be recorded, and the next one catches up
+			}
+			if err := s.Record(r.Context(), w.now); err != nil {
+				r.Fatal(err)
+			}
+		}
+		begins, err := s.Begins(r.Context())
+		if err != nil {
+			r.Fatal(err)
+		}
+		if begins.IsZero() {
+			return
+		}
+		changes := func(from, to time.Time) *history.Changes {
+			c, err := history.Compare(r.Context(), s, from, to, "")
+			if err != nil {
+				r.Fatal(err)
+			}
+			return c
+		}
+		// An instant is a second of a run, or a pause.
+		cuts := []time.Time{begins}
+		for range 2 {
+			run, second := rapid.IntRange(0, w.n).Draw(r, "run"), rapid.IntRange(0, 70).Draw(r, "second")
+			cuts = append(cuts, begins.Add(time.Duration(run)*15*time.Minute+time.Duration(second-60)*time.Second))
+		}
+		slices.SortFunc(cuts, time.Time.Compare)
+		if cuts[0].Before(begins) || cuts[0].Equal(cuts[1]) || cuts[1].Equal(cuts[2]) {
+			return
+		}
+		first, second, whole := changes(cuts[0], cuts[1]), changes(cuts[1], cuts[2]), changes(cuts[0], cuts[2])
+		parts := slices.Concat(lines(first), lines(second))
+		want := lines(whole)
+		slices.Sort(parts)
+		slices.Sort(want)
+		if !slices.Equal(parts, want) {
+			r.Fatalf("cut at %s, the parts say\n%s\nand the whole says\n%s", cuts, strings.Join(parts, "\n"), strings.Join(want, "\n"))
+		}
+		came, went := second.Count()
+		if n := first.Stand + came - went[history.EndingRefuted] - went[history.EndingBaseline] - went[history.EndingGone]; n != second.Stand {
+			r.Fatalf("%d stood, %d came and %v went, and then %d stand", first.Stand, came, went, second.Stand)
+		}
+	})
+}
+
+// lines are the changes without until when what came held, which depends on what is known.
+func lines(c *history.Changes) []string {
+	for i := range c.Changes {
+		c.Changes[i].Until = time.Time{}
+	}
+	return told(c)
+}
+
+func testUnknownAtEnd(t *testing.T, s history.Store) {
+	w := newWorld(one, two)
+	w.record(t, s, w.run(compliant(one), dark(two, rules.ReasonDenied)))
+	first := w.now.Run.EndedAt
+	w.record(t, s, w.run(compliant(one), dark(two, rules.ReasonDenied)))
+	second := w.now.Run.EndedAt
+	for account, want := range map[string][2]int{"": {2, 1}, "one": {1, 0}, "two": {1, 1}} {
+		c := compare(t, s, first, second, account)
+		if got := [2]int{c.Subjects, c.Unknown}; got != want || len(c.Changes) != 0 || c.Covers() != (want[1] == 0) {
+			t.Errorf("%q: got %v, want %v; it is said to know all: %t", account, got, want, c.Covers())
+		}
+	}
+	w.record(t, s, w.run(compliant(one), compliant(two)))
+	third := w.now.Run.EndedAt
+	if c := compare(t, s, first, third, ""); c.Unknown != 0 || !c.Covers() {
+		t.Errorf("got %d unknown", c.Unknown)
+	}
+	// Runs were a quarter of an hour apart.
+	for after, broke := range map[time.Duration]bool{30 * time.Minute: false, 30*time.Minute + 1: true} {
+		if c := compare(t, s, first, third.Add(after), ""); c.Broke() != broke || c.Covers() == broke {
+			t.Errorf("%s after the last run: no run is missing: %t", after, c.Covers())
+		}
+	}
+	if c := compare(t, s, second, third.Add(99*time.Hour), ""); c.Broke() || !c.Covers() {
+		t.Error("by one run it is told when the next was due")
+	}
+}
+
+func testLapsed(t *testing.T, s history.Store) {
+	w := newWorld(one)
+	accepted := excess
+	ends := noon.Add(time.Hour)
+	accepted.Waived = &rules.Acceptance{Waiver: "w", Expires: ends}
+	is := drifted(one, accepted)
+	is.Report.State = rules.StateWaived
+	run := w.run(is)
+	w.record(t, s, run)
+	for _, c := range []struct {
+		at, since time.Time
+		want      rules.State
+	}{{ends.Add(-1), run.EndedAt, rules.StateWaived}, {ends, ends, rules.StateDrifted}} {
+		known, err := history.Then(t.Context(), s, c.at, "one")
+		must(t, err)
+		if len(known) != 1 || known[0].State != c.want || !known[0].Since.Equal(c.since) || known[0].Lapsed != (c.want == rules.StateDrifted) {
+			t.Errorf("at %s got %+v, want %s", c.at, known, c.want)
+		}
 	}
 }

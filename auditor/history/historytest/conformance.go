@@ -31,6 +31,9 @@ func Conformance(t *testing.T, open func(t *testing.T) history.Store) {
 		"queries":                     testQueries,
 		"what changed":                testCompare,
 		"where a time begins":         testCompareBegins,
+		"times that follow":           testFollowing,
+		"what was unknown at the end": testUnknownAtEnd,
+		"a waiver that ended":         testLapsed,
 		"what was known":              testThen,
 		"accounts":                    testAccounts,
 		"where it begins":             testBegins,
@@ -46,6 +49,7 @@ func Conformance(t *testing.T, open func(t *testing.T) history.Store) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
+	t.Run("times that follow each other", func(t *testing.T) { testPartition(t, open) })
 	t.Run("like a model that keeps everything", func(t *testing.T) { testModel(t, open) })
 }
 
@@ -152,8 +156,8 @@ func testDrift(t *testing.T, s history.Store) {
 	}
 	want := history.Finding{
 		Subject: w.subject(one), Rule: missing.Rule, Policy: missing.Policy, PolicyID: missing.PolicyID, Scope: missing.Scope,
-		FirstSeen: found.Sweeps[0].StartedAt, FirstRun: "run-2", LastSeen: got[0].LastSeen, LastRun: "run-3",
-		EndedAt: fixed.Sweeps[0].StartedAt, EndedRun: "run-4", How: history.EndingRefuted, As: &missing,
+		FirstSeen: found.Sweeps[0].StartedAt, FirstRun: "run-2", FirstKnown: found.EndedAt, LastSeen: got[0].LastSeen, LastRun: "run-3",
+		EndedAt: fixed.Sweeps[0].StartedAt, EndedRun: "run-4", EndKnown: fixed.EndedAt, How: history.EndingRefuted, As: &missing,
 	}
 	if !reflect.DeepEqual(got[0], want) || got[0].LastSeen.IsZero() {
 		t.Errorf("got  %+v\nwant %+v", got[0], want)

@@ -39,7 +39,7 @@ func (m *model) compact(before time.Time) {
 			}
 		}
 		for _, f := range m.findings(k) {
-			if !f.EndedAt.IsZero() && f.EndedAt.Before(before) {
+			if !f.EndKnown.IsZero() && f.EndKnown.Before(before) {
 				m.forgotten[f.name()] = true
 			}
 		}
@@ -197,7 +197,7 @@ func (m *model) findings(k [3]string) []finding {
 					continue
 				}
 				f := &list[i]
-				f.EndedRun, f.EndedAt, f.How = run.ID, st.Evidence.StartedAt, history.EndingRefuted
+				f.EndedRun, f.EndKnown, f.EndedAt, f.How = run.ID, run.EndedAt, st.Evidence.StartedAt, history.EndingRefuted
 				if m.judgedOtherwise(now.run, k, f.Finding) {
 					f.EndedAt, f.How = run.EndedAt, history.EndingBaseline
 				}
@@ -210,14 +210,14 @@ func (m *model) findings(k [3]string) []finding {
 				open[id(f)] = len(list)
 				list = append(list, finding{history.Finding{
 					Subject: st.Subject, Rule: f.Rule, Policy: f.Policy, PolicyID: f.PolicyID, Scope: f.Scope, FirstSeen: st.Since(&f), FirstRun: run.ID,
-					LastSeen: run.EndedAt, LastRun: run.ID, As: asFound(f),
+					FirstKnown: run.EndedAt, LastSeen: run.EndedAt, LastRun: run.ID, As: asFound(f),
 				}})
 			}
 		}
 		if next := part[len(part)-1].run + 1; next < len(m.known) {
 			for _, i := range open {
 				run := m.known[next].Run
-				list[i].EndedAt, list[i].EndedRun, list[i].How = run.EndedAt, run.ID, history.EndingGone
+				list[i].EndedAt, list[i].EndKnown, list[i].EndedRun, list[i].How = run.EndedAt, run.EndedAt, run.ID, history.EndingGone
 				if !slices.ContainsFunc(m.known[next].Baselines, func(b rules.Baseline) bool { return b.Name == k[2] }) {
 					list[i].How = history.EndingBaseline
 				}
@@ -285,7 +285,7 @@ func (m *model) checkAgainst(t *rapid.T, s history.Store, q history.Query) {
 			}
 		}
 		for _, f := range m.findings(k) {
-			if in(f.FirstSeen, f.EndedAt) && !m.forgotten[f.name()] {
+			if in(f.FirstKnown, f.EndKnown) && !m.forgotten[f.name()] {
 				wantFindings = append(wantFindings, f)
 			}
 		}
@@ -342,7 +342,7 @@ func (m *model) checkRecent(t *rapid.T, s history.Store, q history.Query) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all.Stand = recent.Stand
+	all.Stand, all.Subjects, all.Unknown = recent.Stand, recent.Subjects, recent.Unknown
 	for i := range all.Changes {
 		if f := all.Changes[i].Finding; f != nil {
 			f.As = nil
@@ -516,7 +516,8 @@ func testModel(t *testing.T, open func(t *testing.T) history.Store) {
 			q := history.Query{Account: rapid.SampledFrom([]string{"", "one", "uno", two.ID, "nobody"}).Draw(r, "account")}
 			q.Moved = rapid.Bool().Draw(r, "moved")
 			if n := len(m.known); n > 0 && rapid.Bool().Draw(r, "timed") {
-				q.From = m.known[rapid.IntRange(0, n-1).Draw(r, "from")].Run.EndedAt
+				under := time.Duration(rapid.SampledFrom([]int{0, 30}).Draw(r, "under way")) * time.Second
+				q.From = m.known[rapid.IntRange(0, n-1).Draw(r, "from")].Run.EndedAt.Add(-under)
 				q.To = m.known[rapid.IntRange(0, n-1).Draw(r, "to")].Run.EndedAt.Add(1)
 			}
 			m.checkAgainst(r, s, q)
