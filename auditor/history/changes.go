@@ -113,7 +113,8 @@ func Compare(ctx context.Context, s Store, from, to time.Time, account string) (
 	return compare(ctx, s, Query{From: from, To: to, Account: account})
 }
 
-// Recent is Compare without Stand, Subjects and Unknown, and without what evidence says of the findings. It costs what changed, and not what there is.
+// Recent is Compare without Stand, Subjects and Unknown, and without what evidence says of the findings; so it does not say what
+// Covers does. It costs what changed, and not what there is.
 func Recent(ctx context.Context, s Store, from, to time.Time, account string) (*Changes, error) {
 	return compare(ctx, s, Query{From: from, To: to, Account: account, Moved: true, Bare: true})
 }

@@ -202,7 +202,7 @@ func (p *page) tally(c *history.Changes) {
 	p.say("", says)
 }
 
-// sweepThen is what was known of an account as a sweep: the state of that instant, with the waivers that had not ended by then, the findings that stood, and the evidence.
+// sweepThen is what was known of an account as a sweep: the state of that instant, the findings that stood, and the evidence.
 func sweepThen(k *history.Known) *auditor.Sweep {
 	s := auditor.Sweep{Report: rules.Report{Findings: []rules.Finding{}}, StartedAt: k.From, EndedAt: k.From, Replayed: true}
 	if k.Evidence != nil {
