@@ -257,8 +257,10 @@ there is one. With --dry-run, nothing is written.
 
 Exit codes: 0 added, or it would be; 2 the file could not be written; 3 the waiver or the
 configuration is wrong.`,
-		Example: `  agencyaudit waiver add --id shop-vpc --account 'shop-*' --rule grant/excess \
-    --policy 'ECS FullAccess' --owner team-shop --reason 'one more migration' \
+		Example: `  agencyaudit waiver add --id shop-vpc \
+    --account 'shop-*' --rule grant/excess \
+    --policy 'ECS FullAccess' --owner team-shop \
+    --reason 'one more migration' \
     --expires ` + time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly) + ` --from report.json --dry-run`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -589,8 +589,8 @@ var mutants = []mutant{
 	{
 		name: "begun-anew", what: "a history that is no database were replaced by an empty one", by: "restarts",
 		file: "auditor/history/open.go",
-		old:  "if err := recognize(file); err != nil {\n\t\treturn nil, err\n\t}\n\tplain, err := newCodec(nil)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\td := &database{\n",
-		new: "if err := recognize(file); err != nil {\n\t\t_ = os.Remove(file)\n\t\tif err := create(ctx, file); err != nil {\n\t\t\treturn nil, err\n\t\t}\n\t}\n" +
+		old:  "if err := recognize(file, false); err != nil {\n\t\treturn nil, err\n\t}\n\tplain, err := newCodec(nil)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\td := &database{\n",
+		new: "if err := recognize(file, false); err != nil {\n\t\t_ = os.Remove(file)\n\t\tif err := create(ctx, file); err != nil {\n\t\t\treturn nil, err\n\t\t}\n\t}\n" +
 			"\tplain, err := newCodec(nil)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\td := &database{\n",
 	},
 	{
