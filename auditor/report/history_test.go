@@ -318,7 +318,7 @@ func TestNoSpanOfNothing(t *testing.T) {
 	for later, want := range map[time.Duration][]string{
 		0:                      {"compliant → drifted\n", "ended at 2026-03-01 12:00:00 UTC.\n"},
 		400 * time.Millisecond: {"compliant → drifted\n", "ended at 2026-03-01 12:00:00 UTC.\n"},
-		time.Second:            {"drifted, still so after 1s", "UTC, 1s before the end of this time."},
+		time.Second:            {"drifted, still so after 1s", "UTC, 1s before the end of this time"},
 	} {
 		c := history.Changes{
 			From: at.Add(-time.Hour), To: at.Add(2 * later), Begins: at.Add(-time.Hour), Known: at.Add(later), Runs: []history.Run{{ID: "1", EndedAt: at.Add(later), Complete: true}},
