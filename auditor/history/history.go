@@ -54,12 +54,21 @@ type Store interface {
 type Query struct {
 	// From and To bound the time: what holds at From or later and before To. A zero instant is no bound.
 	From, To time.Time
-	// Account chooses one account by its id or by a name that it bore; empty chooses all.
+	// Account chooses one account by its id or by a name that it bore; empty chooses all. What is written like an id is never a name:
+	// an account can call itself by the id of another one.
 	Account string
 	// Moved chooses, of that, what began or ended after From and before To: what changed, and not what was as before.
 	Moved bool
 	// Bare leaves the evidence of verdicts out, which is nearly all of their size, and what evidence says of findings.
 	Bare bool
+}
+
+// called is the name that is asked for; nil, which is none, where it is an id.
+func (q Query) called() any {
+	if rules.IsAccountID(q.Account) {
+		return nil
+	}
+	return q.Account
 }
 
 // At is the query for what held at one instant, of one account or of all.

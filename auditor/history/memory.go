@@ -127,7 +127,7 @@ func (m *memory) of(q Query) func(s *subjectRow) bool {
 	}
 	named := map[int64]bool{}
 	for _, v := range m.verdicts {
-		if v.account.Name == q.Account || v.account.ID == q.Account {
+		if v.account.Name == q.called() || v.account.ID == q.Account {
 			named[v.subject.id] = true
 		}
 	}

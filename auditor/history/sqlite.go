@@ -437,7 +437,7 @@ func (d *database) Runs(ctx context.Context, from, to time.Time) (runs []Run, er
 	return runs, err
 }
 
-// named is the condition that a subject is of a query's account, which takes three arguments, all the account.
+// named is the condition that a subject is of a query's account, which takes three arguments: the account, Query.called and the account.
 const named = ` (? = '' OR %s.subject IN (SELECT subject FROM verdict WHERE name = ? UNION SELECT id FROM subject WHERE account_id = ?)) `
 
 // Findings is Store.Findings.
@@ -455,7 +455,7 @@ func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, e
 		}, "JOIN run f ON f.id = finding.first_run LEFT JOIN run u ON u.id = finding.ended_run WHERE"+fmt.Sprintf(named, "finding")+
 			"AND (? = 0 OR f.ended_at < ?) AND (finding.ended_run = 0 OR u.ended_at > ?) "+
 			"AND (NOT ? OR f.ended_at > ? OR finding.ended_run <> 0 AND (? = 0 OR u.ended_at < ?)) ORDER BY finding.id",
-			q.Account, q.Account, q.Account, stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To))
+			q.Account, q.called(), q.Account, stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To))
 		if err != nil {
 			return err
 		}
@@ -504,7 +504,7 @@ func (v *view) called(ctx context.Context, rows []*findingRow, q Query) (map[int
 	}
 	if !q.Moved {
 		err := v.verdicts(ctx, true, take, "WHERE verdict.id IN (SELECT max(id) FROM verdict GROUP BY subject) AND"+
-			fmt.Sprintf(named, "verdict"), q.Account, q.Account, q.Account)
+			fmt.Sprintf(named, "verdict"), q.Account, q.called(), q.Account)
 		return called, err
 	}
 	for _, f := range rows {
@@ -553,7 +553,7 @@ func (d *database) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, e
 		}, "JOIN run f ON f.id = verdict.from_run LEFT JOIN run u ON u.id = verdict.until_run WHERE"+fmt.Sprintf(named, "verdict")+
 			"AND (? = 0 OR f.ended_at < ?) AND (verdict.until_run = 0 OR u.ended_at > ?) "+
 			"AND (NOT ? OR f.ended_at > ? OR verdict.until_run <> 0 AND (? = 0 OR u.ended_at < ?)) ORDER BY verdict.id",
-			q.Account, q.Account, q.Account, stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To))
+			q.Account, q.called(), q.Account, stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To))
 		if err != nil {
 			return err
 		}

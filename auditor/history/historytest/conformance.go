@@ -24,6 +24,7 @@ func Conformance(t *testing.T, open func(t *testing.T) history.Store) {
 		"drift and repair":            testDrift,
 		"unknown":                     testUnknown,
 		"gone":                        testGone,
+		"an id as a name":             testIDAsName,
 		"another baseline":            testBaseline,
 		"what was missed":             testMissed,
 		"restart":                     testRestart,
@@ -221,6 +222,22 @@ func testUnknown(t *testing.T, s history.Store) {
 	list = verdicts(t, s, history.Query{})
 	if len(list) != 4 || !list[3].Judged || !reflect.DeepEqual(list[3].Evidence.RequestIDs, []string{"list-run-6-1"}) {
 		t.Errorf("a verdict after a time of none has the evidence of its own reading; got %+v", list)
+	}
+}
+
+// testIDAsName: an account that calls itself by the id of another one is not that one.
+func testIDAsName(t *testing.T, s history.Store) {
+	liar := rules.Account{ID: two.ID, Name: one.ID}
+	w := newWorld(one, liar)
+	w.record(t, s, w.run(compliant(one), drifted(liar, missing)))
+	if f := findings(t, s, history.Query{Account: one.ID}); len(f) != 0 {
+		t.Errorf("of %s it has findings of another account: %+v", one.ID, f)
+	}
+	if v := verdicts(t, s, history.Query{Account: one.ID}); len(v) != 1 || v[0].Account.ID != one.ID {
+		t.Errorf("of %s it has verdicts %+v", one.ID, v)
+	}
+	if f := findings(t, s, history.Query{Account: liar.ID}); len(f) != 1 {
+		t.Errorf("got %+v", f)
 	}
 }
 
