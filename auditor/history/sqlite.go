@@ -437,6 +437,12 @@ func (d *database) Runs(ctx context.Context, from, to time.Time) (runs []Run, er
 	return runs, err
 }
 
+// during is the condition that what a run began and another one ended is of a query's time, see Query.chooses. Where a run is gone, that is
+// found out when it is looked up.
+const during = `LEFT JOIN run f ON f.id = %[1]s.%[2]s LEFT JOIN run u ON u.id = %[1]s.%[3]s
+	WHERE (? = 0 OR coalesce(f.ended_at < ?, 1)) AND (%[1]s.%[3]s = 0 OR coalesce(u.ended_at > ?, 1))
+	AND (NOT ? OR coalesce(f.ended_at > ?, 1) OR %[1]s.%[3]s <> 0 AND (? = 0 OR coalesce(u.ended_at < ?, 1)))`
+
 // named is the condition that a subject is of a query's account, which takes three arguments: the account, Query.called and the account.
 const named = ` (? = '' OR %s.subject IN (SELECT subject FROM verdict WHERE name = ? UNION SELECT id FROM subject WHERE account_id = ?)) `
 
@@ -452,10 +458,8 @@ func (d *database) Findings(ctx context.Context, q Query) (findings []Finding, e
 		err = v.findings(ctx, func(row *findingRow) error {
 			rows = append(rows, row)
 			return nil
-		}, "JOIN run f ON f.id = finding.first_run LEFT JOIN run u ON u.id = finding.ended_run WHERE"+fmt.Sprintf(named, "finding")+
-			"AND (? = 0 OR f.ended_at < ?) AND (finding.ended_run = 0 OR u.ended_at > ?) "+
-			"AND (NOT ? OR f.ended_at > ? OR finding.ended_run <> 0 AND (? = 0 OR u.ended_at < ?)) ORDER BY finding.id",
-			q.Account, q.called(), q.Account, stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To))
+		}, fmt.Sprintf(during, "finding", "first_run", "ended_run")+" AND "+fmt.Sprintf(named, "finding")+"ORDER BY finding.id",
+			stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To), q.Account, q.called(), q.Account)
 		if err != nil {
 			return err
 		}
@@ -550,10 +554,8 @@ func (d *database) Verdicts(ctx context.Context, q Query) (verdicts []Verdict, e
 		err := v.verdicts(ctx, q.Bare, func(row *verdictRow) error {
 			rows = append(rows, row)
 			return nil
-		}, "JOIN run f ON f.id = verdict.from_run LEFT JOIN run u ON u.id = verdict.until_run WHERE"+fmt.Sprintf(named, "verdict")+
-			"AND (? = 0 OR f.ended_at < ?) AND (verdict.until_run = 0 OR u.ended_at > ?) "+
-			"AND (NOT ? OR f.ended_at > ? OR verdict.until_run <> 0 AND (? = 0 OR u.ended_at < ?)) ORDER BY verdict.id",
-			q.Account, q.called(), q.Account, stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To))
+		}, fmt.Sprintf(during, "verdict", "from_run", "until_run")+" AND "+fmt.Sprintf(named, "verdict")+"ORDER BY verdict.id",
+			stamp(q.To), stamp(q.To), stamp(q.From), q.Moved, stamp(q.From), stamp(q.To), stamp(q.To), q.Account, q.called(), q.Account)
 		if err != nil {
 			return err
 		}
