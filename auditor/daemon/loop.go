@@ -82,6 +82,9 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 		defer stopWatching()
 	}
 	d.announce(cfg.Listen, listener.Addr())
+	if d.options.History == nil && d.past.dir == "" {
+		d.options.Logger.Info("there is no state_dir: what is known ends with the program")
+	}
 
 	// What ends first ends the rest: the caller by ctx, or the server by an error.
 	g, ctx := errgroup.WithContext(ctx)

@@ -60,7 +60,6 @@ func (d *Daemon) openPast(cfg *Config) (was *auditor.Past, err error) {
 	}
 	switch {
 	case d.past.store == nil && d.past.dir == "":
-		d.options.Logger.Info("there is no state_dir: what is known ends with the program")
 		return nil, nil
 	case d.past.store == nil:
 		if d.past.store, err = d.reopen(); errors.Is(err, history.ErrDisk) {

@@ -22,9 +22,16 @@ func main() {
 	// Nothing of this program writes to the loggers that are everybody's, slog's and with it that of log. The library does: net/http
 	// quotes there what a server sends after an answer, which may be the rest of it, with a key in it.
 	slog.SetDefault(slog.New(slog.DiscardHandler)) //nolint:forbidigo // the library asks for no other
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the work in order; a second one, whose handling is the system's again, ends the process.
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, os.Interrupt, syscall.SIGTERM)
+	// The first signal ends the work in order; a second one, whose handling is the system's again before anybody can know of the first,
+	// ends the process.
+	go func() {
+		<-told
+		signal.Stop(told)
+		cancel()
+	}()
 	os.Exit(run(ctx, os.Args[1:], console{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())), errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
