@@ -14,6 +14,8 @@ type Past struct {
 	EndedAt, CompletedAt time.Time
 	// Catalogue is the site's catalogue's last word on the required policies that it lacked.
 	Catalogue []Resolution
+	// Partial says that the last run could not list all accounts.
+	Partial bool
 	// Subjects are all that were ever recorded, those that left included, in the order of Subjects.
 	Subjects []Remembered
 }
@@ -38,6 +40,10 @@ type Remembered struct {
 	// UnknownSince is when the first of the runs started that could not judge the subject, one after the other until the last;
 	// zero when the last could.
 	UnknownSince time.Time
+	// Unknown is why the last run could not judge the subject; nil when it could.
+	Unknown *rules.Unknown
+	// Read says that Evidence is what the last run read, be it enough to judge the subject or not; else it is of an earlier one.
+	Read bool
 	// Trust is the first account that the agency was seen to trust, and TrustedAt when the reading began that saw it; zero
 	// when none was seen.
 	Trust     rules.Trust

@@ -20,6 +20,8 @@ type (
 		readAt time.Time
 		// lacking are the required policies that the site's catalogue lacked.
 		lacking []auditor.Resolution
+		// partial says that some source of accounts could not be listed whole.
+		partial bool
 	}
 	subjectRow struct {
 		id                        int64
@@ -166,7 +168,7 @@ func (d *differ) run() error {
 	row := &runRow{id: d.next.lastRun, Run: Run{
 		ID: run.ID, Trigger: run.Trigger, Program: run.Program, StartedAt: run.StartedAt, EndedAt: run.EndedAt, Complete: run.Complete,
 		Suspect: slices.Clone(run.Suspect), States: map[rules.State]int{}, Baselines: []Baseline{},
-	}, readAt: run.StartedAt}
+	}, readAt: run.StartedAt, partial: len(d.after.Gaps) > 0}
 	for _, s := range rules.States() {
 		row.States[s] = run.States[s]
 	}

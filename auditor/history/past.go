@@ -34,13 +34,16 @@ func rememberedOf(v *verdictRow, findings map[findingName]*findingRow, trust *tr
 		return r
 	}
 	r.UnknownSince = v.unknownSince
+	if r.Unknown = v.unknown; r.Unknown == nil && v.state == rules.StateUnknown {
+		r.Unknown = &rules.Unknown{Reason: rules.ReasonStale, Detail: "no run had read it since the configuration changed"}
+	}
 	if v.unknown != nil && v.unknown.Reason == rules.ReasonVanished {
 		r.Vanished = int(last.id - v.from + 1)
 	}
 	if v.evidence == nil {
 		return r
 	}
-	r.Evidence, r.Required, r.KeptAt = v.sweep(), v.kept.Required, v.kept.At
+	r.Evidence, r.Read, r.Required, r.KeptAt = v.sweep(), v.judged, v.kept.Required, v.kept.At
 	r.Evidence.StartedAt = v.readAt
 	if v.judged && v.from != last.id {
 		r.Evidence.StartedAt = last.readAt // its reading in the last run began then or later, and showed the same
@@ -67,7 +70,7 @@ func pastOf(subjects []auditor.Remembered, last, complete *runRow) *auditor.Past
 		p.CompletedAt = complete.EndedAt
 	}
 	if last != nil {
-		p.EndedAt, p.Catalogue = last.EndedAt, last.lacking
+		p.EndedAt, p.Catalogue, p.Partial = last.EndedAt, last.lacking, last.partial
 	}
 	return p
 }

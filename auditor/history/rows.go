@@ -44,6 +44,7 @@ type (
 		Suspect []string             `json:"suspect,omitempty"`
 		States  map[rules.State]int  `json:"states"`
 		Lacking []auditor.Resolution `json:"lacking,omitempty"`
+		Partial bool                 `json:"partial,omitempty"`
 	}
 	// verdictBody is what a verdict has beyond its columns, which have the account's name, as the subject has its id.
 	verdictBody struct {
@@ -64,7 +65,7 @@ func flawf(format string, args ...any) error { return &flaw{fmt.Sprintf(format, 
 func (s *subjectRow) names() []any { return []any{s.account, s.agency, s.baseline} }
 
 func storeRun(r *runRow) (*storedRun, error) {
-	body, err := json.Marshal(runBody{r.Suspect, r.States, r.lacking})
+	body, err := json.Marshal(runBody{r.Suspect, r.States, r.lacking, r.partial})
 	if err != nil {
 		return nil, fmt.Errorf("write a run: %w", err)
 	}
@@ -106,7 +107,7 @@ func (s *storedRun) row() (*runRow, error) {
 	if err := errors.Join(json.Unmarshal([]byte(s.body), &body), json.Unmarshal([]byte(s.judged), &r.Baselines)); err != nil {
 		return nil, flawf("run %d: %v", s.id, err)
 	}
-	r.Suspect, r.States, r.lacking = body.Suspect, body.States, body.Lacking
+	r.Suspect, r.States, r.lacking, r.partial = body.Suspect, body.States, body.Lacking, body.Partial
 	return r, nil
 }
 

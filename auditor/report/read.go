@@ -18,7 +18,9 @@ type Recorded struct {
 	// Baselines are those that the run was judged by, as far as their names go. Sweeps are what was read of each agency, and the
 	// verdicts, in the document's order.
 	Baselines []rules.Baseline
-	Sweeps    []auditor.Sweep
+	Sweeps    []auditor.Recorded
+	// Partial says that the run does not know of all accounts: only chosen ones were read, or not all could be listed.
+	Partial bool
 }
 
 var errNoReport = errors.New("it is no report of this program")
@@ -45,12 +47,12 @@ func Read(r io.Reader) (*Recorded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoReport, err)
 	}
-	past := &Recorded{ID: doc.Run.ID, EndedAt: ended}
+	past := &Recorded{ID: doc.Run.ID, EndedAt: ended, Partial: doc.Run.Restricted || len(doc.Run.Gaps) > 0}
 	for _, b := range doc.Baselines {
 		past.Baselines = append(past.Baselines, rules.Baseline{Name: b.Name, Agency: b.Agency, Digest: b.Digest, Overlays: b.Overlays})
 	}
 	for i := range doc.Sweeps {
-		past.Sweeps = append(past.Sweeps, doc.Sweeps[i].sweep())
+		past.Sweeps = append(past.Sweeps, auditor.Recorded{Sweep: doc.Sweeps[i].sweep()})
 	}
 	return past, nil
 }

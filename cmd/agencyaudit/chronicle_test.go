@@ -20,9 +20,11 @@ type chronicle struct {
 	members []chronicled
 	// dark are the accounts that cannot be read now.
 	dark map[string]bool
-	at   time.Time
-	now  *auditor.Snapshot
-	n    int
+	// unlisted are the policies that the site does not list now.
+	unlisted map[string]bool
+	at       time.Time
+	now      *auditor.Snapshot
+	n        int
 }
 
 // chronicled is an account with what its agency holds beyond the four policies, and which of these it lacks.
@@ -45,7 +47,9 @@ func (c *chronicle) Verify(context.Context) error { return nil }
 func (c *chronicle) PolicyIDs(_ context.Context, names []string) (map[string][]string, time.Time, error) {
 	ids := map[string][]string{}
 	for _, name := range names {
-		ids[name] = []string{"id-of-" + name}
+		if !c.unlisted[name] {
+			ids[name] = []string{"id-of-" + name}
+		}
 	}
 	return ids, c.at, nil
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/history"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // TestDocsHistory does what docs/history.md says, on a history whose runs are always the same, and wants the output that it shows,
@@ -95,5 +97,80 @@ func TestHistoryBesideItsOwner(t *testing.T) {
 	if code := p.wait(t); code != exitPartial || !strings.Contains(p.out.String(), "1 of 1 account.") ||
 		strings.Contains(p.out.String(), "Nothing changed") {
 		t.Errorf("exit code %d: %s%s", code, p.out.String(), p.err.String())
+	}
+}
+
+// TestWhatIsNotKnownIsNotSaidToBeSo: of an account that cannot be entered any more, the commands that look at the history say what the
+// metrics do: no waiver is unused for it, what was found of it counts, and whatever its last evidence says, it is not compliant.
+func TestWhatIsNotKnownIsNotSaidToBeSo(t *testing.T) {
+	dir := t.TempDir()
+	s, err := history.OpenSQLite(filepath.Join(dir, "state"), history.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := func(n int) string { return fmt.Sprintf("d%031x", n) }
+	c := &chronicle{at: time.Now().UTC().Truncate(time.Second).Add(-2 * time.Hour), dark: map[string]bool{}, members: []chronicled{
+		{account: rules.Account{ID: id(1), Name: "lost"}},
+		{account: rules.Account{ID: id(2), Name: "lost-drifted"}, lacks: "DCS UserAccess"},
+		{account: rules.Account{ID: id(3), Name: "read"}},
+	}}
+	for range 2 {
+		if err := c.run(s, nil); err != nil {
+			t.Fatal(err)
+		}
+		c.dark[id(1)], c.dark[id(2)] = true, true
+		c.at = c.at.Add(time.Hour)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+	waivers := "version: 1\nwaivers:\n"
+	for _, account := range []string{"lost", "lost-drifted", "read"} {
+		waivers += "  - {id: of-" + account + ", accounts: [" + account + "], rules: [grant/missing], added: " + day(-1) + ", expires: " + day(60) +
+			", owner: o, reason: r}\n"
+	}
+	replace(t, filepath.Join(dir, "waivers.yaml"), waivers)
+	replace(t, filepath.Join(dir, "agencyaudit.yaml"), `state_dir: state
+cloud: {region: ap-southeast-3}
+waivers: {file: waivers.yaml}
+accounts:
+  static:
+    - {name: read, id: d0000000000000000000000000000003, access: {via: keys, ak_env: AK, sk_env: SK}}
+`)
+	for _, test := range []struct {
+		args []string
+		code int
+		says []string
+		not  string
+	}{
+		{
+			[]string{"waiver", "list"}, exitOK,
+			[]string{"Not known by that run: 2 of 3.", "of-lost in force " + day(60) + " o 0 ", "of-lost-drifted in force " + day(60) + " o 1 ", "of-read unused " + day(60) + " o 0 "},
+			"of-lost unused",
+		},
+		{[]string{"waiver", "check"}, exitOK, []string{"Not known by that run: 2 of 3.", "lost-drifted stays unknown high missing DCS UserAccess"}, "waived"},
+		{
+			[]string{"baseline", "test", "coc"}, exitPartial,
+			[]string{
+				"now 2 unknown, 1 compliant", "Nothing changes in the 1 of 3 that are known.",
+				"2 of 3 could not be read by that run: they were tried on earlier evidence, and stay unknown: hence exit code 2.",
+			},
+			"→",
+		},
+	} {
+		p := launch(t, dir, []string{"AK=SIMKEY0001", "SK=made-up-secret"}, test.args)
+		if code := p.wait(t); code != test.code {
+			t.Errorf("%q: exit code %d, want %d", test.args, code, test.code)
+		}
+		said := strings.Join(strings.Fields(p.out.String()), " ")
+		for _, want := range test.says {
+			if !strings.Contains(said, want) {
+				t.Errorf("%q does not say %q:\n%s%s", test.args, want, p.out.String(), p.err.String())
+			}
+		}
+		if strings.Contains(said, test.not) {
+			t.Errorf("%q says %q:\n%s", test.args, test.not, p.out.String())
+		}
 	}
 }

@@ -2,15 +2,12 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/history"
 	"github.com/agencyaudit/agencyaudit/auditor/report"
@@ -83,56 +80,59 @@ func (a *app) taken(past *recorded, text bool) error {
 	return delivered(report.Paragraph(a.out, "", rules.Escape(past.from), a.layout()))
 }
 
-// lastEvidence is the last evidence of every account that is expected by the last run of a history; nil before that.
+// lastEvidence is what is known of every account that is expected by the last run of a history, with its last evidence; nil before that.
 func lastEvidence(ctx context.Context, dir string, now time.Time) (*recorded, error) {
 	s, err := history.OpenReadOnly(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
-	runs, err := s.Runs(ctx, time.Time{}, time.Time{})
+	all, err := s.Last(ctx)
+	if err != nil || all.EndedAt.IsZero() {
+		return nil, err
+	}
+	// A daemon may have recorded more since: what was read is of the run that ended then.
+	runs, err := s.Runs(ctx, all.EndedAt, all.EndedAt.Add(1))
 	if err != nil || len(runs) == 0 {
 		return nil, err
 	}
 	last := runs[len(runs)-1]
-	verdicts, err := s.Verdicts(ctx, history.At(last.EndedAt, ""))
-	if err != nil {
-		return nil, err
-	}
-	past := &recorded{Recorded: report.Recorded{ID: last.ID, EndedAt: last.EndedAt}}
-	old, never, oldest := 0, 0, now
+	past := &recorded{Recorded: report.Recorded{ID: last.ID, EndedAt: last.EndedAt, Partial: all.Partial}}
+	unknown, old, never, oldest := 0, 0, 0, now
 	agencies := map[string]string{}
-	for i := range verdicts {
-		v := &verdicts[i]
-		agencies[v.Baseline] = v.Agency
-		switch {
-		case v.Evidence == nil:
-			never++
-			past.Sweeps = append(past.Sweeps, auditor.Sweep{StartedAt: v.From, EndedAt: v.From, Report: rules.Report{
-				Account: v.Account, Baseline: v.Baseline, AgencyName: v.Agency, State: v.State, Unknown: v.Unknown, Findings: []rules.Finding{},
-			}})
+	for i := range all.Subjects {
+		r := &all.Subjects[i]
+		if r.Left {
 			continue
-		case !v.Judged:
+		}
+		agencies[r.Baseline] = r.Agency
+		if r.Unknown != nil {
+			unknown++
+		}
+		switch {
+		case r.Evidence == nil:
+			never++
+		case !r.Read:
 			old++
-			if v.ReadAt.Before(oldest) {
-				oldest = v.ReadAt
+			if r.Evidence.StartedAt.Before(oldest) {
+				oldest = r.Evidence.StartedAt
 			}
 		}
-		sweep := *v.Evidence
-		sweep.Report.Account = v.Account
-		past.Sweeps = append(past.Sweeps, sweep)
+		past.Sweeps = append(past.Sweeps, r.Recorded())
 	}
-	slices.SortStableFunc(past.Sweeps, func(a, b auditor.Sweep) int {
-		return cmp.Or(cmp.Compare(a.Report.Account.Name, b.Report.Account.Name), cmp.Compare(a.Report.Account.ID, b.Report.Account.ID),
-			cmp.Compare(a.Report.AgencyName, b.Report.AgencyName))
-	})
 	for _, b := range last.Baselines {
 		past.Baselines = append(past.Baselines, rules.Baseline{Name: b.Name, Agency: agencies[b.Name], Digest: b.Digest})
 	}
 	past.from = fmt.Sprintf("Taken from the history in %s: the last evidence until run %s, which ended at %s, %s ago.", dir, last.ID, utc(last.EndedAt),
 		report.Roughly(now.Sub(last.EndedAt)))
+	if all.Partial {
+		past.from += " That run could not list all accounts."
+	}
+	if unknown > 0 {
+		past.from += fmt.Sprintf(" Not known by that run: %d of %d.", unknown, len(past.Sweeps))
+	}
 	if old > 0 {
-		past.from += fmt.Sprintf(" The evidence of %d of %d is older than that run: up to %s.", old, len(verdicts),
+		past.from += fmt.Sprintf(" The evidence of %d of %d is older than that run: up to %s.", old, len(past.Sweeps),
 			report.Roughly(now.Sub(oldest)))
 	}
 	if never > 0 {

@@ -110,7 +110,7 @@ func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, instead
 	title := fmt.Sprintf("what %s changes in run %s of %s", name, past.ID, past.EndedAt.UTC().Format(time.DateTime))
 	after.StartedAt = time.Time{} // it was no run
 	err := report.Changes(a.out, before, after, title, o)
-	if says := triedWords(before, after); err == nil && says != "" {
+	if says := triedWords(before, after, past); err == nil && says != "" {
 		err = report.Paragraph(a.out, "  ", says, o)
 	}
 	if err != nil {
@@ -136,8 +136,13 @@ func (a *app) try(name string, b rules.Baseline, waivers []rules.Waiver, instead
 }
 
 // triedWords says what a table of changes does not: that nothing changes, and of how many accounts it is not known.
-func triedWords(before, after *auditor.Run) string {
-	all, unknown := len(after.Sweeps), after.States[rules.StateUnknown]
+func triedWords(before, after *auditor.Run, past *recorded) string {
+	all, unknown, earlier := len(after.Sweeps), after.States[rules.StateUnknown], 0
+	for i := range past.Sweeps {
+		if s := &past.Sweeps[i]; s.Earlier && s.Report.AgencyName == after.Baselines[0].Agency {
+			earlier++
+		}
+	}
 	var says []string
 	switch same := !report.Differ(before, after); {
 	case same && unknown == 0:
@@ -145,8 +150,12 @@ func triedWords(before, after *auditor.Run) string {
 	case same && unknown < all:
 		says = append(says, fmt.Sprintf("Nothing changes in the %d of %d that are known.", all-unknown, all))
 	}
-	if unknown > 0 {
-		says = append(says, fmt.Sprintf("%d of %d cannot be tried, since what was recorded of them is not whole: hence exit code %d.", unknown, all,
+	if earlier > 0 {
+		says = append(says, fmt.Sprintf("%d of %d could not be read by that run: they were tried on earlier evidence, and stay unknown: "+
+			"hence exit code %d.", earlier, all, exitPartial))
+	}
+	if whole := unknown - earlier; whole > 0 {
+		says = append(says, fmt.Sprintf("%d of %d cannot be tried, since what was recorded of them is not whole: hence exit code %d.", whole, all,
 			exitPartial))
 	}
 	return strings.Join(says, " ")

@@ -77,9 +77,11 @@ Exit codes: 0 listed, 3 bad usage or configuration.`,
 
 // usesOf are the waivers with what they are good for in what was recorded, which may be nothing.
 func usesOf(waivers []rules.Waiver, past *recorded) []auditor.WaiverUse {
-	run := auditor.Run{Waivers: waivers, Restricted: past == nil}
+	run := auditor.Run{Waivers: waivers, Restricted: past == nil || past.Partial}
 	if past != nil {
-		run.Sweeps = past.Sweeps
+		for i := range past.Sweeps {
+			run.Sweeps = append(run.Sweeps, past.Sweeps[i].Sweep)
+		}
 	}
 	return run.WaiverUses()
 }

@@ -47,6 +47,7 @@ func Conformance(t *testing.T, open func(t *testing.T) history.Store) {
 		"a starter without history":   testStranger,
 		"the catalogue":               testCatalogue,
 		"what evidence cannot decide": testKept,
+		"accounts that nobody lists":  testPartial,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -654,6 +655,21 @@ func testCatalogue(t *testing.T, s history.Store) {
 	}
 	if got := auditor.Restore(w.subjects(), w.now.Baselines, maxAge, past).Findings(); len(got) != 1 {
 		t.Errorf("after a restart the catalogue lacks %+v", got)
+	}
+}
+
+// testPartial: that the last run could not list all accounts is remembered, until one can.
+func testPartial(t *testing.T, s history.Store) {
+	w := newWorld(one)
+	for _, want := range []bool{false, true, false} {
+		run := w.run(compliant(one))
+		if want {
+			run.Gaps = []rules.Unknown{{Reason: rules.ReasonDenied}}
+		}
+		w.record(t, s, run)
+		if got := last(t, s).Partial; got != want {
+			t.Errorf("the last run is remembered to be partial: %t, want %t", got, want)
+		}
 	}
 }
 

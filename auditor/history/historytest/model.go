@@ -390,6 +390,7 @@ func (m *model) checkPast(t *rapid.T, s history.Store) {
 			t.Fatalf("%v is there: %t; it is remembered to have left: %t", r.Subject, there, r.Left)
 		}
 	}
+	checkRecorded(t, past, now)
 	restored := auditor.Restore(standingsOf(now), now.Baselines, now.MaxAge, past)
 	for i := range now.Standings {
 		was, is := &now.Standings[i], &restored.Standings[i]
@@ -432,6 +433,39 @@ func (m *model) checkPast(t *rapid.T, s history.Store) {
 		if len(unsatisfied) != len(again) || len(unsatisfied) > 0 && !reflect.DeepEqual(unsatisfied, again) {
 			t.Fatalf("%s: required\n%s\nwant\n%s", is.Account.Name, pretty(is.Required), pretty(unsatisfied))
 		}
+	}
+}
+
+// checkRecorded compares what is recorded of the last run with what was known then: states, and what waivers are good for.
+func checkRecorded(t *rapid.T, past *auditor.Past, now *auditor.Snapshot) {
+	all := auditor.Run{Restricted: past.Partial}
+	for i := range past.Subjects {
+		if !past.Subjects[i].Left {
+			all.Sweeps = append(all.Sweeps, past.Subjects[i].Recorded().Sweep)
+		}
+	}
+	if len(all.Sweeps) != len(now.Standings) {
+		t.Fatalf("%d sweeps are recorded, want %d", len(all.Sweeps), len(now.Standings))
+	}
+	selectors := []rules.Selector{{Accounts: []string{"*"}}}
+	for i := range now.Standings {
+		was := &now.Standings[i]
+		is := &all.Sweeps[slices.IndexFunc(all.Sweeps, func(s auditor.Sweep) bool {
+			return [3]string{s.Report.Account.ID, s.Report.AgencyName, s.Report.Baseline} == subjectOf(was)
+		})].Report
+		if state, why := was.At(now.Run.EndedAt, now.MaxAge); is.State != state || (why == nil) != (is.Unknown == nil) ||
+			why != nil && is.Unknown.Reason != why.Reason {
+			t.Fatalf("%s is recorded as %s, %+v, want %s, %+v", was.Account.Name, is.State, is.Unknown, state, why)
+		}
+		selectors = append(selectors, rules.Selector{Accounts: []string{was.Account.ID}})
+	}
+	for _, s := range selectors {
+		for _, r := range rules.Rules() {
+			all.Waivers = append(all.Waivers, rules.Waiver{ID: r.ID, Selector: s, Rules: []string{r.ID}})
+		}
+	}
+	if is, was := all.WaiverUses(), now.Accept(all.Waivers, now.Run.EndedAt).WaiverUses(now.Run.EndedAt); !reflect.DeepEqual(is, was) {
+		t.Fatalf("what is recorded says of waivers\n%s\nwant\n%s", pretty(is), pretty(was))
 	}
 }
 
