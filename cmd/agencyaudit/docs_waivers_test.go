@@ -75,6 +75,14 @@ func TestDocsWaivers(t *testing.T) {
 			t.Errorf("%s: %+v", account, s)
 		}
 	}
+	// A run of one account does not know of waivers for others.
+	if code := launch(t, dir, cloud.key, words("audit --config sim.yaml --account extra-on-one-project -o json --out one.json")).wait(t); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	p := launch(t, dir, cloud.key, words("waiver list --config sim.yaml --from one.json"))
+	if code := p.wait(t); code != exitOK || !strings.Contains(p.out.String(), "beta-cohort") || strings.Contains(p.out.String(), "unused") {
+		t.Errorf("exit code %d: %s", code, p.out.String())
+	}
 	cloud.untouched(t)
 }
 
