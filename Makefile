@@ -41,7 +41,7 @@ build: ## build bin/agencyaudit, static and stripped
 # The room whose tests take longest goes first, so that the others are tested beside it.
 FIRST := ./cmd/agencyaudit ./auditor/huawei
 
-test: ## run every test, the longest ones shortened; needs nothing but Go, under three minutes on two cores
+test: ## run every test, the longest ones shortened; needs nothing but Go, about three minutes on two cores with all of the building
 	go test -short $(FIRST) ./...
 
 test-all: ## run every test in full; about four minutes
@@ -65,7 +65,7 @@ worlds: ## play WORLDS random worlds below the SDK and SIM_WORLDS through it, ag
 parsers: ## give each parser of the cloud's answers MUTATIONS inputs made of recorded ones; about three minutes on two cores
 	GOGC=800 AGENCYAUDIT_MUTATIONS=$(MUTATIONS) go test -count=1 -timeout 30m -run '^TestParsers$$' -v ./auditor/huawei
 
-mutants: ## break the program on purpose, one way after the other, and have the tests find out; about 70 minutes
+mutants: ## break the program on purpose, one way after the other, and have the tests find out; about 50 minutes
 	go run ./cmd/mutants
 
 mutants-check: ## the same with MUTANTS ways chosen at random
