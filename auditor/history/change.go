@@ -348,33 +348,53 @@ func (d *differ) endFinding(f *findingRow, at time.Time, how Ending) {
 	d.endedFindings = append(d.endedFindings, &row)
 }
 
-// ending says how a finding ended that the subject's standing does not have any more. Where the baseline is another one, and
-// what the finding rested on is as it was, nothing has refuted it.
+// ending says how a finding ended that the subject's standing does not have any more. Where what it rested on is as it was, nothing
+// has refuted it: it is judged by other rules, whenever these came, or by what else is known of the account.
 func (d *differ) ending(was *tipSubject, f findingName, st *auditor.Standing) Ending {
-	if !d.judgedOtherwise[st.Baseline] {
-		return EndingRefuted
-	}
+	// Of a subject that was not judged in the last run, it is not known by which rules it was.
+	otherwise := d.judgedOtherwise[st.Baseline] || was.verdict == nil || !was.verdict.judged
 	e := st.Evidence
-	switch {
-	case f.rule == rules.RuleMissing || f.rule == rules.RuleNarrower:
-		required := d.baselines[st.Baseline].Required
-		if slices.ContainsFunc(required, func(r rules.Requirement) bool { return r.Policy == f.policy && r.Scope == f.scope }) {
-			return EndingRefuted
-		}
-		return EndingBaseline
-	case f.policyID != "":
-		for i := range e.Planes {
-			if slices.ContainsFunc(e.Planes[i].Grants, func(g rules.Grant) bool {
-				return g.Policy.ID == f.policyID && g.Scope.Kind == f.scope
-			}) {
-				return EndingBaseline
-			}
-		}
-		return EndingRefuted
-	case was.verdict != nil && was.verdict.evidence != nil && was.verdict.evidence.agency == agencyOf(e):
+	so := false
+	switch f.rule {
+	case rules.RuleMissing:
+		so = !d.requires(st.Baseline, f) || covers(e, f) == rules.CoverageMissing
+	case rules.RuleNarrower:
+		so = !d.requires(st.Baseline, f) || covers(e, f) == rules.CoverageNarrower
+	case rules.RuleAbsent:
+		so = e.Report.Agency == nil
+	case rules.RuleExcess, rules.RuleImpostor:
+		so = shows(e, f)
+	case rules.RuleWider, rules.RuleRedundant: // they rest on other grants, too
+		so = otherwise && shows(e, f)
+	default:
+		so = otherwise && was.verdict != nil && was.verdict.evidence != nil && was.verdict.evidence.agency == agencyOf(e)
+	}
+	if so {
 		return EndingBaseline
 	}
 	return EndingRefuted
+}
+
+// requires says whether a baseline requires what a finding lacked.
+func (d *differ) requires(baseline string, f findingName) bool {
+	return slices.ContainsFunc(d.baselines[baseline].Required, func(r rules.Requirement) bool { return r.Policy == f.policy && r.Scope == f.scope })
+}
+
+// covers is how far evidence shows what a finding lacked; empty when it does not say.
+func covers(e *auditor.Sweep, f findingName) rules.Coverage {
+	for _, c := range e.Report.Required {
+		if c.Policy == f.policy && c.Scope == f.scope {
+			return c.Coverage
+		}
+	}
+	return ""
+}
+
+// shows says whether evidence shows a grant of a finding.
+func shows(e *auditor.Sweep, f findingName) bool {
+	return slices.ContainsFunc(e.Planes, func(p rules.Plane) bool {
+		return slices.ContainsFunc(p.Grants, func(g rules.Grant) bool { return g.Policy.ID == f.policyID && g.Scope.Kind == f.scope })
+	})
 }
 
 // left ends what the history has of subjects that are not among those that are known.

@@ -26,6 +26,8 @@ func Conformance(t *testing.T, open func(t *testing.T) history.Store) {
 		"gone":                        testGone,
 		"an id as a name":             testIDAsName,
 		"another baseline":            testBaseline,
+		"another baseline, unread":    testBaselineUnread,
+		"what is there still":         testThereStill,
 		"what was missed":             testMissed,
 		"restart":                     testRestart,
 		"first trust":                 testTrust,
@@ -298,6 +300,65 @@ func testBaseline(t *testing.T, s history.Store) {
 	w.record(t, s, w.run())
 	if f := findings(t, s, history.Query{}); len(f) != 4 || f[3].How != history.EndingBaseline {
 		t.Errorf("got %+v, want the last one to have ended with the baseline", f)
+	}
+}
+
+// testBaselineUnread: an account that could not be read in the run after its baseline changed has not put right what is allowed now.
+func testBaselineUnread(t *testing.T, s history.Store) {
+	w := newWorld(one, two)
+	redundant := excess
+	redundant.Rule = rules.RuleRedundant
+	w.record(t, s, w.run(drifted(one, missing, excess, redundant, trust), drifted(two, missing, excess, redundant, trust)))
+	b := base()
+	b.Digest, b.Required = "2", b.Required[1:]
+	w.expect(b)
+	w.record(t, s, w.run(dark(one, rules.ReasonTimeout), dark(two, rules.ReasonTimeout)))
+	unread := w.now.Run.EndedAt // what is not required is no finding then
+	w.record(t, s, w.run(dark(one, rules.ReasonTimeout), dark(two, rules.ReasonTimeout)))
+	// One has what it had; two has put right what it could.
+	w.record(t, s, w.run(held(compliant(one), excess), trusting(compliant(two), "somebody-else")))
+	got := findings(t, s, history.Query{})
+	if len(got) != 8 {
+		t.Fatalf("got %d findings, want 8", len(got))
+	}
+	for _, f := range got {
+		want, at := history.EndingBaseline, w.now.Run.EndedAt
+		switch {
+		case f.Rule == rules.RuleMissing:
+			at = unread
+		case f.Account.ID == two.ID:
+			want, at = history.EndingRefuted, w.now.Run.Sweeps[1].StartedAt
+		}
+		if f.How != want || !f.EndedAt.Equal(at) {
+			t.Errorf("%s of %s ended as %s at %s, want %s at %s", f.Rule, f.Account.Name, f.How, f.EndedAt, want, at)
+		}
+	}
+}
+
+// testThereStill: what a finding rested on may be there although it is a finding no longer, by the same baseline: it is allowed where the
+// account is now, or need not be there any more.
+func testThereStill(t *testing.T, s history.Store) {
+	absence := rules.Finding{Rule: rules.RuleAbsent, Severity: rules.High, Message: "no agency", Consequences: []string{"C"}}
+	impostor, redundant := excess, excess
+	impostor.Rule, redundant.Rule = rules.RuleImpostor, rules.RuleRedundant
+	none := absent(two)
+	none.Report.State, none.Report.Findings = rules.StateDrifted, []rules.Finding{absence}
+	w := newWorld(one, two, three)
+	w.record(t, s, w.run(drifted(one, excess, impostor), none, drifted(three, redundant)))
+	// What was redundant is not where the other grant is gone.
+	w.record(t, s, w.run(held(compliant(one), excess), absent(two), held(compliant(three), redundant)))
+	got := findings(t, s, history.Query{})
+	if len(got) != 4 {
+		t.Fatalf("got %d findings, want 4", len(got))
+	}
+	for _, f := range got {
+		want := history.EndingBaseline
+		if f.Rule == rules.RuleRedundant {
+			want = history.EndingRefuted
+		}
+		if f.How != want {
+			t.Errorf("%s of %s ended as %s, want %s", f.Rule, f.Account.Name, f.How, want)
+		}
 	}
 }
 

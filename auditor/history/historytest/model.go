@@ -240,9 +240,6 @@ func asFound(f rules.Finding) *rules.Finding {
 // judgedOtherwise says whether a finding that a run no longer has is so still, as far as what it rested on goes.
 func (m *model) judgedOtherwise(run int, k [3]string, f history.Finding) bool {
 	was, is := m.known[run-1], m.known[run]
-	if reflect.DeepEqual(was.Baselines, is.Baselines) {
-		return false
-	}
 	of := func(s *auditor.Snapshot) *auditor.Standing {
 		i := slices.IndexFunc(s.Standings, func(st auditor.Standing) bool { return subjectOf(&st) == k })
 		return &s.Standings[i]
@@ -260,9 +257,11 @@ func (m *model) judgedOtherwise(run int, k [3]string, f history.Finding) bool {
 			}
 		}
 		return false
-	default:
-		return reflect.DeepEqual(of(was).Evidence.Report.Agency, e.Report.Agency)
 	}
+	if of(was).Last.HasEvidence() && reflect.DeepEqual(was.Baselines, is.Baselines) {
+		return false
+	}
+	return of(was).Evidence != nil && reflect.DeepEqual(of(was).Evidence.Report.Agency, e.Report.Agency)
 }
 
 // checkAgainst compares what a store says with what the model does.
