@@ -634,7 +634,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 			p.NoChanges = err.Error()
 		}
 		for i := range changes {
-			if changes[i].Agency == st.Agency {
+			if changes[i].Account.ID == st.Account.ID && changes[i].Agency == st.Agency {
 				p.Changes = append(p.Changes, changes[i].shown(now))
 			}
 		}

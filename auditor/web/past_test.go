@@ -36,7 +36,9 @@ func TestThePastIsShown(t *testing.T) {
 	s := open(t, func(o *Options) {
 		o.Changes = func(_ context.Context, account string) ([]Change, error) {
 			asked = account
-			return changed(plain), fault
+			other := Change{Subject: auditor.Subject{Account: rules.Account{ID: "d0000000000000000000000000000009", Name: account}, Agency: "ServiceAgencyForCOC"}, At: noon}
+			other.CalledBefore = "impostor"
+			return append(changed(plain), other), fault
 		}
 	})
 	if text := page(t, s.ask("GET", "/")); strings.Contains(text, "What changed") {
@@ -57,6 +59,9 @@ func TestThePastIsShown(t *testing.T) {
 	}
 	expect(t, page(t, s.ask("GET", "/")), append(says, "3 findings came, and 2 findings were put right, half of them within 5 h. The last change was 1 h 3 min ago.")...)
 	expect(t, page(t, s.ask("GET", accountPath)), says...)
+	if text := page(t, s.ask("GET", accountPath)); strings.Contains(text, "impostor") {
+		t.Error("the page of an account has a change of another one")
+	}
 	if asked != "d0000000000000000000000000000001" {
 		t.Errorf("the history was asked for %q", asked)
 	}
