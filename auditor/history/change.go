@@ -73,6 +73,16 @@ type (
 	}
 )
 
+// mayForget fails for an instant after the newest run: what is before that is all that there is, and whatever would be recorded until then
+// would count as forgotten.
+func (r *runRow) mayForget(before time.Time) error {
+	if !before.After(r.EndedAt) {
+		return nil
+	}
+	return fmt.Errorf("nothing is forgotten: what ended before %s was to be, and the newest run, %s, ended at %s; look whether the clock is right",
+		before.UTC().Format(time.RFC3339Nano), r.ID, r.EndedAt.UTC().Format(time.RFC3339Nano))
+}
+
 // findingName tells the findings of one subject apart.
 type findingName struct {
 	rule, policy, policyID string
@@ -377,7 +387,9 @@ func (d *differ) ending(was *tipSubject, f findingName, st *auditor.Standing) En
 
 // requires says whether a baseline requires what a finding lacked.
 func (d *differ) requires(baseline string, f findingName) bool {
-	return slices.ContainsFunc(d.baselines[baseline].Required, func(r rules.Requirement) bool { return r.Policy == f.policy && r.Scope == f.scope })
+	return slices.ContainsFunc(d.baselines[baseline].Required, func(r rules.Requirement) bool {
+		return r.Policy == f.policy && r.Scope == f.scope
+	})
 }
 
 // covers is how far evidence shows what a finding lacked; empty when it does not say.

@@ -40,7 +40,8 @@ type Store interface {
 	Accounts(ctx context.Context) ([]rules.Account, error)
 	// Compact forgets the verdicts and findings that ended before an instant, and the runs that did unless something begins or
 	// ends with them that is kept. The last run, the last complete one, the last verdict of each subject, and the first account
-	// that it trusted stay.
+	// that it trusted stay. An instant after the newest run ended is refused, and nothing is forgotten: a clock is wrong then. Before
+	// the first run there is nothing to forget.
 	Compact(ctx context.Context, before time.Time) error
 	// Check reads everything and fails if any of it is not as it was recorded.
 	Check(ctx context.Context) error

@@ -212,6 +212,12 @@ func (m *memory) Accounts(ctx context.Context) (accounts []rules.Account, err er
 // Compact is Store.Compact.
 func (m *memory) Compact(ctx context.Context, before time.Time) error {
 	return m.use(ctx, func() error {
+		if m.tip.run == nil {
+			return nil
+		}
+		if err := m.tip.run.mayForget(before); err != nil {
+			return err
+		}
 		if before.After(m.forgot) {
 			m.forgot = before
 		}

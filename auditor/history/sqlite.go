@@ -627,6 +627,16 @@ func (d *database) Compact(ctx context.Context, before time.Time) error {
 		return d.fault("forget what is old", err)
 	}
 	defer rollback(tx)
+	newest, err := (&view{Tx: tx}).newestRun(ctx, "")
+	if err != nil {
+		return d.fault("forget what is old", err)
+	}
+	if newest == nil {
+		return nil
+	}
+	if err := newest.mayForget(before); err != nil {
+		return err
+	}
 	at := stamp(before)
 	for _, step := range []struct {
 		query string

@@ -4,6 +4,7 @@ package historytest
 import (
 	"context"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ func Conformance(t *testing.T, open func(t *testing.T) history.Store) {
 		"accounts":                    testAccounts,
 		"where it begins":             testBegins,
 		"compact":                     testCompact,
+		"the future is not forgotten": testFuture,
 		"what is refused":             testRefused,
 		"what is shown is one's own":  testShown,
 		"many at once":                testConcurrent,
@@ -72,7 +74,13 @@ func testEmpty(t *testing.T, s history.Store) {
 		t.Errorf("an empty history has %d verdicts", len(got))
 	}
 	check(t, s)
-	must(t, s.Compact(t.Context(), noon))
+	// There is nothing to forget, and what comes is not forgotten by that.
+	must(t, s.Compact(t.Context(), noon.AddDate(99, 0, 0)))
+	w := newWorld(one)
+	w.record(t, s, w.run(compliant(one)))
+	if at, err := s.Begins(t.Context()); err != nil || !at.Equal(w.now.Run.EndedAt) {
+		t.Errorf("it begins at %s (%v), want %s", at, err, w.now.Run.EndedAt)
+	}
 }
 
 func testRun(t *testing.T, s history.Store) {
@@ -343,13 +351,20 @@ func testThereStill(t *testing.T, s history.Store) {
 	impostor.Rule, redundant.Rule = rules.RuleImpostor, rules.RuleRedundant
 	none := absent(two)
 	none.Report.State, none.Report.Findings = rules.StateDrifted, []rules.Finding{absence}
+	narrower := missing
+	narrower.Rule, narrower.Policy, narrower.Scope = rules.RuleNarrower, "Q", rules.AllResources
+	lacking := func(findings ...rules.Finding) auditor.Sweep {
+		sweep := drifted(three, findings...)
+		sweep.Report.Required[0].Coverage, sweep.Report.Required[1].Coverage = rules.CoverageMissing, rules.CoverageNarrower
+		return sweep
+	}
 	w := newWorld(one, two, three)
-	w.record(t, s, w.run(drifted(one, excess, impostor), none, drifted(three, redundant)))
+	w.record(t, s, w.run(drifted(one, excess, impostor), none, lacking(missing, narrower, redundant)))
 	// What was redundant is not where the other grant is gone.
-	w.record(t, s, w.run(held(compliant(one), excess), absent(two), held(compliant(three), redundant)))
+	w.record(t, s, w.run(held(compliant(one), excess), absent(two), held(lacking(), redundant)))
 	got := findings(t, s, history.Query{})
-	if len(got) != 4 {
-		t.Fatalf("got %d findings, want 4", len(got))
+	if len(got) != 6 {
+		t.Fatalf("got %d findings, want 6", len(got))
 	}
 	for _, f := range got {
 		want := history.EndingBaseline
@@ -530,7 +545,7 @@ func testBegins(t *testing.T, s history.Store) {
 	begins(first.EndedAt)
 	must(t, s.Compact(t.Context(), first.EndedAt.Add(-time.Hour)))
 	begins(first.EndedAt)
-	at := w.now.Run.EndedAt.Add(time.Minute)
+	at := w.now.Run.EndedAt
 	must(t, s.Compact(t.Context(), at))
 	begins(at)
 	must(t, s.Compact(t.Context(), at.Add(-time.Hour)))
@@ -578,6 +593,28 @@ func testCompact(t *testing.T, s history.Store) {
 		t.Errorf("compaction changed what a start begins with:\n%+v\n%+v", past, now)
 	}
 	w.record(t, s, w.run(compliant(one), compliant(two)))
+	check(t, s)
+}
+
+// testFuture: a clock that is wrong once does not blind the history.
+func testFuture(t *testing.T, s history.Store) {
+	w := newWorld(one)
+	w.record(t, s, w.run(drifted(one, missing)))
+	w.record(t, s, w.run(compliant(one)))
+	before := everything(t, s)
+	for _, late := range []time.Duration{1, 100 * 365 * 24 * time.Hour} {
+		err := s.Compact(t.Context(), w.now.Run.EndedAt.Add(late))
+		if err == nil || !strings.Contains(err.Error(), w.now.Run.ID) || !strings.Contains(err.Error(), "clock") {
+			t.Errorf("it was to forget what is later than the newest run by %s, and said %v", late, err)
+		}
+	}
+	if after := everything(t, s); !reflect.DeepEqual(before, after) {
+		t.Errorf("it forgot:\n%+v\n%+v", before, after)
+	}
+	if at, err := s.Begins(t.Context()); err != nil || !at.Equal(before.runs[0].EndedAt) {
+		t.Errorf("it begins at %s (%v), want %s", at, err, before.runs[0].EndedAt)
+	}
+	w.record(t, s, w.run(drifted(one, missing)))
 	check(t, s)
 }
 
