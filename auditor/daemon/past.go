@@ -62,7 +62,7 @@ func (d *Daemon) openPast(cfg *Config) (was *auditor.Past, err error) {
 	case d.past.store == nil && d.past.dir == "":
 		return nil, nil
 	case d.past.store == nil:
-		if d.past.store, err = d.reopen(); errors.Is(err, history.ErrDisk) {
+		if d.past.store, err = d.openState(); errors.Is(err, history.ErrDisk) {
 			return d.readPast(ctx, err)
 		}
 		if err != nil {
@@ -75,8 +75,8 @@ func (d *Daemon) openPast(cfg *Config) (was *auditor.Past, err error) {
 	return was, nil
 }
 
-// reopen opens the state directory, of which the process is the owner then.
-func (d *Daemon) reopen() (history.Store, error) {
+// openState opens the state directory, of which the process is the owner then.
+func (d *Daemon) openState() (history.Store, error) {
 	_, before := os.Stat(filepath.Join(d.past.dir, history.FileName))
 	open := history.OpenSQLite
 	if d.options.openHistory != nil {
@@ -123,7 +123,7 @@ func (d *Daemon) closePast() error {
 	case err := <-closed:
 		return err
 	case <-time.After(shutdownTimeout):
-		return errors.New("the history was not closed: its disk does not answer; what was said to be recorded is")
+		return errors.New("the history was not closed: its disk does not answer; what was said to be recorded is safe")
 	}
 }
 
@@ -240,10 +240,18 @@ func (d *Daemon) stopRecording() {
 	}
 }
 
-// keep records one run.
+// keep records one run. A bug in the history costs it, and not the program.
 func (d *Daemon) keep(r *recording) {
 	began := d.options.Now()
 	run := r.known.Run.ID
+	defer func() {
+		if p := recover(); p != nil {
+			d.metrics.Panicked("history")
+			d.options.Logger.Error("a bug in this program kept a run from being recorded", "panic_type", fmt.Sprintf("%T", p),
+				"stack", string(debug.Stack()))
+			d.unrecorded(run, errors.New("a bug in this program; see the log"))
+		}
+	}()
 	if err := d.write(r.known); err != nil {
 		d.unrecorded(run, err)
 		return
@@ -276,18 +284,10 @@ func (d *Daemon) unrecorded(run string, why error) {
 	d.historyError = why.Error()
 }
 
-// write records what is known, in a history that is opened if it could not be before. A bug in the history is an error of it.
+// write records what is known, in a history that is opened if it could not be before.
 func (d *Daemon) write(s *auditor.Snapshot) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			d.metrics.Panicked("history")
-			d.options.Logger.Error("a bug in this program kept a run from being recorded", "panic_type", fmt.Sprintf("%T", p),
-				"stack", string(debug.Stack()))
-			err = errors.New("a bug in this program; see the log")
-		}
-	}()
 	if d.past.store == nil {
-		if d.past.store, err = d.reopen(); err != nil {
+		if d.past.store, err = d.openState(); err != nil {
 			d.past.store = nil
 			return err
 		}

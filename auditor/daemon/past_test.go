@@ -344,8 +344,17 @@ type faulty struct {
 	history.Store
 	fail  error
 	panic bool
+	// late has it panic after a run was recorded.
+	late bool
 	// hang keeps it from answering until it is closed.
 	hang chan struct{}
+}
+
+func (f *faulty) Compact(ctx context.Context, before time.Time) error {
+	if f.late {
+		panic("a bug")
+	}
+	return f.Store.Compact(ctx, before)
 }
 
 func (f *faulty) Record(ctx context.Context, s *auditor.Snapshot) error {
@@ -378,9 +387,13 @@ func TestAHistoryThatFailsCostsHistoryAlone(t *testing.T) {
 	l.again()
 	l.has("agencyaudit_history_errors_total 2")
 	l.has(`agencyaudit_panics_total{where="history"} 1`)
-	f.panic, f.fail = false, nil
+	f.panic, f.late, f.fail = false, true, nil
+	late := l.again()
+	l.has("agencyaudit_history_errors_total 3")
+	l.has(`agencyaudit_panics_total{where="history"} 2`)
+	f.late = false
 	run := l.again()
-	l.has("agencyaudit_history_errors_total 2")
+	l.has("agencyaudit_history_errors_total 3")
 	if _, page := l.get("GET", "/"); strings.Contains(page, "History not kept") {
 		t.Error("the page says that the run was not recorded, and it was")
 	}
@@ -388,7 +401,7 @@ func TestAHistoryThatFailsCostsHistoryAlone(t *testing.T) {
 		t.Error(err)
 	}
 	runs, err := f.Runs(t.Context(), time.Time{}, time.Time{})
-	if err != nil || len(runs) != 1 || runs[0].ID != run.ID {
+	if err != nil || len(runs) != 2 || runs[0].ID != late.ID || runs[1].ID != run.ID {
 		t.Errorf("%v: %+v", err, runs)
 	}
 	if found, err := f.Findings(t.Context(), history.Query{}); err != nil || len(found) == 0 || found[0].Account.Name != beta {

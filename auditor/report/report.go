@@ -1,4 +1,4 @@
-// Package report shows one run: as a table for a person who wants the overview, as everything there is to say about one
+// Package report shows one run or a history: as a table for a person who wants the overview, as everything there is to say about one
 // account, and as a published, versioned JSON document for programs.
 //
 // Each function writes the same bytes for the same run. Names come from clouds and are hostile until proved otherwise:
