@@ -66,7 +66,7 @@ type room struct {
 var rooms = map[string]room{
 	// The core sees no file, no network, no clock and no randomness: everything it knows is an argument.
 	"rules": {
-		std:     []string{"cmp", "errors", "fmt", "iter", "maps", "path", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8"},
+		std:     []string{"cmp", "crypto/sha256", "encoding/hex", "errors", "fmt", "iter", "maps", "path", "slices", "strconv", "strings", "time", "unicode", "unicode/utf8"},
 		noClock: true, testLibs: []string{rapid},
 	},
 	"rules/strictyaml": {libs: []string{goyaml}, testLibs: []string{rapid}},
@@ -93,6 +93,8 @@ var rooms = map[string]room{
 		uses: []string{"auditor", "rules"}, libs: []string{flock, goose, klauspost, sqlite},
 		testUses: []string{"auditor/history/historytest"}, testLibs: []string{goleak, rapid},
 	},
+	// Repair knows neither the cloud nor a screen.
+	"auditor/remedy": {uses: []string{"auditor", "rules"}, testUses: []string{"rules/baseline"}, testLibs: []string{goleak, rapid}},
 	// What every kind of history is held to; tests alone use it.
 	"auditor/history/historytest": {uses: []string{"auditor", "auditor/history", "rules"}, libs: []string{rapid}},
 	"auditor/web": {
@@ -106,16 +108,16 @@ var rooms = map[string]room{
 	},
 	"auditor/daemon": {
 		uses: []string{
-			"auditor", "auditor/history", "auditor/huawei", "auditor/metrics", "auditor/schedule", "auditor/web", "rules", "rules/baseline",
-			"rules/strictyaml",
+			"auditor", "auditor/history", "auditor/huawei", "auditor/metrics", "auditor/remedy", "auditor/schedule", "auditor/web", "rules",
+			"rules/baseline", "rules/strictyaml",
 		},
 		libs:     []string{fsnotify, inifile, xsync},
 		testUses: []string{"auditor/simcloud"}, testLibs: []string{goleak, rapid, promCommon, promModel},
 	},
 	"cmd/agencyaudit": {
 		uses: []string{
-			"auditor", "auditor/daemon", "auditor/history", "auditor/metrics", "auditor/report", "auditor/simcloud", "rules", "rules/baseline",
-			"rules/strictyaml",
+			"auditor", "auditor/daemon", "auditor/history", "auditor/metrics", "auditor/remedy", "auditor/report", "auditor/simcloud", "rules",
+			"rules/baseline", "rules/strictyaml",
 		},
 		libs:     []string{cobra, goyaml, pflag, xterm, xsys},
 		testLibs: []string{script, goleak, promCommon, promModel},
