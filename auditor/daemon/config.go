@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -49,6 +50,8 @@ type Config struct {
 	Listen ListenConfig `yaml:"listen"`
 	// Limits bound what a run may take.
 	Limits LimitsConfig `yaml:"limits"`
+	// Remediation says what is put right, how, and by whom. Default: nothing is.
+	Remediation RemediationConfig `yaml:"remediation"`
 	// Severities replaces the severity of rules, by rule id: critical, high, warning or info. With info a rule still
 	// reports, but no longer makes an account drifted. Default: the severity on each rule's page.
 	Severities map[string]rules.Severity `yaml:"severities"`
@@ -60,6 +63,9 @@ type Config struct {
 	waivers   []rules.Waiver
 	overlays  []baseline.Overlay
 	reader    huawei.Config
+	// writer is the identity that changes accounts, approvers are whose approval counts.
+	writer    huawei.Identity
+	approvers map[string]ed25519.PublicKey
 	// keysAt says where the keys of accounts stand.
 	keysAt map[huawei.Secret]keyPlace
 	// tokenFile is the file with the token of the pod, which is read anew each time.
@@ -296,6 +302,11 @@ func defaultConfig() *Config {
 		Waivers:  WaiversConfig{MaxAge: baseline.DefaultWaiverAge, WarnBefore: 14 * 24 * time.Hour},
 		History:  HistoryConfig{Keep: 400 * 24 * time.Hour},
 		Listen:   ListenConfig{Address: "127.0.0.1:9878"},
+		Remediation: RemediationConfig{
+			Mode: RepairOff, Credentials: RepairCredentialsConfig{Profile: "global"}, Excess: ExcessConfig{Grace: 24 * time.Hour},
+			Limits: RepairLimitsConfig{GrantAccountsPerRun: 5, RevokeAccountsPerRun: 1, FleetPercentPerDay: 5, PolicyWritesPerDay: 20},
+			Settle: 30 * time.Minute, CoolDown: time.Hour, Approval: ApprovalConfig{Expires: 24 * time.Hour},
+		},
 		Limits: LimitsConfig{
 			Concurrency: 64, RunTimeout: 10 * time.Minute, AccountTimeout: time.Minute, RequestTimeout: 20 * time.Second,
 			BodyBytes: 4 << 20, AccountRequests: huawei.DefaultAccountRequests, AccountBytes: huawei.DefaultAccountBytes,

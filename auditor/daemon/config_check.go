@@ -71,12 +71,14 @@ func (c *configCheck) check() {
 	c.checkBaselines()
 	c.checkSeverities()
 	c.checkCredentials()
+	c.checkRepairCredentials()
 	c.checkAccounts()
 	c.checkAgreed()
 	c.checkCloud()
 	c.checkLimits()
 	c.checkSchedule()
 	c.checkState()
+	c.checkRemediation()
 	c.checkListen()
 	c.checkCA()
 }
@@ -178,6 +180,9 @@ func (c *configCheck) access(at, id string, a AccessConfig, keys map[huawei.Secr
 		remedy := "write the name of the account's agency that trusts the account of " + c.trusted(at) + ", such as AgencyAuditReader"
 		if len(a.Agency) > maxName {
 			c.doc.Add(at+".agency", fmt.Sprintf("has more than %d bytes", maxName), "write the name as the console shows it")
+		} else if by := c.cfg.Remediation.changesBy(a.Agency); by != "" {
+			c.doc.Add(at+".agency", fmt.Sprintf("%s is the agency of %s, which may change the account", a.Agency, by),
+				"name another agency to read by, one that may read alone")
 		} else if c.doc.Require(at+".agency", remedy) && c.doc.Line(at+".agency", a.Agency, maxName, remedy) &&
 			slices.ContainsFunc(c.cfg.baselines, func(b rules.Baseline) bool { return b.Agency == a.Agency }) {
 			c.doc.Add(at+".agency", fmt.Sprintf("%s is an agency to be judged, which trusts its own service alone", a.Agency),
@@ -227,6 +232,9 @@ func (c *configCheck) once(at, id string, key huawei.Secret, seen map[huawei.Sec
 	case twice && first.id != id:
 		c.doc.Add(at, "uses the same key as "+first.at+", and a key opens its own account alone",
 			"name a key of this account, or use via: iam with an agency that trusts the account of "+c.trusted(at))
+	case key == c.cfg.writer.Keys.AccessKey:
+		c.doc.Add(at, "uses the key of remediation.credentials, which is there for changes alone",
+			"name another key to read by, one that may read alone")
 	case key == main.Keys.AccessKey && id != main.AccountID:
 		c.doc.Add(at, "uses the key of credentials, and a key opens its own account alone",
 			"name a key of this account, or use via: iam with an agency that trusts the account of "+c.trusted(at))

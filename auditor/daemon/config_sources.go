@@ -151,7 +151,7 @@ func (c *configCheck) checkMetadata() {
 	case !c.doc.Has(at):
 	case c.cfg.Cloud.Site != custom:
 		c.doc.Add(at, "is for site: custom alone; a server finds its metadata service by itself", "delete it")
-	case c.cfg.Credentials.Source != sourceECS:
+	case c.cfg.Credentials.Source != sourceECS && c.cfg.Remediation.Credentials.Source != sourceECS:
 		c.doc.Add(at, "means nothing without credentials: {source: ecs}", "delete it")
 	default:
 		address := c.cfg.Cloud.Endpoints.Metadata
