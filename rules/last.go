@@ -12,12 +12,14 @@ type Last struct {
 	Agency *Agency
 	// Planes are its readings; none without agency.
 	Planes []Plane
+	// All says that whatever is read needs a second witness, whether it differs or not: something is to be done on its account.
+	All bool
 }
 
 // NeedsListing says whether NewEvidence accepts the agency only if it is listed a second time (Observation.ListedTwice):
 // it was not there, or another account is trusted, or its id or its end is another one.
 func (l Last) NeedsListing(a Agency) bool {
-	return l.Known && (l.Agency == nil || !l.Agency.same(a))
+	return l.All || l.Known && (l.Agency == nil || !l.Agency.same(a))
 }
 
 // NeedsWitness says whether NewEvidence accepts the reading of a plane only from two witnesses: it is empty and the
@@ -34,26 +36,26 @@ func (l Last) NeedsWitness(b Baseline, p Plane) bool {
 	if p.State == PlaneAbsent && l.Known && l.read(p.Kind) {
 		return true
 	}
-	return p.Pages > 1 || l.Known && !sameGrants(l.grants(p.Kind), p.Grants)
+	return l.All && p.State == PlaneRead || p.Pages > 1 || l.Known && !sameGrants(l.grants(p.Kind), p.Grants)
 }
 
 // NewPolicies returns the granted policies, each once, of which NewEvidence accepts what is said only from two answers
 // (Observation.PoliciesAgain): the last evidence did not show them, or by another name, of somebody else, or with other
 // limits. Identity policies are none of them: their plane describes them, and is then read a second time.
 func (l Last) NewPolicies(planes []Plane) []Policy {
-	if !l.Known {
+	if !l.Known && !l.All {
 		return nil
 	}
 	var found []Policy
 	var seen map[Policy]bool
 	for _, p := range planes {
-		if p.Kind == Identity || slices.Equal(p.Grants, l.grants(p.Kind)) {
+		if p.Kind == Identity || !l.All && slices.Equal(p.Grants, l.grants(p.Kind)) {
 			continue // nearly always
 		}
 		if seen == nil {
 			seen = make(map[Policy]bool)
 			for i := range l.Planes {
-				if l.Planes[i].Kind == Identity {
+				if l.All || l.Planes[i].Kind == Identity {
 					continue
 				}
 				for _, g := range l.Planes[i].Grants {

@@ -36,6 +36,8 @@ type Cloud struct {
 	catalogue   *catalogue
 	// requests counts what was sent, by operation.
 	requests [opCount]atomic.Int64
+	// writes is what its wires may change; empty is nothing at all. It is empty in all but a Writer's.
+	writes rules.Action
 
 	pauses pauses
 	// total is the rate of all requests, allowance what may be sent again, and away the breaker of the whole cloud.
@@ -56,21 +58,30 @@ var _ auditor.Observer = (*Cloud)(nil)
 
 // New makes a reader. It sends nothing. The error names every fault of the configuration.
 func New(cfg Config, log *slog.Logger) (*Cloud, error) {
-	cfg, s, err := cfg.withDefaults()
+	c, err := newCloud(cfg, "", log)
 	if err != nil {
 		return nil, fmt.Errorf("reader of Huawei Cloud: %w", err)
+	}
+	return c, nil
+}
+
+// newCloud makes a Cloud whose wires may change what writes says; empty is nothing.
+func newCloud(cfg Config, writes rules.Action, log *slog.Logger) (*Cloud, error) {
+	cfg, s, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	from, source, err := sourceOf(cfg, s)
 	if err != nil {
-		return nil, fmt.Errorf("reader of Huawei Cloud: %w", err)
+		return nil, err
 	}
 	transport := newTransport(s, cfg.Connections, dialTo(s))
 	c := &Cloud{
 		cfg: cfg, site: s, log: log, transport: drainedLines{transport}, dial: dialSDK, idle: transport.CloseIdleConnections,
-		source: source, catalogue: newCatalogue(log),
+		source: source, catalogue: newCatalogue(log), writes: writes,
 		pauses: defaultPauses(cfg.RequestTimeout), total: newLimiter(limitOf(cfg.Rate.Total)), allowance: newAllowance(),
 	}
 	c.prepare(&c.away, &c.pauses.cloud, "many accounts")
@@ -78,11 +89,11 @@ func New(cfg Config, log *slog.Logger) (*Cloud, error) {
 	c.doors.byID, c.doors.lanes = make(map[string]*door, len(cfg.Accounts)), map[Keys][]*lane{}
 	var own *identity
 	if link := cfg.Main.Chain; link == nil {
-		c.main = c.identity("the main identity", mainKeys, cfg.Main)
+		c.main = c.identity("the "+c.mainTitle(), mainKeys, cfg.Main)
 		own = c.main
 	} else {
 		c.first = c.identity("the program's own identity", firstKeys, cfg.Main)
-		c.main = c.identity("the main identity", mainKeys, Identity{AccountID: link.AccountID})
+		c.main = c.identity("the "+c.mainTitle(), mainKeys, Identity{AccountID: link.AccountID})
 		c.main.fetch, c.main.from = c.chained, "the chain"
 		c.main.care = fmt.Sprintf("check that the chain's agency %q of account %s still exists and still trusts account %s",
 			link.Access.Agency, link.AccountID, cfg.Main.AccountID)
@@ -528,6 +539,9 @@ func (c *Cloud) rescue(err *error) {
 	*err = &rules.Unknown{
 		Reason: rules.ReasonPanic, Detail: "a bug in this program ended the reading",
 		Remedy: "report it with the log's stack; the other accounts are not affected",
+	}
+	if c.writes != "" {
+		*err = no(rules.ReasonPanic, "report it with the log's stack", "a bug in this program ended the step")
 	}
 }
 

@@ -35,7 +35,10 @@ type fault struct {
 	status int
 	code   string
 	// keystone says that the answer was an error of IAM itself rather than of a gateway before it.
-	keystone  bool
+	keystone bool
+	// formal says that the answer was an error in one of the documented forms, and message what it says.
+	formal    bool
+	message   string
 	requestID string
 	// wait is how long the cloud asks to wait, late says that there is no time for that, unsent that the request was kept from being
 	// sent, and stale that it is to be signed anew.
@@ -152,8 +155,9 @@ func refused(o op, resp *http.Response, body []byte, keys Keys) *fault {
 	if f.code != "" {
 		f.detail += " " + f.code
 	}
-	if message := shorten(keys.scrub(e.message)); message != "" {
-		f.detail += ": " + message
+	f.message, f.formal = shorten(keys.scrub(e.message)), e.code != "" || e.message != ""
+	if f.message != "" {
+		f.detail += ": " + f.message
 	} else if len(body) > 0 && f.code == "" {
 		f.detail += fmt.Sprintf(" with %d bytes that are no error of this API", len(body))
 	}

@@ -14,6 +14,8 @@ import (
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
 	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
 	modelsts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1/model"
+
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // light is an api that makes the SDK's requests without the SDK, and decodes what passes the wire with the SDK's own
@@ -78,7 +80,7 @@ func ask[T any](l *light, method, path string, q query, body []byte) (*T, string
 	defer resp.Body.Close()
 	id := resp.Header.Get("X-Request-Id")
 	data, err := io.ReadAll(resp.Body)
-	if err == nil {
+	if err == nil && len(data) > 0 {
 		err = utils.Unmarshal(data, out)
 	}
 	if err != nil {
@@ -203,4 +205,35 @@ func (l *light) tags(r *modelorg.ListTagsForResourceRequest) (*modelorg.ListTags
 	q.number("limit", r.Limit)
 	q.text("marker", r.Marker)
 	return ask[modelorg.ListTagsForResourceResponse](l, "GET", "/v1/organizations/resources/"+r.ResourceId+"/tags", q, nil)
+}
+
+func (l *light) write(o op, s *rules.Step) (id string, err error) {
+	policy, scope := s.Grant.Policy.ID, s.Grant.Scope.ID
+	send := func(path string, body any) (string, error) {
+		var data []byte
+		if body != nil {
+			if data, err = utils.Marshal(body); err != nil {
+				return "", err
+			}
+		}
+		_, id, err := ask[struct{}](l, operations[o].method, path, query{}, data)
+		return id, err
+	}
+	switch o {
+	case opGrantGlobal, opRevokeGlobal:
+		return send("/v3.0/OS-AGENCY/domains/"+s.AccountID+"/agencies/"+s.AgencyID+"/roles/"+policy, nil)
+	case opGrantInherited, opRevokeInherited:
+		return send("/v3.0/OS-INHERIT/domains/"+s.AccountID+"/agencies/"+s.AgencyID+"/roles/"+policy+"/inherited_to_projects", nil)
+	case opRevokeProject:
+		return send("/v3.0/OS-AGENCY/projects/"+scope+"/agencies/"+s.AgencyID+"/roles/"+policy, nil)
+	case opRevokeEnterprise:
+		return send("/v3.0/OS-PERMISSION/subjects/agency/scopes/enterprise-project/role-assignments", &model.CreateOrDelAgencyEpPolicyAssignmentReqBody{
+			RoleAssignments: []model.CreateAgencyEpPolicyAssignmentReqBodyRoleAssignments{
+				{AgencyId: s.AgencyID, EnterpriseProjectId: scope, RoleId: policy},
+			},
+		})
+	case opDetach:
+		return send("/v5/policies/"+policy+"/detach-agency", &model5.DetachAgencyPolicyReqBody{AgencyId: s.AgencyID})
+	}
+	return "", errNoWrite
 }

@@ -115,10 +115,14 @@ func (a *allowance) spend() bool {
 //
 // What the cloud asked to be sent later (429) is sent later, as long as the sweep has time. What it failed to answer, or
 // answered with a fault of its own, is sent at most twice more, after a random pause, and within what all sweeps together
-// may: every request of this package reads, or makes a key that nobody has seen. Nothing else is sent again, a refused
-// signature least of all.
+// may: these requests read, or make a key that nobody has seen. Nothing else is sent again, a refused signature least of all. What
+// changes something is never sent again, whatever came of it.
 func (w *wire) politely(o op, req *http.Request) (*http.Response, *fault) {
 	c, signed := w.cloud, time.Now()
+	if operations[o].changes != "" {
+		resp, f, _ := w.inTurn(o, req, signed)
+		return resp, f
+	}
 	throttled, failures := 0, 0
 	for sent := 1; ; sent++ {
 		resp, f, counts := w.inTurn(o, req, signed)

@@ -3,10 +3,12 @@ package huawei
 import (
 	"slices"
 	"strings"
+
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // op is one request of the closed list that a wire lets through. All of them read, but for opAssume and opAssumeSTS, which make
-// a temporary key and change nothing.
+// a temporary key and change nothing, and for those that change something, which only the wires of a Writer let through.
 type op int
 
 const (
@@ -26,6 +28,13 @@ const (
 	opUnits
 	opMembers
 	opTags
+	opGrantGlobal
+	opGrantInherited
+	opRevokeGlobal
+	opRevokeInherited
+	opRevokeProject
+	opRevokeEnterprise
+	opDetach
 	opCount
 )
 
@@ -61,7 +70,7 @@ type operation struct {
 	status int
 	// part is which part of Config.MaxBody its answer may have: the whole, unless it is short by nature.
 	part int64
-	// envelope are the members that the answer must have.
+	// envelope are the members that the answer must have. One that changes something is answered without a body.
 	envelope []member
 	// action is the permission that it needs, as policies spell it (facts 8, 10.5); empty when it needs none.
 	action string
@@ -69,6 +78,8 @@ type operation struct {
 	secret bool
 	// shared says that it is sent for all accounts and charged to none.
 	shared bool
+	// changes is what it does to grants; empty when it changes nothing.
+	changes rules.Action
 }
 
 // member is what is read of an answer's object, or of each object in a list: its name, and the first bytes that its value may
@@ -139,7 +150,7 @@ var pageInfo = member{
 	name: "page_info", kinds: "{", inner: append(maybe(`"n`, "next_marker"), member{name: "current_count", kinds: "0"}),
 }
 
-// operations are all of them. Paths: facts 1.1, 2.1, 2.3, 2.5, 3.1, 3.2, 4, 6.1, 7 and 8.
+// operations are all of them. Paths: facts 1.1, 2.1 to 2.5, 3.1, 3.2, 4, 6.1, 7 and 8.
 var operations = [opCount]operation{
 	opAgencies: {
 		name: "ListAgencies", method: "GET", path: "/v3.0/OS-AGENCY/agencies", status: 200, part: 2,
@@ -263,6 +274,37 @@ var operations = [opCount]operation{
 			{name: "tags", kinds: "[", rows: organizationPerPage, inner: []member{text("key"), text("value")}}, pageInfo,
 		},
 		action: "organizations:tags:list", shared: true,
+	},
+	opGrantGlobal: {
+		name: "AssociateAgencyWithDomainPermission", method: "PUT", path: "/v3.0/OS-AGENCY/domains/{}/agencies/{}/roles/{}",
+		status: 204, part: 64, action: "iam:permissions:grantRoleToAgencyOnDomain", changes: rules.ActionGrant,
+	},
+	opGrantInherited: {
+		name: "AssociateAgencyWithAllProjectsPermission", method: "PUT",
+		path:   "/v3.0/OS-INHERIT/domains/{}/agencies/{}/roles/{}/inherited_to_projects",
+		status: 204, part: 64, action: "iam:permissions:grantRoleToAgency", changes: rules.ActionGrant,
+	},
+	opRevokeGlobal: {
+		name: "RemoveDomainPermissionFromAgency", method: "DELETE", path: "/v3.0/OS-AGENCY/domains/{}/agencies/{}/roles/{}",
+		status: 204, part: 64, action: "iam:permissions:revokeRoleFromAgencyOnDomain", changes: rules.ActionRevoke,
+	},
+	opRevokeInherited: {
+		name: "RemoveAllProjectsPermissionFromAgency", method: "DELETE",
+		path:   "/v3.0/OS-INHERIT/domains/{}/agencies/{}/roles/{}/inherited_to_projects",
+		status: 204, part: 64, action: "iam:permissions:revokeRoleFromAgency", changes: rules.ActionRevoke,
+	},
+	opRevokeProject: {
+		name: "RemoveProjectPermissionFromAgency", method: "DELETE", path: "/v3.0/OS-AGENCY/projects/{}/agencies/{}/roles/{}",
+		status: 204, part: 64, action: "iam:permissions:revokeRoleFromAgencyOnProject", changes: rules.ActionRevoke,
+	},
+	opRevokeEnterprise: {
+		name: "RevokeRoleFromAgencyOnEnterpriseProject", method: "DELETE",
+		path:   "/v3.0/OS-PERMISSION/subjects/agency/scopes/enterprise-project/role-assignments",
+		status: 204, part: 64, action: "iam:permissions:revokeRoleFromAgencyOnEnterpriseProject", changes: rules.ActionRevoke,
+	},
+	opDetach: {
+		name: "DetachAgencyPolicyV5", method: "POST", path: "/v5/policies/{}/detach-agency", status: 200, part: 64,
+		action: "iam:agencies:detachPolicyV5", changes: rules.ActionRevoke,
 	},
 }
 

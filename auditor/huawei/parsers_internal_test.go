@@ -122,6 +122,11 @@ func (m memory) tags(*modelorg.ListTagsForResourceRequest) (*modelorg.ListTagsFo
 	return decode[modelorg.ListTagsForResourceResponse](m, opTags)
 }
 
+func (m memory) write(o op, _ *rules.Step) (string, error) {
+	_, id, err := decode[struct{}](m, o)
+	return id, err
+}
+
 // The account, the agency and the policy that the recorded answers are about.
 const (
 	recordedAccount = "d0000000000000000000000000000001"

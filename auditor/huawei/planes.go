@@ -57,7 +57,7 @@ func (p *plane) op() op {
 // other scopes; and a gateway may say so for a moment, of one account. It is therefore believed, of either plane, only when it
 // says so a second time, later and in an answer of its own, and NewEvidence does not believe it of a plane that was read before.
 func (p *plane) absent(f *fault) bool {
-	return f.status == 404 && f.code == "APIGW.0101" && f.page <= 1 &&
+	return f.status == 404 && f.code == notPublished && f.page <= 1 &&
 		(p.kind == rules.EnterpriseProject || p.kind == rules.Identity)
 }
 

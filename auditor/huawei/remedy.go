@@ -90,17 +90,28 @@ func (c *Cloud) doubtRemedy(r rules.Reason) string {
 // mainWords is what the main identity is called where somebody is to do something about it.
 func (c *Cloud) mainWords() string {
 	if c.first == nil {
-		return "main identity"
+		return c.mainTitle()
 	}
-	return fmt.Sprintf("main identity (the chain's agency %q)", c.cfg.Main.Chain.Access.Agency)
+	return fmt.Sprintf("%s (the chain's agency %q)", c.mainTitle(), c.cfg.Main.Chain.Access.Agency)
+}
+
+// mainTitle tells the main identity of a Writer from the one that reads.
+func (c *Cloud) mainTitle() string {
+	if c.writes != "" {
+		return "repair identity"
+	}
+	return "main identity"
 }
 
 // letIn says what lets an agency be assumed, by whom on either side.
 func (c *Cloud) letIn(o op, by holder) string {
 	whose, from, who, rights := "the account", c.main.AccountID, c.mainWords(), "authorizes it with IAM ReadOnlyAccess"
+	if c.writes != "" {
+		rights = fmt.Sprintf("authorizes it with the policy of repair-%s.json of deploy/iam", c.writes)
+	}
 	if by == firstKeys {
 		whose, from, who = "account "+c.main.AccountID, c.first.AccountID, "program's own identity"
-		rights = "lets it assume the agencies of the accounts that are read"
+		rights = "lets it assume the agencies of the accounts that are " + map[bool]string{true: "repaired", false: "read"}[c.writes != ""]
 	}
 	if o == opAssumeSTS {
 		return fmt.Sprintf("an administrator of %s creates the agency or trust agency, lets it trust account %s, with the external id if it asks "+
@@ -117,7 +128,7 @@ func (c *Cloud) keyAdvice(by holder) string {
 	case by == ownKeys:
 		return "check that the account's access key exists, is enabled and is spelt right"
 	case by == assumedKeys:
-		return "check that the agency that was assumed still exists and still trusts the main identity's account"
+		return "check that the agency that was assumed still exists and still trusts the " + c.mainTitle() + "'s account"
 	case by == firstKeys:
 		m = c.first
 	}

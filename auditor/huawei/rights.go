@@ -9,6 +9,13 @@ var identityActions = map[string]string{
 	"iam:permissions:listRolesForAgency":         "iam:agencies:listRoles",
 	"iam:roles:listRoles":                        "iam:roles:list",
 	"iam:roles:getRole":                          "iam:roles:get",
+
+	"iam:permissions:grantRoleToAgency":                       "iam:agencies:grantRole",
+	"iam:permissions:grantRoleToAgencyOnDomain":               "iam:agencies:grantRoleOnDomain",
+	"iam:permissions:revokeRoleFromAgency":                    "iam:agencies:revokeRole",
+	"iam:permissions:revokeRoleFromAgencyOnDomain":            "iam:agencies:revokeRoleOnDomain",
+	"iam:permissions:revokeRoleFromAgencyOnProject":           "iam:agencies:revokeRoleOnProject",
+	"iam:permissions:revokeRoleFromAgencyOnEnterpriseProject": "iam:agencies:revokeRoleOnEnterpriseProject",
 }
 
 // spelt names an action in both languages of policies, as far as they differ.

@@ -17,6 +17,8 @@ import (
 	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
 	sts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1"
 	modelsts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1/model"
+
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // api are the requests of this package, each answered with the cloud's id of the answer, which is empty when none came.
@@ -42,6 +44,8 @@ type api interface {
 	units(*modelorg.ListOrganizationalUnitsRequest) (*modelorg.ListOrganizationalUnitsResponse, string, error)
 	members(*modelorg.ListAccountsRequest) (*modelorg.ListAccountsResponse, string, error)
 	tags(*modelorg.ListTagsForResourceRequest) (*modelorg.ListTagsForResourceResponse, string, error)
+	// write makes the request of a step, which is an operation that changes something, and sends it once. Its id is that of the answer.
+	write(o op, s *rules.Step) (string, error)
 }
 
 // sdk is the api of the official SDK over one wire.
@@ -228,3 +232,51 @@ func (s sdk) tags(r *modelorg.ListTagsForResourceRequest) (*modelorg.ListTagsFor
 	}
 	return invoke(c.ListTagsForResourceInvoker(r))
 }
+
+func (s sdk) write(o op, st *rules.Step) (string, error) {
+	policy, scope := st.Grant.Policy.ID, st.Grant.Scope.ID
+	switch o {
+	case opGrantGlobal:
+		return invokeOnce(s.v3.AssociateAgencyWithDomainPermissionInvoker(&model.AssociateAgencyWithDomainPermissionRequest{
+			DomainId: st.AccountID, AgencyId: st.AgencyID, RoleId: policy,
+		}))
+	case opGrantInherited:
+		return invokeOnce(s.v3.AssociateAgencyWithAllProjectsPermissionInvoker(&model.AssociateAgencyWithAllProjectsPermissionRequest{
+			DomainId: st.AccountID, AgencyId: st.AgencyID, RoleId: policy,
+		}))
+	case opRevokeGlobal:
+		return invokeOnce(s.v3.RemoveDomainPermissionFromAgencyInvoker(&model.RemoveDomainPermissionFromAgencyRequest{
+			DomainId: st.AccountID, AgencyId: st.AgencyID, RoleId: policy,
+		}))
+	case opRevokeInherited:
+		return invokeOnce(s.v3.RemoveAllProjectsPermissionFromAgencyInvoker(&model.RemoveAllProjectsPermissionFromAgencyRequest{
+			DomainId: st.AccountID, AgencyId: st.AgencyID, RoleId: policy,
+		}))
+	case opRevokeProject:
+		return invokeOnce(s.v3.RemoveProjectPermissionFromAgencyInvoker(&model.RemoveProjectPermissionFromAgencyRequest{
+			ProjectId: scope, AgencyId: st.AgencyID, RoleId: policy,
+		}))
+	case opRevokeEnterprise:
+		return invokeOnce(s.v3.RevokeRoleFromAgencyOnEnterpriseProjectInvoker(&model.RevokeRoleFromAgencyOnEnterpriseProjectRequest{
+			Body: &model.CreateOrDelAgencyEpPolicyAssignmentReqBody{
+				RoleAssignments: []model.CreateAgencyEpPolicyAssignmentReqBodyRoleAssignments{
+					{AgencyId: st.AgencyID, EnterpriseProjectId: scope, RoleId: policy},
+				},
+			},
+		}))
+	case opDetach:
+		return invokeOnce(s.v5.DetachAgencyPolicyV5Invoker(&model5.DetachAgencyPolicyV5Request{
+			PolicyId: policy, Body: &model5.DetachAgencyPolicyReqBody{AgencyId: st.AgencyID},
+		}))
+	}
+	return "", errNoWrite
+}
+
+// invokeOnce sends a request that changes something, and never signs it anew.
+func invokeOnce[R any](c call[R]) (string, error) {
+	_, err := c.Invoke()
+	return c.GetBaseInvoker().Exchange.ApiReference.RequestId, err
+}
+
+// errNoWrite says that an operation changes nothing.
+var errNoWrite = errors.New("it changes nothing")

@@ -115,6 +115,8 @@ type wire struct {
 	purse   *purse
 	// aside says that an answer tells the identity's breaker nothing: whoever is refused what it reads may still ask whose its key is.
 	aside bool
+	// permit lets one request that changes something through; nil none.
+	permit *permit
 	// about is what the requests are about if their 429s are about that and not about the identity; nil if they are not.
 	about *respite
 	// sent counts the requests that are charged to the account, and paid the turns that were waited for in vain.
@@ -138,6 +140,10 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok || req.URL.Scheme+"://"+req.URL.Host != w.cloud.site.at(o).endpoint {
 		return nil, lie(rules.ReasonRejected, "not sent: %s %s is no request of this program", req.Method, shorten(req.URL.Path)).as("")
 	}
+	if operations[o].changes != "" && !w.permits(o) {
+		return nil, lie(rules.ReasonRejected, "not sent: %s changes something, which is not what this program is here for",
+			operations[o].name).as("")
+	}
 	if w.ctx.Err() != nil {
 		return nil, disconnected(w.ctx, w.ctx.Err(), w.keys)
 	}
@@ -146,6 +152,12 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, f
 	}
 	return resp, nil
+}
+
+// permits says whether a request that changes something may be sent, as each may once: the Cloud was made for what it does, and the
+// wire for this one request.
+func (w *wire) permits(o op) bool {
+	return w.cloud.writes == operations[o].changes && w.permit != nil && w.permit.op == o && w.permit.used.CompareAndSwap(false, true)
 }
 
 // cleanID takes out of an answer's head an id that does not look like one, or that repeats what the request was signed with:
@@ -168,8 +180,15 @@ func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 	if !operations[o].shared {
 		w.sent.Add(1)
 	}
+	changes := operations[o].changes != ""
+	if changes {
+		w.permit.sent.Store(true)
+	}
 	started := time.Now()
 	resp, body, err := w.exchange(o, req.WithContext(ctx))
+	if changes && unconnected(err) {
+		w.permit.sent.Store(false)
+	}
 	code := 0
 	if resp != nil {
 		w.cleanID(resp.Header)
@@ -206,6 +225,17 @@ func (w *wire) once(o op, req *http.Request) (*http.Response, *fault) {
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return resp, nil
+}
+
+// unconnected says whether an error of a request means that no byte of it left: there was no connection that it could leave over.
+func unconnected(err error) bool {
+	var (
+		network   *net.OpError
+		dns       *net.DNSError
+		verify    *tls.CertificateVerificationError
+		forbidden *addressError
+	)
+	return errors.As(err, &network) && network.Op == "dial" || errors.As(err, &dns) || errors.As(err, &verify) || errors.As(err, &forbidden)
 }
 
 // charged charges what is read of an answer to a purse, whatever becomes of the answer.
@@ -291,6 +321,12 @@ func (w *wire) judge(o op, resp *http.Response, body []byte) *fault {
 	}
 	if rejection == rejectedEncoding || (rejection != "" && len(body) > 0) {
 		return reject(rejection, shorten(w.keys.scrub(what)))
+	}
+	if want.changes != "" {
+		if len(body) > 0 {
+			return reject(rejectedEnvelope, "a body, where there is none to be")
+		}
+		return nil
 	}
 	if f := checkBody(body, want.envelope); f != nil {
 		if want.secret {
