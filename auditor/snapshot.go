@@ -371,6 +371,9 @@ func (st *Standing) last() rules.Last {
 	return rules.Last{Known: true, Agency: st.Evidence.Report.Agency, Planes: st.Evidence.Planes}
 }
 
+// LastEvidence is what the last evidence showed, for reading the subject again.
+func (st *Standing) LastEvidence() rules.Last { return st.last() }
+
 // At is the subject's state at an instant, with the reason when that is unknown.
 func (st *Standing) At(now time.Time, maxAge time.Duration) (rules.State, *rules.Unknown) {
 	switch {

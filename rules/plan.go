@@ -236,6 +236,11 @@ func (h Holding) Fits(s *Step) bool { return h.Has(s.Grant) == (s.Action == Acti
 // AgencyID is the id of the agency; empty when it is absent.
 func (h Holding) AgencyID() string { return h.agency.ID }
 
+// SameTrust says whether two holdings are of one agency that trusts the same account.
+func (h Holding) SameTrust(other Holding) bool {
+	return h.agency.ID == other.agency.ID && h.agency.Trust == other.agency.Trust
+}
+
 // Digest is the SHA-256 of the holding, in lower-case hexadecimal. Two are equal if nothing that a step depends on differs.
 func (h Holding) Digest() string {
 	a := h.agency

@@ -39,8 +39,9 @@ type Case struct {
 	// ReadAt is when the reading began, and Replayed says that it is not of the last run but recorded.
 	ReadAt   time.Time
 	Replayed bool
-	// Since is when the reading began that first showed a finding, with no evidence since that did not; zero when that is not known.
-	Since func(*Finding) time.Time
+	// Since is when the reading began that first showed an excess grant, with no evidence since that did not; zero when that is not
+	// known. A finding may be older than a grant of it.
+	Since func(Grant) time.Time
 }
 
 // neverGranted are the policies that are granted by no plan, whatever a baseline says: each gives its holder the account, or the
@@ -176,10 +177,6 @@ func (p *proposal) policyID(req Requirement) (id string, why Hold, detail string
 // revoke proposes to take away what the baseline does not have, grant by grant.
 func (p *proposal) revoke(f *Finding) {
 	why, detail := p.stays(f)
-	since := time.Time{}
-	if p.Since != nil {
-		since = p.Since(f)
-	}
 	policy := Policy{ID: f.PolicyID, Name: f.Policy}
 	if len(f.Grants) > 0 {
 		policy = f.Grants[0].Policy
@@ -195,22 +192,38 @@ func (p *proposal) revoke(f *Finding) {
 		if policy.Origin != System {
 			detail += ", by its id, since it is no system-defined policy"
 		}
-	case since.IsZero() || p.ReadAt.Sub(since) < may.Grace:
-		why, detail = HoldGrace, "it must have been seen for "+Span(may.Grace)
-		if !since.IsZero() {
-			detail += ", which is so from " + since.Add(may.Grace).UTC().Format(time.RFC3339) + " on"
-		}
 	}
 	if why != "" {
 		p.hold(ActionRevoke, f, f.PolicyID, why, detail)
 		return
 	}
 	for _, g := range f.Grants {
+		if detail, ok := p.lasted(g); !ok {
+			p.hold(ActionRevoke, f, f.PolicyID, HoldGrace, detail)
+			continue
+		}
 		p.step(ActionRevoke, f, g, []string{
 			fmt.Sprintf("%s may no longer use %s at %s.", p.Report.Agency.trusted(), policyWords(policy.Name, policy.ID), g.Scope),
 			fmt.Sprintf("What relies on that fails from then on: changing the permissions of an agency may affect functions of %s.", p.Baseline.Service),
 		})
 	}
+}
+
+// lasted says whether a grant has been seen for as long as it must have been, or what is lacking.
+func (p *proposal) lasted(g Grant) (detail string, ok bool) {
+	grace := p.may.Revoke.Grace
+	since := time.Time{}
+	if p.Since != nil {
+		since = p.Since(g)
+	}
+	switch {
+	case since.IsZero():
+		return fmt.Sprintf("its grant at %s must have been seen for %s", g.Scope, Span(grace)), false
+	case p.ReadAt.Sub(since) < grace:
+		return fmt.Sprintf("its grant at %s must have been seen for %s, which is so from %s on", g.Scope, Span(grace),
+			since.Add(grace).UTC().Format(time.RFC3339)), false
+	}
+	return "", true
 }
 
 // requires says whether a policy is one by which the baseline is satisfied on this site.

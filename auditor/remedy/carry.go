@@ -1,0 +1,415 @@
+package remedy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// firstWaits are the pauses before each reading that follows a request: most changes show within seconds. What takes longer is pending, and
+// read again after later runs.
+var firstWaits = [...]time.Duration{0, 2 * time.Second, 5 * time.Second, 10 * time.Second}
+
+// errStop ends what is carried out, and is no error of the ledger.
+var errStop = errors.New("stopped")
+
+// trip is one plan while it is carried out.
+type trip struct {
+	job      *Job
+	plan     *Plan
+	approval int64
+	actor    string
+	// expected is the digest of what each agency should hold now, by account and agency.
+	expected map[string]string
+	// void are the agencies that are not as they should be, so that nothing more is done there.
+	void map[string]bool
+	// pending says that the cloud does not show yet what it said.
+	pending bool
+	// intents are those of the plan, in order.
+	intents []int64
+}
+
+// unit are steps of one kind in one agency, which are carried out together.
+type unit []rules.Step
+
+// carry carries out a plan, which is a part of what is proposed now: all of it within the limits, or nothing. The caller holds turn. Its
+// error is one of the ledger.
+func (e *Engine) carry(ctx context.Context, job *Job, p, proposed *Plan, approval int64, actor string) (intents []int64, err error) {
+	now := e.clock.Now()
+	if why, detail := e.stopped(job, now); why != "" {
+		e.meter.Blocked(why)
+		e.log.Warn("repair is held back", "reason", why, "detail", detail, "steps", len(p.Steps))
+		return nil, nil
+	}
+	for i := range p.Steps {
+		if s := &p.Steps[i]; job.Appliers[s.Action] == nil {
+			return nil, fmt.Errorf("carry out %s: nothing here can do that", s.Short())
+		}
+	}
+	e.mu.Lock()
+	e.state.forget(now)
+	over := job.Policy.Limits.exceeds(p, e.state, proposed.Fleet, now)
+	e.mu.Unlock()
+	if over != "" {
+		e.meter.Blocked(rules.HoldBudget)
+		e.log.Error("the plan exceeds a limit: nothing of it is carried out", "plan", p.Digest, "reason", over)
+		return nil, e.Freeze(Daemon, over)
+	}
+	if _, err := e.note(Entry{
+		Kind: KindPlanned, Actor: actor, Run: p.Run, Plan: p.Digest, Approval: approval, Steps: len(p.Steps), Fleet: proposed.Fleet,
+		Reason: "is carried out",
+	}); err != nil {
+		return nil, err
+	}
+	e.log.Info("repair begins", "plan", p.Digest, "run", p.Run, "steps", len(p.Steps), "by", actor)
+	t := &trip{job: job, plan: p, approval: approval, actor: actor, expected: map[string]string{}, void: map[string]bool{}}
+	for i := range p.Steps {
+		t.expected[agencyKey(&p.Steps[i])] = p.Steps[i].Holding
+	}
+	if err = e.waves(ctx, t); errors.Is(err, errStop) {
+		err = nil
+	}
+	return t.intents, err
+}
+
+func agencyKey(s *rules.Step) string { return s.AccountID + ":" + s.Agency }
+
+// units puts the steps of one kind in one agency together, in order.
+func units(steps []rules.Step) []unit {
+	var all []unit
+	for i := range steps {
+		n := len(all)
+		if n > 0 && all[n-1][0].Action == steps[i].Action && agencyKey(&all[n-1][0]) == agencyKey(&steps[i]) {
+			all[n-1] = append(all[n-1], steps[i])
+		} else {
+			all = append(all, unit{steps[i]})
+		}
+	}
+	return all
+}
+
+// waves carries units out in waves of one, two, four and so on: each wave begins when all of the one before is known to have had its effect.
+func (e *Engine) waves(ctx context.Context, t *trip) error {
+	todo := units(t.plan.Steps)
+	for size := 1; len(todo) > 0; size *= 2 {
+		wave := todo[:min(size, len(todo))]
+		todo = todo[len(wave):]
+		for _, u := range wave {
+			if err := e.unit(ctx, t, u); err != nil {
+				return err
+			}
+		}
+		if t.pending && len(todo) > 0 {
+			e.meter.Blocked(rules.HoldPending)
+			e.log.Info("repair goes on when the cloud shows what was done", "plan", t.plan.Digest)
+			return nil
+		}
+	}
+	return nil
+}
+
+// unit carries out the steps of one kind in one agency, until one of them finds it otherwise than expected.
+func (e *Engine) unit(ctx context.Context, t *trip, u unit) error {
+	for i := range u {
+		if t.void[agencyKey(&u[i])] {
+			e.meter.Blocked(rules.HoldMoved)
+			continue
+		}
+		if err := e.step(ctx, t, &u[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step carries out one step: intent, reading, one request, reading, outcome. errStop ends the whole plan.
+func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
+	if ctx.Err() != nil {
+		e.log.Warn("repair ends with the program; what is left is planned again", "plan", t.plan.Digest)
+		return errStop
+	}
+	if why, detail := e.stopped(t.job, e.clock.Now()); why != "" {
+		return e.block(why, detail)
+	}
+	st, b := find(t.job.Snapshot, s)
+	if st == nil {
+		e.meter.Blocked(rules.HoldMoved)
+		t.void[agencyKey(s)] = true
+		return nil
+	}
+	intent, err := e.note(Entry{
+		Kind: KindIntent, Actor: t.actor, Run: t.plan.Run, Plan: t.plan.Digest, Baseline: b.Digest, Approval: t.approval, Step: s, Fleet: t.plan.Fleet,
+	})
+	if err != nil {
+		return err
+	}
+	t.intents = append(t.intents, intent.Seq)
+	o := &Open{Intent: intent.Seq, Run: intent.Run, Plan: intent.Plan, Step: *s, Since: intent.Time, Actor: intent.Actor, Baseline: intent.Baseline}
+	void := func(why rules.Hold, detail string) error {
+		e.meter.Blocked(why)
+		t.void[agencyKey(s)] = true
+		return e.finish(o, OutcomeNotSent, auditor.Answer{}, nil, string(why)+": "+detail)
+	}
+	before, ids, err := e.read(ctx, t.job, st, b)
+	if err != nil {
+		return void(rules.HoldUnreachable, err.Error())
+	}
+	if before.Digest() != t.expected[agencyKey(s)] || before.AgencyID() != s.AgencyID || before.Fits(s) {
+		return void(rules.HoldMoved, "the agency is not what it was when the plan was made (reading "+first(ids)+")")
+	}
+	if why, detail := e.stopped(t.job, e.clock.Now()); why != "" {
+		if err := e.finish(o, OutcomeNotSent, auditor.Answer{}, ids, string(why)+": "+detail); err != nil {
+			return err
+		}
+		return e.block(why, detail)
+	}
+	sent, err := e.note(Entry{Kind: KindSent, Actor: Daemon, Run: intent.Run, Plan: intent.Plan, Intent: intent.Seq})
+	if err != nil {
+		return err
+	}
+	o.SentAt = sent.Time
+	answer, err := e.apply(ctx, t.job, o)
+	if err != nil {
+		return err
+	}
+	return e.verify(ctx, t, o, before, answer)
+}
+
+func (e *Engine) block(why rules.Hold, detail string) error {
+	e.meter.Blocked(why)
+	e.log.Warn("repair is held back", "reason", why, "detail", detail)
+	return errStop
+}
+
+func first(ids []string) string {
+	if len(ids) == 0 {
+		return "without an id"
+	}
+	return ids[0]
+}
+
+// find is the subject of a step with its baseline.
+func find(s *auditor.Snapshot, step *rules.Step) (*auditor.Standing, *rules.Baseline) {
+	i := slices.IndexFunc(s.Standings, func(st auditor.Standing) bool {
+		return st.Account.ID == step.AccountID && st.Agency == step.Agency && st.Baseline == step.Baseline
+	})
+	if i < 0 {
+		return nil, nil
+	}
+	b := baselineOf(s, &s.Standings[i])
+	if b == nil {
+		return nil, nil
+	}
+	return &s.Standings[i], b
+}
+
+// read reads an agency anew, every plane of it by two witnesses.
+func (e *Engine) read(ctx context.Context, job *Job, st *auditor.Standing, b *rules.Baseline) (h rules.Holding, ids []string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.meter.Panicked("read")
+			e.log.Error("panic", "while", "reading again", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = errors.New("a bug in this program ended the reading")
+		}
+	}()
+	last := st.LastEvidence()
+	ev, _, err := job.Reader.Observe(ctx, st.Account, *b, last)
+	if err != nil {
+		return h, nil, err
+	}
+	if ev.Account().ID != st.Account.ID || ev.Replayed() || ev.AgencyName() != st.Agency {
+		return h, nil, errors.New("the evidence is not of this agency, or not of now")
+	}
+	ids = ev.RequestIDs()
+	for _, p := range ev.Planes() {
+		ids = append(ids[:len(ids):len(ids)], p.RequestIDs...)
+	}
+	return ev.Holding(), ids[:min(len(ids), maxReadIDs)], nil
+}
+
+// maxReadIDs is how many ids of a reading's answers the ledger keeps.
+const maxReadIDs = 8
+
+// apply has the one request sent. A panic of it leaves the intent open, and freezes everything.
+func (e *Engine) apply(ctx context.Context, job *Job, o *Open) (a auditor.Answer, err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		e.meter.Panicked("write")
+		e.log.Error("panic", "while", "sending a change", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		if err = e.Freeze(Daemon, fmt.Sprintf("a bug in this program ended the sending of a change (intent %d)", o.Intent)); err == nil {
+			err = errStop
+		}
+	}()
+	return job.Appliers[o.Step.Action].Apply(ctx, &o.Step), nil
+}
+
+// verify reads until the account shows what became of a request, or for as long as one waits at once.
+func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Holding, a auditor.Answer) error {
+	s, key := &o.Step, agencyKey(&o.Step)
+	if a.Said == auditor.SaidUnsent {
+		t.void[key] = true
+		if err := e.finish(o, OutcomeNotSent, a, nil, why(a)); err != nil {
+			return err
+		}
+		return e.block(rules.HoldUnreachable, why(a))
+	}
+	expected := before.After(s)
+	st, b := find(t.job.Snapshot, s)
+	for _, wait := range firstWaits {
+		if wait > 0 {
+			if err := e.clock.Sleep(ctx, wait); err != nil {
+				break
+			}
+		}
+		after, ids, err := e.read(ctx, t.job, st, b)
+		if err != nil {
+			continue
+		}
+		outcome, reason := judge(s, a.Said, after, false)
+		if outcome == "" {
+			continue
+		}
+		t.expected[key] = expected.Digest()
+		if after.Digest() != expected.Digest() {
+			t.void[key] = true // somebody else is at work there
+		}
+		if err := e.finish(o, outcome, a, ids, join(why(a), reason)); err != nil {
+			return err
+		}
+		if !after.SameTrust(before) {
+			// The change went into an agency that trusts somebody else by now.
+			return errors.Join(e.Freeze(Daemon, fmt.Sprintf("whom the agency %s of account %s (%s) trusts changed while intent %d was carried out: look at it first",
+				s.Agency, s.Account, s.AccountID, o.Intent)), errStop)
+		}
+		if outcome == OutcomeDone || outcome == OutcomeNoop {
+			return nil
+		}
+		return e.block(rules.HoldStopped, string(outcome)+": "+why(a))
+	}
+	// It is neither done nor not: later runs read again.
+	t.pending = true
+	t.void[key] = true
+	if _, err := e.note(Entry{
+		Kind: KindPending, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent, Said: string(a.Said), RequestID: a.RequestID, Reason: why(a),
+	}); err != nil {
+		return err
+	}
+	e.log.Warn("repair: pending", "account", s.Account, "account_id", s.AccountID, "step", s.Short(), "said", a.Said, "request_id", a.RequestID, "reason", why(a))
+	if a.Said == auditor.SaidDone || a.Said == auditor.SaidAlready {
+		return nil
+	}
+	return e.block(rules.HoldPending, "it is not known what came of a request: "+why(a))
+}
+
+func why(a auditor.Answer) string {
+	if a.Why == nil {
+		return ""
+	}
+	text := a.Why.Error()
+	if a.Why.Remedy != "" {
+		text += "; " + a.Why.Remedy
+	}
+	return text
+}
+
+func join(a, b string) string {
+	switch {
+	case a == "":
+		return b
+	case b == "":
+		return a
+	}
+	return b + "; " + a
+}
+
+// finish is end for whoever does not hold mu.
+func (e *Engine) finish(o *Open, outcome Outcome, a auditor.Answer, ids []string, reason string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.end(o, outcome, a, ids, reason)
+}
+
+// judge says what became of a request by what is read after it; empty when that is not known yet. over says that the cloud has had all the
+// time that it may take.
+func judge(s *rules.Step, said auditor.Said, after rules.Holding, over bool) (Outcome, string) {
+	switch {
+	case after.AgencyID() != s.AgencyID:
+		if over || said == auditor.SaidRefused || said == auditor.SaidFailed {
+			return OutcomeSuperseded, "the agency is gone, or another one by now"
+		}
+		return "", ""
+	case after.Fits(s):
+		switch said {
+		case auditor.SaidAlready:
+			return OutcomeNoop, ""
+		case auditor.SaidRefused, auditor.SaidFailed:
+			return OutcomeSuperseded, "the cloud refused, and yet it is so: somebody else did it"
+		case auditor.SaidDone, auditor.SaidNothing, auditor.SaidUnsent, "":
+		}
+		return OutcomeDone, ""
+	case said == auditor.SaidRefused || said == auditor.SaidFailed:
+		return OutcomeFailed, ""
+	case !over:
+		return "", ""
+	case said == auditor.SaidDone || said == auditor.SaidAlready:
+		return OutcomeUnverified, "the cloud said that it was done, and does not show it"
+	default:
+		return OutcomeFailed, "no answer came, and nothing was done"
+	}
+}
+
+// settle reads what became of the intents that are open. The caller holds turn. Its error is one of the ledger.
+func (e *Engine) settle(ctx context.Context, job *Job) error {
+	e.mu.Lock()
+	intents := e.state.intents()
+	e.mu.Unlock()
+	for _, o := range intents {
+		if o.SentAt.IsZero() {
+			if err := e.finish(o, OutcomeNotSent, auditor.Answer{}, nil, "the program ended before the request was sent"); err != nil {
+				return err
+			}
+			continue
+		}
+		over := e.clock.Now().Sub(o.SentAt) >= job.Policy.Settle
+		said := auditor.Answer{Said: auditor.Said(o.Said), RequestID: o.RequestID}
+		st, b := find(job.Snapshot, &o.Step)
+		if st == nil {
+			if over {
+				if err := e.finish(o, OutcomeSuperseded, said, nil, "the account is no longer audited, so that nobody reads what became of it"); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		after, ids, err := e.read(ctx, job, st, b)
+		if err != nil {
+			continue // known when it can be read
+		}
+		outcome, reason := judge(&o.Step, said.Said, after, over)
+		if outcome == "" {
+			continue
+		}
+		if err := e.finish(o, outcome, said, ids, reason); err != nil {
+			return err
+		}
+		if outcome != OutcomeUnverified {
+			continue
+		}
+		step := o.Step
+		if _, err := e.note(Entry{
+			Kind: KindQuarantined, Actor: Daemon, Target: step.Target(), AccountID: step.AccountID, Step: &step, Reason: reason,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

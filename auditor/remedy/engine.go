@@ -1,0 +1,619 @@
+package remedy
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// Mode says how far repair goes.
+type Mode string
+
+// The modes.
+const (
+	// ModeOff is that nothing is even proposed.
+	ModeOff Mode = "off"
+	// ModePlan is that plans are shown, and nothing can be carried out.
+	ModePlan Mode = "plan"
+	// ModeApprove is that what a person approved is carried out.
+	ModeApprove Mode = "approve"
+	// ModeAuto is that plans are carried out as they are made.
+	ModeAuto Mode = "auto"
+)
+
+// Modes returns them, the safest first.
+func Modes() []Mode { return []Mode{ModeOff, ModePlan, ModeApprove, ModeAuto} }
+
+// Acts says whether anything can be carried out.
+func (m Mode) Acts() bool { return m == ModeApprove || m == ModeAuto }
+
+// Policy is how repair is configured.
+type Policy struct {
+	Mode   Mode
+	May    rules.Repairs
+	Limits Limits
+	// Open says whether changes may be made at an instant; nil is always.
+	Open func(now time.Time) bool
+	// Stopped says why the kill switch is on; empty while it is off. nil is that there is none.
+	Stopped func() string
+	// Settle is how long the cloud may take to show a change, CoolDown how long an account is left alone after a failure.
+	Settle, CoolDown time.Duration
+	// ApprovalExpires is how long an approval counts. People are the keys of those who may approve, by name; without any, whoever
+	// reaches the program may.
+	ApprovalExpires time.Duration
+	People          map[string]ed25519.PublicKey
+}
+
+// Job is what the engine works on after a run.
+type Job struct {
+	// Snapshot is what is known after the run.
+	Snapshot *auditor.Snapshot
+	Policy   Policy
+	// Reader reads accounts again, by the identity that cannot write.
+	Reader auditor.Observer
+	// Appliers are by what they do; what is not there cannot be done.
+	Appliers map[rules.Action]auditor.Applier
+	// Skew is how far this machine's clock is ahead of the cloud's, if that is known; nil is that it is not.
+	Skew func() (ahead time.Duration, known bool)
+}
+
+// Journal is the ledger as the engine uses it.
+type Journal interface {
+	// Append adds an entry and returns it as it was written. When it returns without error, the entry is durable.
+	Append(Entry) (Entry, error)
+	// Err says why nothing can be appended any more; nil while something can.
+	Err() error
+}
+
+// Clock is the time.
+type Clock interface {
+	Now() time.Time
+	// Sleep waits, or until ctx is done, the error of which it then returns.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// Meter counts what repair does.
+type Meter interface {
+	// Blocked counts that something was not carried out, for a reason of rules.Holds.
+	Blocked(why rules.Hold)
+	// Stepped counts an outcome.
+	Stepped(action rules.Action, outcome Outcome)
+	// AppendFailed counts that the ledger could not be written.
+	AppendFailed()
+	// Panicked counts a bug that was survived.
+	Panicked(where string)
+}
+
+// Options are what New needs; all but Log are required, Journal and State from ModeApprove on.
+type Options struct {
+	// Journal is the ledger, and State what follows from its entries; both nil in the modes in which nothing is carried out.
+	Journal Journal
+	State   *State
+	Clock   Clock
+	Meter   Meter
+	Log     *slog.Logger
+}
+
+// Engine plans, guards and carries out. Its methods may be called by many goroutines; what carries steps out does so one after the other.
+type Engine struct {
+	journal Journal
+	clock   Clock
+	meter   Meter
+	log     *slog.Logger
+
+	turn sync.Mutex // held while something is carried out
+	// seen is when the reading began that first showed each excess grant, by target, with no evidence since that did not. It is the
+	// program's own, not the ledger's: a restart begins it with the last reading before. turn guards it.
+	seen map[string]time.Time
+
+	mu    sync.Mutex // guards what follows, and is held for moments and for as long as the ledger takes
+	state *State
+	// halted says why nothing is carried out any more until a restart, over and above what the ledger says; empty if it may be.
+	halted string
+	policy Policy
+	plan   *Plan // the last one
+	fleet  int
+	// counted is by what was held at the last plan, so that what is held for days is counted once.
+	counted map[string]bool
+}
+
+// New makes an engine. It reads and writes nothing.
+func New(o Options) *Engine {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.State == nil {
+		o.State = NewState()
+	}
+	return &Engine{
+		journal: o.Journal, state: o.State, clock: o.Clock, meter: o.Meter, log: o.Log, seen: map[string]time.Time{}, counted: map[string]bool{},
+	}
+}
+
+var errNoLedger = errors.New("there is no ledger: remediation.mode is neither approve nor auto")
+
+// append writes an entry down and takes it into account. The caller holds mu.
+func (e *Engine) append(entry Entry) (Entry, error) {
+	if e.journal == nil {
+		return entry, errNoLedger
+	}
+	entry.Time = e.clock.Now().UTC()
+	written, err := e.journal.Append(entry)
+	if err != nil {
+		e.meter.AppendFailed()
+		e.log.Error("the ledger cannot be written: nothing is repaired until the program was started again and has read it", "err", err)
+		return entry, fmt.Errorf("write the ledger: %w", err)
+	}
+	e.state.Add(written)
+	return written, nil
+}
+
+// note is append for whoever does not hold mu.
+func (e *Engine) note(entry Entry) (Entry, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.append(entry)
+}
+
+// Start writes down that a process took the ledger over, and closes the intents of which no request was ever sent.
+func (e *Engine) Start(version string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, err := e.append(Entry{Kind: KindStarted, Actor: Daemon, Reason: version}); err != nil {
+		return err
+	}
+	for _, o := range e.state.intents() {
+		if o.SentAt.IsZero() {
+			if err := e.end(o, OutcomeNotSent, auditor.Answer{}, nil, "the program ended before the request was sent"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// end writes down what became of an intent. The caller holds mu.
+func (e *Engine) end(o *Open, outcome Outcome, a auditor.Answer, readIDs []string, reason string) error {
+	step := o.Step
+	_, err := e.append(Entry{
+		Kind: KindOutcome, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent, Outcome: outcome, Said: string(a.Said),
+		RequestID: a.RequestID, ReadIDs: readIDs, Reason: reason,
+	})
+	if err != nil {
+		return err
+	}
+	e.meter.Stepped(step.Action, outcome)
+	level := slog.LevelInfo
+	if outcome != OutcomeDone && outcome != OutcomeNoop {
+		level = slog.LevelWarn
+	}
+	e.log.Log(context.Background(), level, "repair: "+string(outcome), "action", step.Action, "account", step.Account, "account_id", step.AccountID,
+		"agency", step.Agency, "policy", nameOf(step.Grant.Policy), "policy_id", step.Grant.Policy.ID, "scope", step.Grant.Scope.String(),
+		"request_id", a.RequestID, "intent", o.Intent, "reason", reason)
+	return nil
+}
+
+// Freeze stops all repair until somebody lifts that. It does not wait for what is carried out: that ends before its next request.
+func (e *Engine) Freeze(actor, reason string) error {
+	_, err := e.note(Entry{Kind: KindFrozen, Actor: actor, Reason: reason})
+	if err == nil {
+		e.log.Warn("repair is frozen", "by", actor, "reason", reason)
+	}
+	return err
+}
+
+// Unfreeze lifts it.
+func (e *Engine) Unfreeze(actor, reason string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.state.frozen == nil {
+		return errors.New("repair is not frozen")
+	}
+	if _, err := e.append(Entry{Kind: KindUnfrozen, Actor: actor, Reason: reason}); err != nil {
+		return err
+	}
+	e.log.Warn("repair is no longer frozen", "by", actor, "reason", reason)
+	return nil
+}
+
+// Release lifts the quarantines of an account, by its id, and ends its cooling down.
+func (e *Engine) Release(accountID, actor, reason string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	held := e.state.failures[accountID].n > 0
+	for _, q := range e.state.quarantine {
+		held = held || q.AccountID == accountID
+	}
+	if !held {
+		return fmt.Errorf("nothing of the account %s is quarantined or cooling down", accountID)
+	}
+	_, err := e.append(Entry{Kind: KindReleased, Actor: actor, AccountID: accountID, Reason: reason})
+	return err
+}
+
+// stopped says why nothing at all may be carried out now; empty when something may be.
+func (e *Engine) stopped(job *Job, now time.Time) (rules.Hold, string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.halted != "" {
+		return rules.HoldLedger, e.halted
+	}
+	if e.journal != nil {
+		if err := e.journal.Err(); err != nil {
+			return rules.HoldLedger, err.Error()
+		}
+	}
+	if f := e.state.frozen; f != nil {
+		return rules.HoldFrozen, fmt.Sprintf("since %s, by %s: %s; `agencyaudit unfreeze` lifts it", f.Since.UTC().Format(time.RFC3339), f.By, f.Reason)
+	}
+	if job.Policy.Stopped != nil {
+		if why := job.Policy.Stopped(); why != "" {
+			return rules.HoldSwitch, why
+		}
+	}
+	if why := tooDark(job.Snapshot, now); why != "" {
+		return rules.HoldIncomplete, why
+	}
+	if run := job.Snapshot.Run; len(run.Suspect) > 0 {
+		return rules.HoldSuspect, run.Suspect[0]
+	}
+	if job.Skew != nil {
+		if ahead, known := job.Skew(); known && ahead.Abs() > MaxSkew {
+			return rules.HoldSkew, fmt.Sprintf("by %s; set this machine's clock", rules.Span(ahead.Abs().Round(time.Second)))
+		}
+	}
+	if job.Policy.Open != nil && !job.Policy.Open(now) {
+		return rules.HoldWindow, "remediation.windows says when it is"
+	}
+	return "", ""
+}
+
+// Halt has nothing carried out until the program is started again, and says why: for what makes the ledger doubtful beyond what it
+// knows itself.
+func (e *Engine) Halt(why string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.halted = why
+	e.log.Error("nothing is repaired until this is cleared up", "reason", why)
+}
+
+// standing is a subject with what of it a plan may rest on: that of the last run.
+func fresh(s *auditor.Snapshot, st *auditor.Standing, now time.Time) bool {
+	state, _ := st.At(now, s.MaxAge)
+	return state != rules.StateUnknown && st.Last != nil && st.Last == st.Evidence && !st.Last.Replayed && s.Run != nil
+}
+
+// look takes note of which excess grants the run saw. The caller holds turn.
+func (e *Engine) look(s *auditor.Snapshot, now time.Time) {
+	next := make(map[string]time.Time, len(e.seen))
+	for i := range s.Standings {
+		st := &s.Standings[i]
+		if st.Evidence == nil {
+			continue
+		}
+		agency := st.Evidence.Report.Agency
+		if agency == nil {
+			continue
+		}
+		for j := range st.Findings {
+			f := &st.Findings[j]
+			if f.Rule != rules.RuleExcess && f.Rule != rules.RuleImpostor {
+				continue
+			}
+			for _, g := range f.Grants {
+				t := target(st.Account.ID, agency.ID, g)
+				at := st.ReadAt()
+				if was, known := e.seen[t]; known && was.Before(at) {
+					at = was
+				}
+				if at.After(now) {
+					at = now
+				}
+				next[t] = at
+			}
+		}
+	}
+	e.seen = next
+}
+
+func target(accountID, agencyID string, g rules.Grant) string {
+	return (&rules.Step{AccountID: accountID, AgencyID: agencyID, Grant: g}).Target()
+}
+
+// propose makes the plan that follows from what is known. The caller holds turn.
+func (e *Engine) propose(job *Job, now time.Time) *Plan {
+	s := job.Snapshot
+	p := &Plan{CreatedAt: now.UTC(), RequestedBy: Daemon, Steps: []rules.Step{}}
+	if s.Run != nil {
+		p.Run = s.Run.ID
+	}
+	e.look(s, now)
+	accounts := map[string]bool{}
+	for i := range s.Standings {
+		st := &s.Standings[i]
+		accounts[st.Account.ID] = true
+		if !fresh(s, st, now) {
+			continue
+		}
+		b := baselineOf(s, st)
+		if b == nil {
+			continue
+		}
+		report := st.Last.Report
+		report.Findings = st.Findings
+		agencyID := ""
+		if report.Agency != nil {
+			agencyID = report.Agency.ID
+		}
+		steps, held := rules.Propose(rules.Case{
+			Baseline: b, Report: &report, Planes: st.Last.Planes, ReadAt: st.ReadAt(),
+			Since: func(g rules.Grant) time.Time { return e.seen[target(st.Account.ID, agencyID, g)] },
+		}, job.Policy.May, now)
+		p.Steps, p.Held = append(p.Steps, steps...), append(p.Held, held...)
+	}
+	p.Fleet = len(accounts)
+	slices.SortStableFunc(p.Steps, func(a, b rules.Step) int { return rules.CompareSteps(&a, &b) })
+	p.Steps, p.Held = e.sift(p, job, now)
+	p.seal()
+	p.Stopped, p.Detail = e.stopped(job, now)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.Over = job.Policy.Limits.exceeds(p, e.state, p.Fleet, now)
+	return p
+}
+
+// sift takes out of a plan the steps that have to wait, with the reasons.
+func (e *Engine) sift(p *Plan, job *Job, now time.Time) (steps []rules.Step, held []rules.Held) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.state.forget(now)
+	steps, held = make([]rules.Step, 0, len(p.Steps)), p.Held
+	for i := range p.Steps {
+		step := &p.Steps[i]
+		why, detail := e.waits(step, job.Policy, now)
+		if why == "" {
+			steps = append(steps, *step)
+			continue
+		}
+		if detail == fought {
+			p.fights = append(p.fights, *step)
+		}
+		held = append(held, rules.Held{
+			AccountID: step.AccountID, Account: step.Account, Agency: step.Agency, Baseline: step.Baseline, Action: step.Action,
+			Policy: step.Grant.Policy.Name, PolicyID: step.Grant.Policy.ID, Scope: step.Grant.Scope.Kind, Reason: why, Detail: detail,
+		})
+	}
+	return steps, held
+}
+
+// fought is why a grant is quarantined that somebody else undoes.
+const fought = "it was written twice within a day, and is not as it was left: somebody else, or another tool, undoes it"
+
+// waits says why a step is not to be carried out now, by what the ledger knows. The caller holds mu.
+func (e *Engine) waits(step *rules.Step, p Policy, now time.Time) (rules.Hold, string) {
+	t := step.Target()
+	if q, ok := e.state.quarantine[t]; ok {
+		return rules.HoldQuarantine, fmt.Sprintf("since %s: %s; `agencyaudit unfreeze --account %s` lifts it", q.Since.UTC().Format(time.RFC3339),
+			q.Reason, step.AccountID)
+	}
+	if e.state.busy(step.AccountID) {
+		return rules.HoldPending, "what came of the last step in the account is read first"
+	}
+	if until := e.state.cooling(step.AccountID, p.CoolDown); now.Before(until) {
+		return rules.HoldCooling, "until " + until.UTC().Format(time.RFC3339)
+	}
+	if e.state.written(t, now) >= writesOfAGrant {
+		return rules.HoldQuarantine, fought
+	}
+	return "", ""
+}
+
+func baselineOf(s *auditor.Snapshot, st *auditor.Standing) *rules.Baseline {
+	i := slices.IndexFunc(s.Baselines, func(b rules.Baseline) bool { return b.Name == st.Baseline })
+	if i < 0 {
+		return nil
+	}
+	return &s.Baselines[i]
+}
+
+// AfterRun settles what is open, makes the plan that follows from a run, and carries it out as far as the mode says. It is called
+// after each committed run. The error is one of the ledger, with which nothing more is carried out.
+func (e *Engine) AfterRun(ctx context.Context, job Job) error {
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	e.mu.Lock()
+	e.policy = job.Policy
+	e.mu.Unlock()
+	if job.Policy.Mode == ModeOff {
+		e.show(nil)
+		return nil
+	}
+	if err := e.settle(ctx, &job); err != nil {
+		return err
+	}
+	now := e.clock.Now()
+	p := e.propose(&job, now)
+	e.show(p)
+	e.count(p)
+	if !job.Policy.Mode.Acts() || len(p.Steps) == 0 && !e.isWaiting() {
+		return nil
+	}
+	if err := e.fighting(p); err != nil {
+		return err
+	}
+	switch job.Policy.Mode {
+	case ModeAuto:
+		if len(p.Steps) == 0 || p.Stopped != "" {
+			return nil
+		}
+		_, err := e.carry(ctx, &job, p, p, 0, Daemon)
+		return err
+	case ModeApprove:
+		return e.ask(ctx, &job, p, now)
+	case ModeOff, ModePlan:
+	}
+	return nil
+}
+
+// isWaiting says whether a plan waits for approval.
+func (e *Engine) isWaiting() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.state.waiting) > 0
+}
+
+// ask has a plan wait for approval, or carries out what was approved of it.
+func (e *Engine) ask(ctx context.Context, job *Job, p *Plan, now time.Time) error {
+	e.mu.Lock()
+	approvals := e.state.inForce(now)
+	_, waits := e.state.waiting[p.Digest]
+	e.mu.Unlock()
+	for _, a := range approvals {
+		some := e.approvedOf(p, a)
+		if len(some.Steps) == 0 {
+			continue
+		}
+		if p.Stopped != "" {
+			return nil // the approval stands until it ends
+		}
+		_, err := e.carry(ctx, job, some, p, a.seq, a.actor)
+		return err
+	}
+	switch {
+	case len(p.Steps) == 0:
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		clear(e.state.waiting)
+		return nil
+	case waits:
+		return nil
+	}
+	e.log.Warn("repair waits for approval", "plan", p.Digest, "steps", len(p.Steps))
+	_, err := e.note(Entry{
+		Kind: KindPlanned, Actor: Daemon, Run: p.Run, Plan: p.Digest, Steps: len(p.Steps), Digests: p.ids(), Fleet: p.Fleet, Reason: "waits for approval",
+	})
+	return err
+}
+
+// approvedOf is the part of a plan that an approval covers. What is not in the plan any more has moved since, and is void.
+func (e *Engine) approvedOf(p *Plan, a *approval) *Plan {
+	some := *p
+	some.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s rules.Step) bool { return !slices.Contains(a.digests, s.ID()) })
+	some.Digest = a.plan
+	return &some
+}
+
+// fighting quarantines what was written again and again.
+func (e *Engine) fighting(p *Plan) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range p.fights {
+		step := &p.fights[i]
+		if _, err := e.append(Entry{
+			Kind: KindQuarantined, Actor: Daemon, Target: step.Target(), AccountID: step.AccountID, Step: step, Reason: fought,
+		}); err != nil {
+			return err
+		}
+		e.log.Error("a repair was undone again and again: the grant is quarantined", "account", step.Account, "account_id", step.AccountID,
+			"agency", step.Agency, "step", step.Short(), "policy_id", step.Grant.Policy.ID)
+	}
+	return nil
+}
+
+// show keeps the plan for people to see.
+func (e *Engine) show(p *Plan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.plan = p
+	if p != nil {
+		e.fleet = p.Fleet
+	}
+}
+
+// count counts what is held, once for as long as it is held for the same reason.
+func (e *Engine) count(p *Plan) {
+	next := map[string]bool{}
+	for i := range p.Held {
+		h := &p.Held[i]
+		if h.Reason == rules.HoldOff || h.Reason == rules.HoldWaived || h.Reason == rules.HoldNotListed {
+			continue // as people said
+		}
+		next[string(h.Reason)+h.AccountID+h.Agency+string(h.Action)+h.Policy+h.PolicyID+string(h.Scope)] = true
+	}
+	if p.Stopped != "" && len(p.Steps) > 0 {
+		next[string(p.Stopped)] = true
+	}
+	for i := range p.Held {
+		h := &p.Held[i]
+		if k := string(h.Reason) + h.AccountID + h.Agency + string(h.Action) + h.Policy + h.PolicyID + string(h.Scope); next[k] && !e.counted[k] {
+			e.meter.Blocked(h.Reason)
+		}
+	}
+	if p.Stopped != "" && len(p.Steps) > 0 && !e.counted[string(p.Stopped)] {
+		e.meter.Blocked(p.Stopped)
+		e.log.Warn("repair is held back", "reason", p.Stopped, "detail", p.Detail, "steps", len(p.Steps))
+	}
+	e.counted = next
+}
+
+// Status is what repair is at.
+type Status struct {
+	Mode Mode
+	// Plan is what the last run led to; nil before the first, and in ModeOff.
+	Plan *Plan
+	// Waiting is since when a plan waits for approval, by digest: one or none.
+	Waiting map[string]time.Time
+	Frozen  *Freeze
+	// Open are the intents that are not settled, Pending how many of them were sent.
+	Open    []Open
+	Pending int
+	// Quarantined are the grants that are left alone, and Last the last outcomes, the newest last.
+	Quarantined []Quarantine
+	Last        []Done
+	// Remaining is in how many accounts more something may be done now, by action.
+	Remaining map[rules.Action]int
+	// Entries counts those of the ledger; Ledger says why it cannot be written, nil when it can or when there is none.
+	Entries int64
+	Ledger  error
+}
+
+// Status says what repair is at. It waits for nothing that is carried out.
+func (e *Engine) Status() Status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.clock.Now()
+	s := Status{
+		Mode: e.policy.Mode, Plan: e.plan, Waiting: maps.Clone(e.state.waiting), Entries: e.state.entries,
+		Last: slices.Clone(e.state.last), Remaining: map[rules.Action]int{},
+		Quarantined: slices.SortedFunc(maps.Values(e.state.quarantine), func(a, b Quarantine) int { return a.Since.Compare(b.Since) }),
+	}
+	if f := e.state.frozen; f != nil {
+		copied := *f
+		s.Frozen = &copied
+	}
+	for _, o := range e.state.intents() {
+		s.Open = append(s.Open, *o)
+		if !o.SentAt.IsZero() {
+			s.Pending++
+		}
+	}
+	for _, a := range rules.Actions() {
+		s.Remaining[a] = e.policy.Limits.remaining(a, e.state, e.fleet, now)
+	}
+	switch {
+	case e.halted != "":
+		s.Ledger = errors.New(e.halted)
+	case e.journal != nil:
+		s.Ledger = e.journal.Err()
+	}
+	return s
+}

@@ -1,0 +1,97 @@
+package remedy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// MaxSkew is how far this machine's clock and the cloud's may differ: signatures end to be accepted soon after, and every span of time
+// that a limit is about is then in doubt.
+const MaxSkew = 10 * time.Minute
+
+// Limits bound what repair may do. All are held against a whole plan before its first write.
+type Limits struct {
+	// GrantAccounts and RevokeAccounts are in how many accounts one plan may grant, and revoke.
+	GrantAccounts, RevokeAccounts int
+	// FleetPercent is in how many of a hundred accounts something may be written within a day, rounded down, but in one at least.
+	FleetPercent int
+	// PolicyWrites is how often one policy may be granted or revoked within a day.
+	PolicyWrites int
+}
+
+// accounts is in how many accounts of a fleet something may be written within a day.
+func (l Limits) accounts(fleet int) int { return max(1, fleet*l.FleetPercent/100) }
+
+// exceeds says which limit a plan exceeds, given what was done within the last day; empty when it exceeds none.
+func (l Limits) exceeds(p *Plan, s *State, fleet int, now time.Time) string {
+	if n := p.Accounts(rules.ActionGrant); n > l.GrantAccounts {
+		return fmt.Sprintf("the plan grants in %d accounts, and limits.grant_accounts_per_run is %d", n, l.GrantAccounts)
+	}
+	if n := p.Accounts(rules.ActionRevoke); n > l.RevokeAccounts {
+		return fmt.Sprintf("the plan revokes in %d accounts, and limits.revoke_accounts_per_run is %d", n, l.RevokeAccounts)
+	}
+	accounts, policies := map[string]bool{}, map[string]int{}
+	for _, w := range s.writes {
+		if now.Sub(w.at) < day {
+			accounts[w.account] = true
+			policies[w.policy]++
+		}
+	}
+	for i := range p.Steps {
+		step := &p.Steps[i]
+		accounts[step.AccountID] = true
+		policies[step.Grant.Policy.ID]++
+		if n := policies[step.Grant.Policy.ID]; n > l.PolicyWrites {
+			return fmt.Sprintf("with the plan %s would be written more than %d times within a day, which limits.policy_writes_per_day allows",
+				nameOf(step.Grant.Policy), l.PolicyWrites)
+		}
+	}
+	if most := l.accounts(fleet); len(accounts) > most {
+		return fmt.Sprintf("with the plan something would be written in %d accounts within a day; limits.fleet_percent_per_day is %d, which is %d of %d accounts",
+			len(accounts), l.FleetPercent, most, fleet)
+	}
+	return ""
+}
+
+// remaining is in how many accounts more something of a kind may be done now.
+func (l Limits) remaining(action rules.Action, s *State, fleet int, now time.Time) int {
+	accounts := map[string]bool{}
+	for _, w := range s.writes {
+		if now.Sub(w.at) < day {
+			accounts[w.account] = true
+		}
+	}
+	most := l.GrantAccounts
+	if action == rules.ActionRevoke {
+		most = l.RevokeAccounts
+	}
+	return max(0, min(most, l.accounts(fleet)-len(accounts)))
+}
+
+func nameOf(p rules.Policy) string {
+	if p.Name == "" {
+		return p.ID
+	}
+	return p.Name
+}
+
+// tooDark says that so much of the fleet is not known that what is known may not be trusted either: a source of accounts was not listed
+// whole, only some were read, or more than a tenth of the accounts, two at least, are unknown.
+func tooDark(s *auditor.Snapshot, now time.Time) string {
+	run := s.Run
+	switch {
+	case run == nil:
+		return "no run was made yet"
+	case run.Restricted:
+		return "the run read chosen accounts alone"
+	case len(run.Gaps) > 0 || len(s.Gaps) > 0:
+		return "a source of accounts could not be listed whole"
+	}
+	if n, all := s.Count(now)[rules.StateUnknown], len(s.Standings); n > 1 && n*10 > all {
+		return fmt.Sprintf("%d of %d accounts are unknown", n, all)
+	}
+	return ""
+}

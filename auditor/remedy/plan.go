@@ -1,0 +1,127 @@
+package remedy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// planFormat is the version of the form of a plan's file.
+const planFormat = 1
+
+// maxPlan is how many bytes a plan's file may have.
+const maxPlan = 16 << 20
+
+// Daemon is who asks for the plans that follow from runs.
+const Daemon = "daemon"
+
+// Plan is what is proposed after a run: the steps in the order in which they are carried out, and what stays as it is.
+type Plan struct {
+	Format int `json:"format"`
+	// Digest is the plan's identity: that of who asked for it and of its steps. It says nothing of when it was made, so that a plan
+	// which is made again after the next run is the same plan.
+	Digest    string    `json:"digest"`
+	CreatedAt time.Time `json:"created_at"`
+	// Run is the run that the plan rests on, and RequestedBy who asked for it. Signature is theirs over the digest, where people have keys.
+	Run         string `json:"run"`
+	RequestedBy string `json:"requested_by"`
+	Signature   string `json:"signature,omitempty"`
+	// Undoes is the run of which the steps take back what was done; empty for a plan that follows from findings.
+	Undoes string `json:"undoes,omitempty"`
+	// Fleet is how many agencies were expected.
+	Fleet int          `json:"fleet"`
+	Steps []rules.Step `json:"steps"`
+	Held  []rules.Held `json:"held,omitempty"`
+	// Stopped says why nothing at all would be done now, and Detail what would have to be otherwise; empty when nothing is in the way.
+	Stopped rules.Hold `json:"stopped,omitempty"`
+	Detail  string     `json:"detail,omitempty"`
+	// Over says which limit the plan exceeds, so that nothing of it would be carried out; empty when it exceeds none.
+	Over string `json:"over,omitempty"`
+
+	// fights are steps that were written too often.
+	fights []rules.Step
+}
+
+// seal computes the digest.
+func (p *Plan) seal() {
+	p.Format = planFormat
+	p.Digest = p.digest()
+}
+
+func (p *Plan) digest() string {
+	d := sha256.New()
+	fmt.Fprintf(d, "plan %d %q %q\n", planFormat, p.RequestedBy, p.Undoes)
+	for i := range p.Steps {
+		fmt.Fprintln(d, p.Steps[i].ID())
+	}
+	return hex.EncodeToString(d.Sum(nil))
+}
+
+// ids are the identities of the steps.
+func (p *Plan) ids() []string {
+	ids := make([]string, len(p.Steps))
+	for i := range p.Steps {
+		ids[i] = p.Steps[i].ID()
+	}
+	return ids
+}
+
+// Accounts counts the accounts in which a plan does something of a kind.
+func (p *Plan) Accounts(action rules.Action) int {
+	seen := map[string]bool{}
+	for i := range p.Steps {
+		if p.Steps[i].Action == action {
+			seen[p.Steps[i].AccountID] = true
+		}
+	}
+	return len(seen)
+}
+
+// By is the plan as somebody's own, of some accounts by their names or ids, or of all of them when there are none. What was
+// signed is signed no more.
+func (p *Plan) By(requester string, accounts []string) Plan {
+	own := *p
+	own.RequestedBy, own.Signature = requester, ""
+	if len(accounts) > 0 {
+		other := func(id, name string) bool { return !slices.Contains(accounts, id) && !slices.Contains(accounts, name) }
+		own.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s rules.Step) bool { return other(s.AccountID, s.Account) })
+		own.Held = slices.DeleteFunc(slices.Clone(p.Held), func(h rules.Held) bool { return other(h.AccountID, h.Account) })
+	}
+	own.seal()
+	return own
+}
+
+// ParsePlan reads a plan's file. Whatever was changed in its steps since it was written is an error.
+func ParsePlan(data []byte) (*Plan, error) {
+	if len(data) > maxPlan {
+		return nil, fmt.Errorf("the plan has more than %d bytes", maxPlan)
+	}
+	var p Plan
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return nil, fmt.Errorf("this is no plan: %w; `plan --out` writes one", err)
+	}
+	switch {
+	case p.Format != planFormat:
+		return nil, fmt.Errorf("this is no plan of the form %d, which this program reads: have `plan --out` write it anew", planFormat)
+	case p.Digest != p.digest():
+		return nil, fmt.Errorf("the plan was changed after it was written: its steps do not fit its digest %s; have `plan --out` write it anew", p.Digest)
+	}
+	return &p, nil
+}
+
+// Encode writes a plan's file.
+func (p *Plan) Encode() ([]byte, error) {
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write the plan: %w", err)
+	}
+	return append(data, '\n'), nil
+}

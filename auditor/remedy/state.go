@@ -1,0 +1,256 @@
+package remedy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// day is the span of the limits that are by the day. It slides, so that no midnight doubles them.
+const day = 24 * time.Hour
+
+// writesOfAGrant is how often one grant may be written in a day: what is undone once more than that is undone by somebody on purpose.
+const writesOfAGrant = 2
+
+// maxCooling is how many times as long an account is left alone after many failures as after one.
+const maxCooling = 32
+
+// State is what follows from the ledger's entries: what is open, what was done in the last day, what stands still. It is a fold over them
+// and nothing else, so that a restart knows what the program knew.
+type State struct {
+	entries int64
+	at      time.Time // of the last entry
+	frozen  *Freeze
+	// open are the intents without outcome, by their number.
+	open map[int64]*Open
+	// writes are the requests of the last day, or what may have been one.
+	writes     []write
+	failures   map[string]failures // by account
+	quarantine map[string]Quarantine
+	approvals  map[int64]*approval
+	nonces     map[string]bool
+	// waiting is since when a plan waits for approval, by its digest.
+	waiting map[string]time.Time
+	// done are the intents that had their effect, by number, and undone those of them that were taken back.
+	done   map[int64]Done
+	undone map[int64]bool
+	last   []Done
+}
+
+// Freeze is that all repair stands still.
+type Freeze struct {
+	Since  time.Time `json:"since"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// Open is an intent of which it is not known yet what became of it.
+type Open struct {
+	Intent   int64      `json:"intent"`
+	Run      string     `json:"run"`
+	Plan     string     `json:"plan"`
+	Step     rules.Step `json:"step"`
+	Since    time.Time  `json:"since"`
+	Baseline string     `json:"baseline"`
+	// SentAt is when its request was about to be sent; zero when it was not. Said is what the answer claimed, empty when that is not known.
+	SentAt    time.Time `json:"sent_at,omitzero"`
+	Said      string    `json:"said,omitempty"`
+	RequestID string    `json:"request_id,omitempty"`
+	Actor     string    `json:"actor"`
+}
+
+// Quarantine is a grant that is left alone until a person lifts that.
+type Quarantine struct {
+	Target    string     `json:"target"`
+	AccountID string     `json:"account_id"`
+	Since     time.Time  `json:"since"`
+	Reason    string     `json:"reason"`
+	Step      rules.Step `json:"step"`
+}
+
+// Done is an intent with what became of it.
+type Done struct {
+	Open
+	EndedAt time.Time `json:"ended_at"`
+	Outcome Outcome   `json:"outcome"`
+	Reason  string    `json:"reason,omitempty"`
+}
+
+type write struct {
+	at             time.Time
+	action         rules.Action
+	account        string
+	policy, target string
+}
+
+type failures struct {
+	n    int
+	last time.Time
+}
+
+type approval struct {
+	seq     int64
+	digests []string
+	plan    string
+	actor   string
+	expires time.Time
+	used    bool
+}
+
+// lastShown is how many of the last outcomes are kept for people to see.
+const lastShown = 20
+
+// NewState is the state of an empty ledger.
+func NewState() *State {
+	return &State{
+		open: map[int64]*Open{}, failures: map[string]failures{}, quarantine: map[string]Quarantine{}, approvals: map[int64]*approval{},
+		nonces: map[string]bool{}, waiting: map[string]time.Time{}, done: map[int64]Done{}, undone: map[int64]bool{},
+	}
+}
+
+// Add takes an entry into account. Entries come in the order of the ledger.
+func (s *State) Add(e Entry) {
+	s.entries, s.at = e.Seq, e.Time
+	switch e.Kind {
+	case KindStarted:
+	case KindPlanned:
+		if e.Approval == 0 && len(e.Digests) > 0 {
+			if _, known := s.waiting[e.Plan]; !known {
+				s.waiting = map[string]time.Time{e.Plan: e.Time} // one waits at a time
+			}
+			return
+		}
+		if a := s.approvals[e.Approval]; a != nil {
+			a.used = true
+		}
+		delete(s.waiting, e.Plan)
+	case KindApproved:
+		s.approvals[e.Seq] = &approval{seq: e.Seq, digests: e.Digests, plan: e.Plan, actor: e.Actor, expires: e.Expires}
+		s.nonces[e.Nonce] = true
+	case KindRejected:
+	case KindIntent:
+		if e.Step != nil {
+			s.open[e.Seq] = &Open{Intent: e.Seq, Run: e.Run, Plan: e.Plan, Step: *e.Step, Since: e.Time, Actor: e.Actor, Baseline: e.Baseline}
+		}
+	case KindSent:
+		if o := s.open[e.Intent]; o != nil {
+			o.SentAt = e.Time
+			s.writes = append(s.writes, write{
+				at: e.Time, action: o.Step.Action, account: o.Step.AccountID, policy: o.Step.Grant.Policy.ID, target: o.Step.Target(),
+			})
+		}
+	case KindPending:
+		if o := s.open[e.Intent]; o != nil {
+			o.Said, o.RequestID = cmp.Or(e.Said, o.Said), cmp.Or(e.RequestID, o.RequestID)
+		}
+	case KindOutcome:
+		s.end(e)
+	case KindFrozen:
+		if s.frozen == nil {
+			s.frozen = &Freeze{Since: e.Time, By: e.Actor, Reason: e.Reason}
+		}
+	case KindUnfrozen:
+		s.frozen = nil
+	case KindQuarantined:
+		q := Quarantine{Target: e.Target, AccountID: e.AccountID, Since: e.Time, Reason: e.Reason}
+		if e.Step != nil {
+			q.Step = *e.Step
+		}
+		s.quarantine[e.Target] = q
+	case KindReleased:
+		maps.DeleteFunc(s.quarantine, func(_ string, q Quarantine) bool { return q.AccountID == e.AccountID })
+		delete(s.failures, e.AccountID)
+	}
+}
+
+// end takes an outcome into account.
+func (s *State) end(e Entry) {
+	o := s.open[e.Intent]
+	if o == nil {
+		return
+	}
+	delete(s.open, e.Intent)
+	d := Done{Open: *o, EndedAt: e.Time, Outcome: e.Outcome, Reason: e.Reason}
+	d.Said, d.RequestID = cmp.Or(e.Said, o.Said), cmp.Or(e.RequestID, o.RequestID)
+	s.last = append(s.last, d)
+	if n := len(s.last) - lastShown; n > 0 {
+		s.last = slices.Delete(s.last, 0, n)
+	}
+	id := o.Step.AccountID
+	switch e.Outcome {
+	case OutcomeDone:
+		delete(s.failures, id)
+		s.done[e.Intent] = d
+		if o.Step.Undoes > 0 {
+			s.undone[o.Step.Undoes] = true
+		}
+	case OutcomeNoop:
+		delete(s.failures, id)
+	case OutcomeFailed, OutcomeUnverified:
+		f := s.failures[id]
+		s.failures[id] = failures{f.n + 1, e.Time}
+	case OutcomeNotSent, OutcomeSuperseded:
+	}
+}
+
+// forget drops what is out of every span.
+func (s *State) forget(now time.Time) {
+	s.writes = slices.DeleteFunc(s.writes, func(w write) bool { return now.Sub(w.at) >= day })
+}
+
+// busy says whether something is open in an account.
+func (s *State) busy(account string) bool {
+	for _, o := range s.open {
+		if o.Step.AccountID == account {
+			return true
+		}
+	}
+	return false
+}
+
+// intents are the open ones in the order of the ledger.
+func (s *State) intents() []*Open {
+	return slices.SortedFunc(maps.Values(s.open), func(a, b *Open) int { return cmp.Compare(a.Intent, b.Intent) })
+}
+
+// cooling is until when an account is left alone after failures; zero when it is not.
+func (s *State) cooling(account string, coolDown time.Duration) time.Time {
+	f := s.failures[account]
+	if f.n == 0 {
+		return time.Time{}
+	}
+	times := 1
+	for range f.n - 1 {
+		if times *= 2; times >= maxCooling {
+			times = maxCooling
+			break
+		}
+	}
+	return f.last.Add(time.Duration(times) * coolDown)
+}
+
+// written counts the writes of a grant in the last day.
+func (s *State) written(target string, now time.Time) int {
+	n := 0
+	for _, w := range s.writes {
+		if w.target == target && now.Sub(w.at) < day {
+			n++
+		}
+	}
+	return n
+}
+
+// inForce are the approvals that count, the newest first.
+func (s *State) inForce(now time.Time) []*approval {
+	var list []*approval
+	for _, a := range s.approvals {
+		if !a.used && now.Before(a.expires) {
+			list = append(list, a)
+		}
+	}
+	slices.SortFunc(list, func(a, b *approval) int { return cmp.Compare(b.seq, a.seq) })
+	return list
+}
