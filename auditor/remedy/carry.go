@@ -287,8 +287,8 @@ func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Hold
 		}
 		if !after.SameTrust(before) {
 			// The change went into an agency that trusts somebody else by now.
-			return errors.Join(e.Freeze(Daemon, fmt.Sprintf("whom the agency %s of account %s (%s) trusts changed while intent %d was carried out: look at it first",
-				s.Agency, s.Account, s.AccountID, o.Intent)), errStop)
+			return errors.Join(e.Freeze(Daemon, fmt.Sprintf("while intent %d was carried out, it changed whom the agency %s of account %s (%s) "+
+				"trusts: look at it first", o.Intent, s.Agency, s.Account, s.AccountID)), errStop)
 		}
 		if outcome == OutcomeDone || outcome == OutcomeNoop {
 			return nil
@@ -303,7 +303,8 @@ func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Hold
 	}); err != nil {
 		return err
 	}
-	e.log.Warn("repair: pending", "account", s.Account, "account_id", s.AccountID, "step", s.Short(), "said", a.Said, "request_id", a.RequestID, "reason", why(a))
+	e.log.Warn("a step is pending", "account", s.Account, "account_id", s.AccountID, "step", s.Short(), "said", a.Said,
+		"request_id", a.RequestID, "reason", why(a))
 	if a.Said == auditor.SaidDone || a.Said == auditor.SaidAlready {
 		return nil
 	}

@@ -50,8 +50,8 @@ func (l Limits) exceeds(p *Plan, s *State, fleet int, now time.Time) string {
 		}
 	}
 	if most := l.accounts(fleet); len(accounts) > most {
-		return fmt.Sprintf("with the plan something would be written in %d accounts within a day; limits.fleet_percent_per_day is %d, which is %d of %d accounts",
-			len(accounts), l.FleetPercent, most, fleet)
+		return fmt.Sprintf("with the plan something would be written in %d accounts within a day; limits.fleet_percent_per_day is %d, "+
+			"which is %d of %d accounts", len(accounts), l.FleetPercent, most, fleet)
 	}
 	return ""
 }
