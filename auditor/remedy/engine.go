@@ -197,7 +197,8 @@ func (e *Engine) end(o *Open, outcome Outcome, a auditor.Answer, readIDs []strin
 		level = slog.LevelWarn
 	}
 	e.log.Log(context.Background(), level, "a step ended", "outcome", outcome, "action", step.Action, "account", step.Account,
-		"account_id", step.AccountID, "agency", step.Agency, "policy", nameOf(step.Grant.Policy), "policy_id", step.Grant.Policy.ID, "scope", step.Grant.Scope.String(),
+		"account_id", step.AccountID, "agency", step.Agency, "policy", nameOf(step.Grant.Policy), "policy_id", step.Grant.Policy.ID,
+		"scope", step.Grant.Scope.String(),
 		"request_id", a.RequestID, "intent", o.Intent, "reason", reason)
 	return nil
 }
