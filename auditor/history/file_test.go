@@ -27,6 +27,7 @@ type everything struct {
 	verdicts []history.Verdict
 	begins   time.Time
 	accounts []rules.Account
+	marks    map[string]string
 }
 
 func read(t testing.TB, s history.Store) (all everything, err error) {
@@ -46,7 +47,10 @@ func read(t testing.TB, s history.Store) (all everything, err error) {
 	if all.begins, err = s.Begins(t.Context()); err != nil {
 		return all, err
 	}
-	all.accounts, err = s.Accounts(t.Context())
+	if all.accounts, err = s.Accounts(t.Context()); err != nil {
+		return all, err
+	}
+	all.marks, err = s.Marks(t.Context())
 	return all, err
 }
 
@@ -74,6 +78,9 @@ func filled(t testing.TB, dir string) everything {
 		f.run(time.Hour)
 		record(t, s, f)
 		f.drift(lively)
+		if err := s.Mark(t.Context(), "runs", fmt.Sprint(f.at.Unix())); err != nil {
+			t.Fatal(err)
+		}
 	}
 	all := mustRead(t, s)
 	closing(t, s)
@@ -193,6 +200,9 @@ func TestReadOnly(t *testing.T) {
 	if err := look.Compact(t.Context(), noon); err == nil {
 		t.Error("a history that is looked at was compacted")
 	}
+	if err := look.Mark(t.Context(), "a", "b"); err == nil {
+		t.Error("a history that is looked at was marked")
+	}
 	if after := content(); !reflect.DeepEqual(before, after) {
 		t.Error("looking at a history changed its directory")
 	}
@@ -203,6 +213,9 @@ func TestReadOnly(t *testing.T) {
 		f.run(time.Hour)
 		record(t, s, f)
 		f.drift(lively)
+		if err := s.Mark(t.Context(), "runs", f.at.String()); err != nil {
+			t.Fatal(err)
+		}
 		if got, want := mustRead(t, look), mustRead(t, s); !reflect.DeepEqual(got, want) {
 			t.Fatal("who looks does not see what was recorded")
 		}
@@ -334,6 +347,8 @@ func TestWhatCannotBeRead(t *testing.T) {
 		"an open finding changed":   {run("UPDATE finding SET first_seen = first_seen + 1 WHERE ended_run = 0"), []string{"not as it was written"}},
 		"the first trust changed":   {run("UPDATE trust SET id = 'evil'"), []string{"trust", "not as it was written"}},
 		"when it begins changed":    {run("INSERT INTO forgot VALUES (1, 7, zeroblob(32))"), nil},
+		"a mark changed":            {run("UPDATE mark SET value = '1' || value"), nil},
+		"a mark by another name":    {run("UPDATE mark SET name = 'others'"), nil},
 		"subjects exchanged":        {run("UPDATE subject SET account_id = account_id || 'x'"), []string{"not as it was written"}},
 		"the last run changed":      {run("UPDATE run SET complete = 1 - complete"), []string{"not as it was written"}},
 		"the baselines changed":     {run("UPDATE judged SET baselines = '[]'"), []string{"not as it was written"}},

@@ -43,6 +43,11 @@ type Store interface {
 	// that it trusted stay. An instant after the newest run ended is refused, and nothing is forgotten: a clock is wrong then. Before
 	// the first run there is nothing to forget.
 	Compact(ctx context.Context, before time.Time) error
+	// Mark remembers a short text by a name, in place of the one before; an empty one is forgotten. When it returns nil, that is durable.
+	// Runs and Compact leave marks alone.
+	Mark(ctx context.Context, name, value string) error
+	// Marks are all that are remembered, by their names.
+	Marks(ctx context.Context) (map[string]string, error)
 	// Check reads everything and fails if any of it is not as it was recorded.
 	Check(ctx context.Context) error
 	// Size is how many bytes the history takes on disk.

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -23,11 +24,12 @@ type memory struct {
 	complete *runRow
 	// forgot is the last instant before which it forgot.
 	forgot time.Time
+	marks  map[string]string
 	closed bool
 }
 
 // NewMemory makes an empty store that keeps its history in memory, for as long as the program runs.
-func NewMemory() Store { return &memory{trusts: map[int64]*trustRow{}} }
+func NewMemory() Store { return &memory{trusts: map[int64]*trustRow{}, marks: map[string]string{}} }
 
 var errClosed = errors.New("the history is closed")
 
@@ -241,6 +243,25 @@ func (m *memory) Compact(ctx context.Context, before time.Time) error {
 		m.runs = slices.DeleteFunc(m.runs, func(r *runRow) bool { return r.EndedAt.Before(before) && !used[r.id] })
 		return nil
 	})
+}
+
+// Mark is Store.Mark.
+func (m *memory) Mark(ctx context.Context, name, value string) error {
+	return m.use(ctx, func() error {
+		if m.marks[name] = value; value == "" {
+			delete(m.marks, name)
+		}
+		return nil
+	})
+}
+
+// Marks is Store.Marks.
+func (m *memory) Marks(ctx context.Context) (marks map[string]string, err error) {
+	err = m.use(ctx, func() error {
+		marks = maps.Clone(m.marks)
+		return nil
+	})
+	return marks, err
 }
 
 // Check has nothing to find fault with.

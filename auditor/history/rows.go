@@ -321,6 +321,24 @@ func (v *view) forgot(ctx context.Context) (at time.Time, err error) {
 	return at, err
 }
 
+// marks reads what is remembered by name.
+func (v *view) marks(ctx context.Context) (map[string]string, error) {
+	marks := map[string]string{}
+	err := v.each(ctx, func(scan func(...any) error) error {
+		var name, value string
+		var hash []byte
+		if err := scan(&name, &value, &hash); err != nil {
+			return err
+		}
+		if !bytes.Equal(hash, hashOf("mark", name, value)) {
+			return flawf("the mark %q is not as it was written", name)
+		}
+		marks[name] = value
+		return nil
+	}, "SELECT name, value, hash FROM mark")
+	return marks, err
+}
+
 // verdicts reads verdicts with their evidence, or without.
 func (v *view) verdicts(ctx context.Context, bare bool, do func(*verdictRow) error, query string, args ...any) error {
 	columns := verdictColumns + "FROM verdict "

@@ -666,6 +666,39 @@ func (d *database) Compact(ctx context.Context, before time.Time) error {
 	return d.fault("give space back", d.drain(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"))
 }
 
+// Mark is Store.Mark.
+func (d *database) Mark(ctx context.Context, name, value string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return errClosed
+	}
+	if d.write == nil {
+		return errReadOnly
+	}
+	if err := d.there(); err != nil {
+		return err
+	}
+	query, args := "DELETE FROM mark WHERE name = ?", []any{name}
+	if value != "" {
+		query = "INSERT INTO mark VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value, hash = excluded.hash"
+		args = append(args, value, hashOf("mark", name, value))
+	}
+	if _, err := d.write.ExecContext(ctx, query, args...); err != nil {
+		return d.fault("remember a mark", err)
+	}
+	return d.there()
+}
+
+// Marks is Store.Marks.
+func (d *database) Marks(ctx context.Context) (marks map[string]string, err error) {
+	err = d.view(ctx, func(v *view) error {
+		marks, err = v.marks(ctx)
+		return err
+	})
+	return marks, err
+}
+
 // drain runs a pragma that works row by row.
 func (d *database) drain(ctx context.Context, pragma string) error {
 	rows, err := d.write.QueryContext(ctx, pragma)
@@ -720,6 +753,9 @@ func (d *database) Check(ctx context.Context) error {
 			return err
 		}
 		if _, err := v.forgot(ctx); err != nil {
+			return err
+		}
+		if _, err := v.marks(ctx); err != nil {
 			return err
 		}
 		return v.each(ctx, func(func(...any) error) error { return flawf("a row belongs to nothing") }, "PRAGMA foreign_key_check")

@@ -3,6 +3,7 @@ package historytest
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"strings"
 	"sync"
@@ -43,6 +44,7 @@ func Conformance(t *testing.T, open func(t *testing.T) history.Store) {
 		"where it begins":             testBegins,
 		"compact":                     testCompact,
 		"the future is not forgotten": testFuture,
+		"marks":                       testMarks,
 		"what is refused":             testRefused,
 		"what is shown is one's own":  testShown,
 		"many at once":                testConcurrent,
@@ -618,6 +620,34 @@ func testFuture(t *testing.T, s history.Store) {
 	check(t, s)
 }
 
+func testMarks(t *testing.T, s history.Store) {
+	has := func(want map[string]string) {
+		t.Helper()
+		if got, err := s.Marks(t.Context()); err != nil || !maps.Equal(got, want) {
+			t.Errorf("got the marks %q (%v), want %q", got, err, want)
+		}
+		check(t, s)
+	}
+	has(nil)
+	must(t, s.Mark(t.Context(), "a", "1"))
+	must(t, s.Mark(t.Context(), "b", "2"))
+	must(t, s.Mark(t.Context(), "a", "3"))
+	must(t, s.Mark(t.Context(), "none", ""))
+	has(map[string]string{"a": "3", "b": "2"})
+	// What is handed out is the caller's.
+	got, err := s.Marks(t.Context())
+	must(t, err)
+	got["a"] = "mine"
+	w := newWorld(one)
+	for range 3 {
+		w.record(t, s, w.run(compliant(one)))
+	}
+	must(t, s.Compact(t.Context(), w.now.Run.EndedAt))
+	has(map[string]string{"a": "3", "b": "2"})
+	must(t, s.Mark(t.Context(), "b", ""))
+	has(map[string]string{"a": "3"})
+}
+
 func testRefused(t *testing.T, s history.Store) {
 	w := newWorld(one)
 	w.record(t, s, w.run(drifted(one, missing)))
@@ -702,6 +732,9 @@ func testCancelled(t *testing.T, s history.Store) {
 	if err := s.Record(ctx, w.now); err == nil {
 		t.Error("a run was recorded although that was cancelled")
 	}
+	if err := s.Mark(ctx, "a", "b"); err == nil {
+		t.Error("a mark is remembered although that was cancelled")
+	}
 	if got := runs(t, s); len(got) != 1 {
 		t.Errorf("got %d runs, want 1", len(got))
 	}
@@ -721,6 +754,9 @@ func testClosed(t *testing.T, s history.Store) {
 	}
 	if _, err := s.Last(t.Context()); err == nil {
 		t.Error("a store that is closed said what was last")
+	}
+	if err := s.Mark(t.Context(), "a", "b"); err == nil {
+		t.Error("a store that is closed remembers a mark")
 	}
 	must(t, s.Close())
 }
