@@ -181,6 +181,7 @@ func TestAnswersThatLeadElsewhere(t *testing.T) {
 	t.Cleanup(c.Close)
 	for o := range operations {
 		w, done := c.newWire(t.Context(), keys, c.log)
+		c.writes, w.permit = operations[o].changes, &permit{op: op(o)}
 		r, err := http.NewRequestWithContext(t.Context(), operations[o].method, server.URL+strings.ReplaceAll(operations[o].path, "{}", "x"), http.NoBody)
 		if err != nil {
 			t.Fatal(err)

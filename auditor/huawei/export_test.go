@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // WrapTransport puts something between the wires and the network.
@@ -53,3 +55,13 @@ func (c *Cloud) WrapSource(wrap func(http.RoundTripper) http.RoundTripper) {
 
 // Hasten makes the pauses short.
 func (w *Writer) Hasten() { w.cloud.Hasten() }
+
+// Changes is what an operation changes, by the SDK's name of it.
+func Changes(name string) rules.Action {
+	for o := range operations {
+		if operations[o].name == name {
+			return operations[o].changes
+		}
+	}
+	return ""
+}

@@ -14,6 +14,8 @@ import (
 	model5 "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/iam/v5/model"
 	modelorg "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/organizations/v1/model"
 	modelsts "github.com/huaweicloud/huaweicloud-sdk-go-v3/services/sts/v1/model"
+
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // recorder answers each request with the next of its answers, and keeps what was asked.
@@ -186,6 +188,18 @@ func TestTheLightClientIsTheSDK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	step := &rules.Step{AccountID: id, AgencyID: "a2", Grant: rules.Grant{Policy: rules.Policy{ID: "p1"}, Scope: rules.Scope{ID: "s1"}}}
+	for o := range cases {
+		if operations[o].changes == "" {
+			continue
+		}
+		tc := &cases[o]
+		tc.status, tc.good, tc.bad = operations[o].status, "", `{"roles":[]}`
+		tc.do = func(a api) (any, string, error) {
+			id, err := a.write(op(o), step)
+			return &struct{ HttpStatusCode int }{}, id, err
+		}
+	}
 	for o, tc := range cases {
 		t.Run(operations[o].name, func(t *testing.T) {
 			for _, body := range []string{tc.good, tc.bad, "{}"} {
@@ -193,10 +207,12 @@ func TestTheLightClientIsTheSDK(t *testing.T) {
 				c.transport = r
 				w, done := c.newWire(t.Context(), Keys{AccessKey: NewSecret("AK"), SecretKey: NewSecret("SK")}, slog.New(slog.DiscardHandler))
 				defer done()
+				c.writes = operations[o].changes
 				var answers [2]any
 				var ids [2]string
 				var faults [2]*fault
 				for i, dial := range []func(*wire, string) (api, error){dialSDK, dialLight} {
+					w.permit = &permit{op: op(o)}
 					a, err := dial(w, "d1")
 					if err != nil {
 						t.Fatal(err)

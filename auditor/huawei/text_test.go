@@ -119,8 +119,11 @@ func TestPathsOfTheClosedList(t *testing.T) {
 			t.Errorf("%s %s is %v", operations[o].method, path, got)
 		}
 		for _, method := range []string{"PUT", "DELETE", "PATCH", "HEAD", "get"} {
-			if _, ok := identify(method, path); ok {
+			if got, ok := identify(method, path); ok && operations[got].method != method {
 				t.Errorf("%s %s is let through", method, path)
+			}
+			if got, ok := identify(method, path); ok && operations[got].changes == "" {
+				t.Errorf("%s %s is taken for one that reads", method, path)
 			}
 		}
 		for _, other := range []string{path + "/", path + "/x", "/x" + path, strings.TrimSuffix(path, path[len(path)-1:])} {

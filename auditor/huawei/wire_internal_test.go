@@ -109,6 +109,7 @@ func TestEveryOperationHasItsHost(t *testing.T) {
 		} {
 			w, done := c.newWire(t.Context(), Keys{AccessKey: NewSecret("a"), SecretKey: NewSecret("s")}, c.log)
 			c.pauses.retries, sent = 0, 0
+			c.writes, w.permit = operations[o].changes, &permit{op: op(o)}
 			address := base + strings.ReplaceAll(operations[o].path, "{}", "x")
 			r, err := http.NewRequestWithContext(t.Context(), operations[o].method, address, http.NoBody)
 			if err != nil {

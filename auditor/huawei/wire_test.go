@@ -93,6 +93,12 @@ func TestNothingButReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, sent := range c.Requests() {
+		if huawei.Changes(name) != "" {
+			if sent > 0 {
+				t.Errorf("%s was part of it", name)
+			}
+			continue
+		}
 		if sent == 0 && name != "ListAllProjectsPermissionsForAgency" {
 			t.Errorf("%s was not part of it", name)
 		}

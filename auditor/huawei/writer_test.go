@@ -207,4 +207,3 @@ func TestAStepIsOneRequest(t *testing.T) {
 		}
 	}
 }
-
