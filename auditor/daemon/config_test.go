@@ -42,6 +42,7 @@ var environment = map[string]string{
 	"EMPTY": "", "SPACED": canary + " ", "BROKEN": canary + "\n" + canary, "UMLAUT": canary + "ä",
 	"LONG":               strings.Repeat(canary, 1<<12),
 	"HUAWEICLOUD_SDK_AK": "AKMAIN" + canary, "HUAWEICLOUD_SDK_SK": "SKMAIN" + canary,
+	"REPAIR_AK": "AKREPAIR" + canary, "REPAIR_SK": "SKREPAIR" + canary,
 	"MAIN_AGAIN": "AKMAIN" + canary, "PROD_AGAIN": "AKPROD" + canary,
 }
 
@@ -97,6 +98,13 @@ func files(t testing.TB) fstest.MapFS {
 		"etc/overlay.yaml":          file(overlayText, 0o644),
 		"etc/foreign-overlay.yaml":  file(strings.NewReplacer("baseline: coc", "baseline: cco", "accounts: [prod]", "tags: {env: [prod]}").Replace(overlayText), 0o644),
 		"etc/ca.pem":                file(certificate(t), 0o644),
+		"etc/never.yaml":            file(strings.Replace(own.Replace(coc), "policy: DCS UserAccess", "policy: tenant administrator", 1), 0o644),
+		"etc/alice.pem":             file(publicPEM(t, 1), 0o644),
+		"etc/bob.pem":               file(publicPEM(t, 2), 0o644),
+		"etc/private.pem":           file(privatePEM(t), 0o644),
+		"etc/two.pem":               file(publicPEM(t, 1)+publicPEM(t, 2), 0o644),
+		"etc/ecdsa.pem":             file(ecdsaPEM(t), 0o644),
+		"etc/odd.pem":               file("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", 0o644),
 		"etc/broken.pem":            file("-----BEGIN CERTIFICATE-----\nxx\n", 0o644),
 	}
 }
@@ -470,6 +478,7 @@ func TestExample(t *testing.T) {
 		write(t, filepath.Join(dir, "secrets", name), name, 0o600)
 	}
 	write(t, filepath.Join(dir, "ca.pem"), certificate(t), 0o644)
+	write(t, filepath.Join(dir, "alice.pub.pem"), publicPEM(t, 1), 0o644)
 	write(t, filepath.Join(dir, "web.yml"), "{}", 0o644)
 	write(t, filepath.Join(dir, "accounts.yaml"), "accounts:\n  - {name: filed, id: d0000000000000000000000000000004, access: {via: iam, agency: R}}\n", 0o644)
 	for _, name := range []string{"overlay", "waivers"} {
@@ -486,6 +495,9 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cfg.Limits != defaultConfig().Limits || cfg.Schedule != defaultConfig().Schedule || cfg.MaxAge != defaultConfig().MaxAge ||
+		cfg.Remediation.Limits != defaultConfig().Remediation.Limits || cfg.Remediation.Mode != RepairOff ||
+		cfg.Remediation.Settle != 30*time.Minute || cfg.Remediation.CoolDown != time.Hour || cfg.Remediation.Excess.Grace != 24*time.Hour ||
+		cfg.Remediation.Approval.Expires != 24*time.Hour ||
 		cfg.Listen.Address != defaultConfig().Listen.Address || cfg.Cloud.Site != defaultConfig().Cloud.Site || !slices.Equal(cfg.Baselines, defaultConfig().Baselines) {
 		t.Error("the example calls something a default that is none")
 	}
@@ -501,6 +513,7 @@ func TestExample(t *testing.T) {
 	env[envPodURI], env[envPodTokenFile] = "http://127.0.0.1/identity", filepath.Join(dir, "secrets", "auditor.ak")
 	for source, keys := range sourceKeys() {
 		text := strings.Replace(all, "source: environment", "source: "+source, 1)
+		text = regexp.MustCompile(`(?m)^    (ak_env|sk_env|profile_file|profile): .*$`).ReplaceAllString(text, "") // of repair, whose source is file
 		for other, theirs := range sourceKeys() {
 			for _, key := range theirs {
 				if other != source && !slices.Contains(keys, key) {
@@ -599,7 +612,13 @@ func TestConfigurationPage(t *testing.T) {
 		"limits.run_timeout": "10m", "limits.account_timeout": "1m", "limits.request_timeout": "20s",
 		"limits.body_bytes": fmt.Sprint(defaults.Limits.BodyBytes), "limits.account_requests": fmt.Sprint(defaults.Limits.AccountRequests),
 		"limits.account_bytes": fmt.Sprint(defaults.Limits.AccountBytes), "cloud.rate.per_account": fmt.Sprint(defaults.Cloud.Rate.PerAccount),
-		"cloud.rate.total": fmt.Sprint(defaults.Cloud.Rate.Total), "baselines": "[coc]", "accounts.static[].require_agency": "false",
+		"cloud.rate.total": fmt.Sprint(defaults.Cloud.Rate.Total),
+		"remediation.mode": `"off"`, "remediation.missing.enabled": "false", "remediation.excess.enabled": "false", "remediation.excess.grace": "24h",
+		"remediation.limits.grant_accounts_per_run":  fmt.Sprint(defaults.Remediation.Limits.GrantAccountsPerRun),
+		"remediation.limits.revoke_accounts_per_run": fmt.Sprint(defaults.Remediation.Limits.RevokeAccountsPerRun),
+		"remediation.limits.fleet_percent_per_day":   fmt.Sprint(defaults.Remediation.Limits.FleetPercentPerDay),
+		"remediation.limits.policy_writes_per_day":   fmt.Sprint(defaults.Remediation.Limits.PolicyWritesPerDay),
+		"remediation.settle":                         "30m", "remediation.cool_down": "1h", "remediation.approval.expires": "24h", "baselines": "[coc]", "accounts.static[].require_agency": "false",
 	} {
 		if !strings.Contains(string(page), "\n| `"+key+"` | `"+value+"` | ") {
 			t.Errorf("the page does not give %s the default %s", key, value)

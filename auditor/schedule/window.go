@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -43,7 +44,12 @@ func (w Window) parse() (cron.Schedule, error) {
 	if text := strings.TrimSpace(w.Cron); strings.HasPrefix(text, "@every") {
 		return nil, Problem{"cron", fmt.Sprintf("%q comes at no time of its own", text), remedy}
 	}
-	return Plan{Cron: w.Cron}.parse()
+	s, err := Plan{Cron: w.Cron}.parse()
+	if p, ok := errors.AsType[Problem](err); ok && p.Remedy == cronRemedy {
+		p.Remedy = remedy
+		return nil, p
+	}
+	return s, err
 }
 
 // Open says whether the window is open: from the instant at which it opens, to just before the one at which it closes. One that Check

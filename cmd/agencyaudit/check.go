@@ -85,6 +85,7 @@ func summarize(w io.Writer, file string, cfg *daemon.Config, now time.Time, o re
 	agreed(say, cfg, now)
 	say("  schedule   ", "%s (UTC); evidence older than %s is unknown", cfg.Schedule.Cron, rules.Span(cfg.MaxAge))
 	state(say, cfg)
+	repair(say, cfg)
 	say("  listen     ", "%s at %s; %s", cfg.Listen.Scheme(), cfg.Listen.Address, askedFor(cfg.Listen))
 	if cfg.Listen.Exposed() {
 		say("  WARNING    ", "%s", daemon.ExposedWarning)
@@ -200,6 +201,45 @@ func state(say func(lead, format string, args ...any), cfg *daemon.Config) {
 		say("  state      ", "%s, without a run yet", dir)
 	default:
 		say("  state      ", "%s, a history since %s", dir, begins.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+}
+
+// repair says what is put right, how far by itself, and how much of it.
+func repair(say func(lead, format string, args ...any), cfg *daemon.Config) {
+	r := cfg.Remediation
+	if r.Mode == daemon.RepairOff {
+		say("  repair     ", "off")
+		return
+	}
+	var does []string
+	way := func(via, agency string) string {
+		if agency == "" || !r.Mode.Writes() {
+			return ""
+		}
+		return fmt.Sprintf(" (by %s via %s)", agency, via)
+	}
+	if r.Missing.Enabled {
+		does = append(does, "grants what is missing"+way(r.Missing.Via, r.Missing.Agency))
+	}
+	if n := len(r.Excess.Policies); r.Excess.Enabled {
+		policies := "policies"
+		if n == 1 {
+			policies = "policy"
+		}
+		does = append(does, fmt.Sprintf("revokes %d %s where excess for %s%s", n, policies, rules.Span(r.Excess.Grace), way(r.Excess.Via, r.Excess.Agency)))
+	}
+	if len(does) == 0 {
+		does = []string{"proposes nothing: neither missing nor excess is enabled"}
+	}
+	say("  repair     ", "mode %s; %s", r.Mode, strings.Join(does, ", "))
+	say("  and        ", "at most %d accounts granted in and %d revoked in a run, %d%% of the fleet and %d writes of one policy a day",
+		r.Limits.GrantAccountsPerRun, r.Limits.RevokeAccountsPerRun, r.Limits.FleetPercentPerDay, r.Limits.PolicyWritesPerDay)
+	if r.Mode == daemon.RepairApprove {
+		by := "whoever can use the daemon's socket"
+		if n := len(cfg.Approvers()); n > 0 {
+			by = fmt.Sprintf("the signature of one of %d", n)
+		}
+		say("  approved   ", "by %s, within %s", by, rules.Span(r.Approval.Expires))
 	}
 }
 
