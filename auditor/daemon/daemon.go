@@ -49,7 +49,7 @@ type Options struct {
 	Listening func(url string)
 }
 
-// Daemon is the program at work. It is read-only: nothing in it can change anything in the cloud.
+// Daemon is the program at work. Unless its configuration has it repair, nothing in it can change anything in the cloud.
 type Daemon struct {
 	options Options
 	metrics *metrics.Metrics
@@ -63,6 +63,8 @@ type Daemon struct {
 	// past is set before the first run; shown is what the pages show of it, nil without a history.
 	past  past
 	shown atomic.Pointer[web.Past]
+	// repair is made before the first run.
+	repair repair
 	// anew says that what is known was judged anew by another configuration since the last run.
 	anew atomic.Bool
 
@@ -72,7 +74,8 @@ type Daemon struct {
 	mu        sync.Mutex // guards what follows, and is held for moments
 	engine    *engine
 	pending   *engine // takes the engine's place as soon as no run is under way; nil if there is none
-	running   bool
+	// running counts what goes on by the engine: the run, and what is repaired by hand.
+	running int
 	// runError and reloadError say why the last run, and the last reload, came to nothing; empty if they did not.
 	runError, reloadError string
 	// historyError says why the last run was not recorded; empty if it was, or if there is no history.
@@ -124,9 +127,9 @@ func (d *Daemon) Once(ctx context.Context, trigger string, accounts []string) (*
 func (d *Daemon) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.engine.cloud.Close()
+	d.engine.close()
 	if d.pending != nil {
-		d.pending.cloud.Close()
+		d.pending.close()
 	}
 }
 

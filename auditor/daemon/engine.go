@@ -19,7 +19,9 @@ import (
 type engine struct {
 	config *Config
 	cloud  *huawei.Cloud
-	lister lister
+	// writers are what can change accounts, by what they do: none unless the configuration says so.
+	writers map[rules.Action]*huawei.Writer
+	lister  lister
 	// memory is what sources of accounts said so far, filed the last file of accounts that nothing was wrong with.
 	memory *memory
 	filed  *accountsFile
@@ -54,12 +56,17 @@ func (d *Daemon) newEngine(cfg *Config, filed *accountsFile) (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the reader of the cloud: %w", err)
 	}
+	writers, err := d.newWriters(cfg)
+	if err != nil {
+		cloud.Close()
+		return nil, err
+	}
 	var list lister = cloud
 	if o.organization != nil {
 		list = o.organization
 	}
 	return &engine{
-		config: cfg, cloud: cloud, lister: list, memory: &memory{}, filed: filed,
+		config: cfg, cloud: cloud, writers: writers, lister: list, memory: &memory{}, filed: filed,
 		fileFault: cfg.fileFault, log: o.Logger, version: o.Version, now: o.Now,
 		panicked: d.metrics.Panicked,
 	}, nil

@@ -46,6 +46,11 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 		d.stopRecording()
 		failed = errors.Join(failed, d.closePast())
 	}()
+	if err := d.openRepair(ctx); err != nil {
+		return err
+	}
+	defer func() { failed = errors.Join(failed, d.closeRepair()) }()
+	d.tellRepair()
 	if err := d.show(first); err != nil {
 		return err
 	}
@@ -84,6 +89,14 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 	d.announce(cfg.Listen, listener.Addr())
 	if d.options.History == nil && d.past.dir == "" {
 		d.options.Logger.Info("there is no state_dir: what is known ends with the program")
+	}
+
+	if d.past.dir != "" && d.past.store != nil {
+		stopHand, err := d.serveHand()
+		if err != nil {
+			return errors.Join(fmt.Errorf("serve the commands at the socket in the state directory: %w", err), listener.Close())
+		}
+		defer stopHand()
 	}
 
 	// What ends first ends the rest: the caller by ctx, or the server by an error.
@@ -133,11 +146,23 @@ func (d *Daemon) announce(l ListenConfig, at net.Addr) {
 	}
 }
 
-// job makes one run and commits it. It is never called twice at once.
+// job makes one run, commits it, and has what it found put right if that is configured. It is never called twice at once.
 func (d *Daemon) job(ctx context.Context, trigger string) {
 	e := d.begin()
 	defer d.idle()
 	e = d.reread(e)
+	known := d.sweep(ctx, e, trigger)
+	if known == nil {
+		return
+	}
+	d.mend(ctx, e, known)
+	if d.options.Committed != nil {
+		d.options.Committed(known.Run)
+	}
+}
+
+// sweep makes one run and commits it; nil is that it came to nothing.
+func (d *Daemon) sweep(ctx context.Context, e *engine, trigger string) *auditor.Snapshot {
 	d.progress.Store(&progress{})
 	defer d.progress.Store(nil)
 	started := d.options.Now().UTC()
@@ -170,15 +195,13 @@ func (d *Daemon) job(ctx context.Context, trigger string) {
 		failed = err.Error()
 		// What was known before stays, until it is too old.
 		d.options.Logger.Error("the run gave no result", "trigger", trigger, "err", err)
-		return
+		return nil
 	}
 	run, failed = swept, ""
 	// A run needs several times what is kept of it, and the next one is minutes away: the machine may have the rest.
 	debug.FreeOSMemory()
 	d.record(next, d.anew.Swap(false) || next.Moved(before))
-	if d.options.Committed != nil {
-		d.options.Committed(run)
-	}
+	return next
 }
 
 // show commits a snapshot: metrics first, since they can fail, then pages.
@@ -196,7 +219,7 @@ func (d *Daemon) begin() *engine {
 	defer d.turn.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.running = true
+	d.running++
 	return d.engine
 }
 
@@ -222,7 +245,7 @@ func (d *Daemon) reread(e *engine) *engine {
 	d.mu.Lock()
 	d.engine = next
 	d.mu.Unlock()
-	e.cloud.Close()
+	e.close()
 	d.options.Logger.Info("the file of accounts changed", "accounts", len(filed.accounts))
 	return next
 }
@@ -230,7 +253,7 @@ func (d *Daemon) reread(e *engine) *engine {
 // idle ends a run, and lets a configuration that was waiting for its end come into force.
 func (d *Daemon) idle() {
 	d.mu.Lock()
-	d.running = false
+	d.running--
 	d.mu.Unlock()
 	d.swap()
 }
@@ -294,7 +317,7 @@ func (d *Daemon) reload() (digest string, err error) {
 	}
 	d.mu.Lock()
 	if d.pending != nil {
-		d.pending.cloud.Close()
+		d.pending.close()
 	}
 	d.pending = e
 	d.mu.Unlock()
@@ -308,7 +331,7 @@ func (d *Daemon) swap() {
 	defer d.turn.Unlock()
 	d.mu.Lock()
 	next := d.pending
-	if next == nil || d.running {
+	if next == nil || d.running > 0 {
 		d.mu.Unlock()
 		return
 	}
@@ -328,7 +351,7 @@ func (d *Daemon) swap() {
 	old := d.engine
 	d.engine = next
 	d.mu.Unlock()
-	old.cloud.Close()
+	old.close()
 	d.anew.Store(true)
 	d.metrics.Running(cfg.Digest(), cfg.LoadedBaselines())
 	if err := d.scheduler.Replace(cfg.Plan()); err != nil {

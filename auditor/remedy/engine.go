@@ -568,23 +568,23 @@ func (e *Engine) count(p *Plan) {
 
 // Status is what repair is at.
 type Status struct {
-	Mode Mode
+	Mode Mode `json:"mode"`
 	// Plan is what the last run led to; nil before the first, and in ModeOff.
-	Plan *Plan
+	Plan *Plan `json:"plan,omitempty"`
 	// Waiting is since when a plan waits for approval, by digest: one or none.
-	Waiting map[string]time.Time
-	Frozen  *Freeze
+	Waiting map[string]time.Time `json:"waiting,omitempty"`
+	Frozen  *Freeze              `json:"frozen,omitempty"`
 	// Open are the intents that are not settled, Pending how many of them were sent.
-	Open    []Open
-	Pending int
+	Open    []Open `json:"open,omitempty"`
+	Pending int    `json:"pending"`
 	// Quarantined are the grants that are left alone, and Last the last outcomes, the newest last.
-	Quarantined []Quarantine
-	Last        []Done
+	Quarantined []Quarantine `json:"quarantined,omitempty"`
+	Last        []Done       `json:"last,omitempty"`
 	// Remaining is in how many accounts more something may be done now, by action.
-	Remaining map[rules.Action]int
-	// Entries counts those of the ledger; Ledger says why it cannot be written, nil when it can or when there is none.
-	Entries int64
-	Ledger  error
+	Remaining map[rules.Action]int `json:"remaining"`
+	// Entries counts those of the ledger; Ledger says why it cannot be relied on, and is empty when it can, or when there is none.
+	Entries int64  `json:"entries"`
+	Ledger  string `json:"ledger,omitempty"`
 }
 
 // Status says what repair is at. It waits for nothing that is carried out.
@@ -612,9 +612,28 @@ func (e *Engine) Status() Status {
 	}
 	switch {
 	case e.halted != "":
-		s.Ledger = errors.New(e.halted)
+		s.Ledger = e.halted
 	case e.journal != nil:
-		s.Ledger = e.journal.Err()
+		if err := e.journal.Err(); err != nil {
+			s.Ledger = err.Error()
+		}
 	}
 	return s
+}
+
+// Configure tells the engine how repair is configured, until the next Job does.
+func (e *Engine) Configure(p Policy) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.policy = p
+}
+
+// Plan makes the plan that follows from what is known, and does nothing.
+func (e *Engine) Plan(job Job) *Plan {
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	e.Configure(job.Policy)
+	p := e.propose(&job, e.clock.Now())
+	e.show(p)
+	return p
 }

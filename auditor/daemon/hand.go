@@ -1,0 +1,382 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/history"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
+)
+
+// Hand is repair by hand: what people's commands do. It is the same engine, with the same guards, whether the daemon is told through its
+// socket or this process does it.
+type Hand interface {
+	// Status says what repair is at.
+	Status(ctx context.Context) (*remedy.Status, error)
+	// Plan is what would be done now: by the daemon's last run, or by a run that is made for it.
+	Plan(ctx context.Context) (*remedy.Plan, error)
+	// Approve has a plan carried out once. Its error is a *remedy.RefusedError when the approval does not count.
+	Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error
+	// Apply carries a plan out, as far as nothing changed since it was made.
+	Apply(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error)
+	// Undo is the plan that takes back what the plan of a run did. It does nothing: that is for Apply.
+	Undo(ctx context.Context, run, requester string) (*remedy.Plan, error)
+	// Freeze stops all repair at once, and Unfreeze lets it go on: all of it or, with the id of an account, what of that account was
+	// quarantined or cools down.
+	Freeze(ctx context.Context, actor, reason string) error
+	Unfreeze(ctx context.Context, accountID, actor, reason string) error
+	// Daemon says whether a daemon does it.
+	Daemon() bool
+	// Close ends the use. No other method may be under way.
+	Close() error
+}
+
+// SocketName is the name of the daemon's socket in the state directory.
+const SocketName = "agencyaudit.sock"
+
+// OpenHand begins repair by hand, through the daemon that owns the state directory, or as its owner when no daemon does. Nothing is sent
+// to the cloud before a method needs that.
+func OpenHand(ctx context.Context, o Options) (Hand, error) {
+	if o.Config == nil {
+		return nil, errors.New("repair: there is no configuration")
+	}
+	dir := o.Config.StateFolder()
+	if dir == "" {
+		return newByItself(ctx, o)
+	}
+	if h := dialHand(dir); h.answers(ctx) {
+		return h, nil
+	}
+	h, err := newByItself(ctx, o)
+	if used, ok := errors.AsType[*history.InUse](err); ok {
+		if d := dialHand(dir); d.answers(ctx) { // it has just begun
+			return d, nil
+		}
+		return nil, fmt.Errorf("%w; it does not answer at its socket %s: ask as the user that it runs as, or see its log", used,
+			filepath.Join(dir, SocketName))
+	}
+	return h, err
+}
+
+// remote is a Hand through a socket.
+type remote struct{ http *http.Client }
+
+func dialHand(dir string) *remote {
+	socket := filepath.Join(dir, SocketName)
+	return &remote{&http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
+		},
+	}}}
+}
+
+// answers says whether a daemon is there.
+func (r *remote) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err := r.Status(ctx)
+	return err == nil
+}
+
+// maxAnswer bounds what is read from the socket.
+const maxAnswer = 64 << 20
+
+// failure is how the socket says an error.
+type failure struct {
+	Error   string `json:"error"`
+	Refused bool   `json:"refused,omitempty"`
+}
+
+// ask sends one request, and reads its answer into out unless that is nil.
+func (r *remote) ask(ctx context.Context, method, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("ask the daemon: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://daemon/v1/"+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("ask the daemon: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := r.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the daemon: %w", err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("ask the daemon: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var f failure
+		if json.Unmarshal(data, &f) != nil || f.Error == "" {
+			return fmt.Errorf("ask the daemon: it answered %s", resp.Status)
+		}
+		if f.Refused {
+			return &remedy.RefusedError{Why: f.Error}
+		}
+		return errors.New(f.Error)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("ask the daemon: its answer cannot be read: %w", err)
+	}
+	return nil
+}
+
+// order is what the commands send.
+type order struct {
+	Plan    *remedy.Plan    `json:"plan,omitempty"`
+	Consent *remedy.Consent `json:"consent,omitempty"`
+	Run     string          `json:"run,omitempty"`
+	Account string          `json:"account,omitempty"`
+	Actor   string          `json:"actor,omitempty"`
+	Reason  string          `json:"reason,omitempty"`
+}
+
+func (r *remote) Status(ctx context.Context) (*remedy.Status, error) {
+	var s remedy.Status
+	return &s, r.ask(ctx, http.MethodGet, "status", nil, &s)
+}
+
+func (r *remote) Plan(ctx context.Context) (*remedy.Plan, error) {
+	var p remedy.Plan
+	return &p, r.ask(ctx, http.MethodGet, "plan", nil, &p)
+}
+
+func (r *remote) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error {
+	return r.ask(ctx, http.MethodPost, "approve", order{Plan: p, Consent: &c}, nil)
+}
+
+func (r *remote) Apply(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error) {
+	var res remedy.Result
+	return &res, r.ask(ctx, http.MethodPost, "apply", order{Plan: p, Actor: actor}, &res)
+}
+
+func (r *remote) Undo(ctx context.Context, run, requester string) (*remedy.Plan, error) {
+	var p remedy.Plan
+	return &p, r.ask(ctx, http.MethodPost, "undo", order{Run: run, Actor: requester}, &p)
+}
+
+func (r *remote) Freeze(ctx context.Context, actor, reason string) error {
+	return r.ask(ctx, http.MethodPost, "freeze", order{Actor: actor, Reason: reason}, nil)
+}
+
+func (r *remote) Unfreeze(ctx context.Context, accountID, actor, reason string) error {
+	return r.ask(ctx, http.MethodPost, "unfreeze", order{Account: accountID, Actor: actor, Reason: reason}, nil)
+}
+
+func (r *remote) Daemon() bool { return true }
+
+func (r *remote) Close() error {
+	r.http.CloseIdleConnections()
+	return nil
+}
+
+// byItself is a Hand of this process, which owns the state directory meanwhile if there is one.
+type byItself struct {
+	d     *Daemon
+	known *auditor.Snapshot // before the run that is made when it is needed, and after it
+	ran   bool
+}
+
+func newByItself(ctx context.Context, o Options) (*byItself, error) {
+	d, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	h := &byItself{d: d}
+	if h.known, err = d.first(ctx); err != nil {
+		d.Close()
+		return nil, err
+	}
+	if err := d.openRepair(ctx); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// run makes the run that plans rest on, once.
+func (h *byItself) run(ctx context.Context) error {
+	if h.ran {
+		return nil
+	}
+	run, err := h.d.current().run(ctx, "repair", nil, h.known, h.d.options.Progress)
+	if err != nil {
+		return err
+	}
+	h.known, h.ran = h.known.Next(run), true
+	h.d.snapshot.Store(h.known)
+	if h.d.past.store == nil {
+		return nil
+	}
+	if err := h.d.past.store.Record(ctx, h.known); err != nil {
+		h.d.options.Logger.Error("the run was not recorded in the history", "err", err)
+	}
+	return nil
+}
+
+func (h *byItself) Status(context.Context) (*remedy.Status, error) {
+	s := h.d.repair.engine.Status()
+	return &s, nil
+}
+
+func (h *byItself) Plan(ctx context.Context) (*remedy.Plan, error) {
+	if err := h.run(ctx); err != nil {
+		return nil, err
+	}
+	return h.d.planned()
+}
+
+func (h *byItself) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error {
+	if p.RequestedBy == remedy.Daemon { // it is the one that follows from a run
+		if _, err := h.Plan(ctx); err != nil {
+			return err
+		}
+	}
+	return h.d.repair.engine.Approve(p, c)
+}
+
+func (h *byItself) Apply(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error) {
+	if err := h.run(ctx); err != nil {
+		return nil, err
+	}
+	return h.d.applied(ctx, p, actor)
+}
+
+func (h *byItself) Undo(ctx context.Context, run, requester string) (*remedy.Plan, error) {
+	if err := h.run(ctx); err != nil {
+		return nil, err
+	}
+	return h.d.undoing(run, requester)
+}
+
+func (h *byItself) Freeze(_ context.Context, actor, reason string) error {
+	return h.d.repair.engine.Freeze(actor, reason)
+}
+
+func (h *byItself) Unfreeze(_ context.Context, accountID, actor, reason string) error {
+	return h.d.unfrozen(accountID, actor, reason)
+}
+
+func (h *byItself) Daemon() bool { return false }
+
+func (h *byItself) Close() error {
+	err := errors.Join(h.d.closeRepair(), h.d.closePast())
+	h.d.Close()
+	return err
+}
+
+// serveHand serves Hand at the socket of the state directory until the returned function is called. Whoever may write in that directory
+// is who the daemon runs as; the socket is that user's alone.
+func (d *Daemon) serveHand() (stop func(), err error) {
+	path := filepath.Join(d.past.dir, SocketName)
+	switch is, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case is.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("%s is there and is no socket: move it away, and see who put it there", path)
+	default:
+		if err := os.Remove(path); err != nil { // of a process that is no more: the directory is ours
+			return nil, err
+		}
+	}
+	// A socket can be used as soon as it is there: it is made where nobody else can look, and then moved.
+	aside, err := os.MkdirTemp(d.past.dir, ".s")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(aside)
+	made := filepath.Join(aside, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	server := &http.Server{
+		Handler: d.hand(), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l)
+	}()
+	return func() {
+		cancel() // what is carried out ends before its next step
+		ending, release := context.WithTimeout(context.Background(), shutdownTimeout)
+		defer release()
+		if server.Shutdown(ending) != nil {
+			_ = server.Close()
+		}
+		<-done
+		_ = os.Remove(path)
+	}, nil
+}
+
+// hand are the socket's answers.
+func (d *Daemon) hand() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, do func(ctx context.Context, o *order) (any, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			var o order
+			data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAnswer))
+			if err == nil && len(data) > 0 {
+				err = json.Unmarshal(data, &o)
+			}
+			var answer any
+			if err == nil {
+				answer, err = do(r.Context(), &o)
+			}
+			if err != nil {
+				_, refused := errors.AsType[*remedy.RefusedError](err)
+				w.WriteHeader(http.StatusUnprocessableEntity)
+				answer = failure{Error: err.Error(), Refused: refused}
+			}
+			_ = json.NewEncoder(w).Encode(answer)
+		})
+	}
+	e := d.repair.engine
+	handle("GET /v1/status", func(context.Context, *order) (any, error) { return e.Status(), nil })
+	handle("GET /v1/plan", func(context.Context, *order) (any, error) { return d.planned() })
+	handle("POST /v1/approve", func(_ context.Context, o *order) (any, error) {
+		if o.Plan == nil || o.Consent == nil {
+			return nil, errors.New("approve: there is no plan, or nobody who approves it")
+		}
+		err := e.Approve(o.Plan, *o.Consent)
+		if err == nil {
+			d.scheduler.Request("approval")
+		}
+		return struct{}{}, err
+	})
+	handle("POST /v1/apply", func(ctx context.Context, o *order) (any, error) {
+		if o.Plan == nil {
+			return nil, errors.New("apply: there is no plan")
+		}
+		return d.applied(ctx, o.Plan, o.Actor)
+	})
+	handle("POST /v1/undo", func(_ context.Context, o *order) (any, error) { return d.undoing(o.Run, o.Actor) })
+	handle("POST /v1/freeze", func(_ context.Context, o *order) (any, error) { return struct{}{}, e.Freeze(o.Actor, o.Reason) })
+	handle("POST /v1/unfreeze", func(_ context.Context, o *order) (any, error) {
+		return struct{}{}, d.unfrozen(o.Account, o.Actor, o.Reason)
+	})
+	return mux
+}

@@ -1,0 +1,293 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// repair is the engine of repair with what belongs to it.
+type repair struct {
+	engine *remedy.Engine
+	// ledger is nil without a state directory, and when it cannot be relied on.
+	ledger *remedy.Ledger
+	// shown is what metrics and pages show; nil before the engine was made.
+	shown atomic.Pointer[remedy.Status]
+}
+
+// openRepair makes the engine of repair. With a state directory its ledger is opened once repair is configured, or if there is one. A
+// ledger that cannot be relied on stops repair and nothing else.
+func (d *Daemon) openRepair(ctx context.Context) error {
+	cfg := d.current().config
+	o := remedy.Options{Clock: wallClock{d.options.Now}, Meter: meter{d}, Log: d.options.Logger, State: remedy.NewState()}
+	halted := ""
+	if d.past.dir != "" && (cfg.RepairMode() != RepairOff || d.hasLedger()) {
+		switch ledger, err := d.openLedger(ctx, o.State); {
+		case err != nil:
+			halted = err.Error()
+			o.State = remedy.NewState()
+		default:
+			d.repair.ledger, o.Journal = ledger, ledger
+		}
+	}
+	d.repair.engine = remedy.New(o)
+	d.repair.engine.Configure(policyOf(cfg))
+	if halted != "" {
+		d.repair.engine.Halt(halted)
+		return nil
+	}
+	if o.Journal == nil {
+		return nil
+	}
+	if err := d.repair.engine.Start(d.options.Version); err != nil {
+		d.repair.engine.Halt(err.Error())
+	}
+	d.rememberHead(ctx)
+	return nil
+}
+
+func (d *Daemon) ledgerFile() string { return filepath.Join(d.past.dir, remedy.LedgerName) }
+
+func (d *Daemon) hasLedger() bool {
+	_, err := os.Lstat(d.ledgerFile())
+	return err == nil
+}
+
+// headMark is the name by which the history remembers the ledger's head.
+const headMark = "ledger"
+
+// openLedger opens the ledger, which may not be older than what the history remembers of it.
+func (d *Daemon) openLedger(ctx context.Context, state *remedy.State) (*remedy.Ledger, error) {
+	if d.past.store == nil {
+		return nil, errors.New("the state directory could not be opened, so that the ledger is not ours to write")
+	}
+	floor, err := d.floor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return remedy.OpenLedger(remedy.OSFS{}, d.ledgerFile(), remedy.LedgerOptions{Floor: floor, Each: state.Add, Log: d.options.Logger})
+}
+
+// closeRepair gives up the ledger. Nothing may be carried out any more.
+func (d *Daemon) closeRepair() error {
+	if d.repair.ledger == nil {
+		return nil
+	}
+	d.rememberHead(context.Background())
+	return d.repair.ledger.Close()
+}
+
+// wallClock is the time as the engine wants it.
+type wallClock struct{ now func() time.Time }
+
+func (c wallClock) Now() time.Time { return c.now() }
+
+func (wallClock) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// policyOf is how a configuration has things repaired.
+func policyOf(cfg *Config) remedy.Policy {
+	r := &cfg.Remediation
+	p := remedy.Policy{
+		Mode: remedy.Mode(r.Mode), May: cfg.Repairs(),
+		Limits: remedy.Limits{
+			GrantAccounts: r.Limits.GrantAccountsPerRun, RevokeAccounts: r.Limits.RevokeAccountsPerRun,
+			FleetPercent: r.Limits.FleetPercentPerDay, PolicyWrites: r.Limits.PolicyWritesPerDay,
+		},
+		Settle: r.Settle, CoolDown: r.CoolDown, ApprovalExpires: r.Approval.Expires, People: cfg.Approvers(),
+	}
+	if windows := cfg.RepairWindows(); len(windows) > 0 {
+		p.Open = func(now time.Time) bool {
+			for _, w := range windows {
+				if w.Open(now) {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	if file := cfg.FreezeFile(); file != "" {
+		p.Stopped = func() string {
+			switch _, err := os.Lstat(file); {
+			case err == nil:
+				return fmt.Sprintf("the file %s is there; delete it to go on", file)
+			case !os.IsNotExist(err):
+				return fmt.Sprintf("whether the file %s is there cannot be seen: %s", file, reason(err))
+			}
+			return ""
+		}
+	}
+	return p
+}
+
+// jobOf is what the engine works on, by a configuration and what is known.
+func (e *engine) jobOf(s *auditor.Snapshot) remedy.Job {
+	job := remedy.Job{Snapshot: s, Policy: policyOf(e.config), Reader: e.cloud, Appliers: map[rules.Action]auditor.Applier{}}
+	for action, w := range e.writers {
+		job.Appliers[action] = w
+	}
+	if e.cloud != nil {
+		job.Skew = e.cloud.Clock
+	}
+	return job
+}
+
+// newWriters makes what can change accounts: nothing, unless the configuration says so.
+func (d *Daemon) newWriters(cfg *Config) (map[rules.Action]*huawei.Writer, error) {
+	writers := map[rules.Action]*huawei.Writer{}
+	for action, how := range map[rules.Action]func() (huawei.Config, bool){
+		rules.ActionGrant: cfg.GrantWriter, rules.ActionRevoke: cfg.RevokeWriter,
+	} {
+		c, wanted := how()
+		if !wanted {
+			continue
+		}
+		c.UserAgent, c.Now, c.Meter = userAgent(d.options.Version), d.options.Now, d.metrics
+		w, err := huawei.NewWriter(c, action, d.options.Logger)
+		if err != nil {
+			return nil, fmt.Errorf("make what can %s: %w", action, err)
+		}
+		writers[action] = w
+	}
+	return writers, nil
+}
+
+// close gives up an engine's connections.
+func (e *engine) close() {
+	e.cloud.Close()
+	for _, w := range e.writers {
+		w.Close()
+	}
+}
+
+// mend has what a run found put right, as far as the configuration says. It is a part of the run's job.
+func (d *Daemon) mend(ctx context.Context, e *engine, s *auditor.Snapshot) {
+	defer d.tellRepair()
+	defer func() {
+		if p := recover(); p != nil {
+			d.metrics.Panicked("write")
+			d.options.Logger.Error("panic", "while", "repairing", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			d.repair.engine.Halt("a bug in this program ended a repair; see the log, and start the program again")
+		}
+	}()
+	if err := d.repair.engine.AfterRun(ctx, e.jobOf(s)); err != nil {
+		d.options.Logger.Error("repair ended early", "err", err)
+	}
+	d.rememberHead(ctx)
+}
+
+// planned is the plan that follows from what is known.
+func (d *Daemon) planned() (*remedy.Plan, error) {
+	e := d.current()
+	if e.config.RepairMode() == RepairOff {
+		return nil, &remedy.RefusedError{Why: `remediation.mode is off: nothing is proposed; mode: plan shows what would be done`}
+	}
+	s := d.snapshot.Load()
+	if s == nil || s.Run == nil {
+		return nil, errors.New("no run was made yet; try again in a moment")
+	}
+	return d.repair.engine.Plan(e.jobOf(s)), nil
+}
+
+// busy keeps the configuration in force while something is done by it.
+func (d *Daemon) busy() (e *engine, done func()) {
+	return d.begin(), func() {
+		d.idle()
+		d.tellRepair()
+	}
+}
+
+// applied carries a plan out.
+func (d *Daemon) applied(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error) {
+	e, done := d.busy()
+	defer done()
+	s := d.snapshot.Load()
+	if s == nil || s.Run == nil {
+		return nil, errors.New("no run was made yet; try again in a moment")
+	}
+	r, err := d.repair.engine.Apply(ctx, e.jobOf(s), p, actor)
+	d.rememberHead(ctx)
+	return r, err
+}
+
+// undoing is the plan that takes back what was done after a run.
+func (d *Daemon) undoing(run, requester string) (*remedy.Plan, error) {
+	s := d.snapshot.Load()
+	if s == nil || s.Run == nil {
+		return nil, errors.New("no run was made yet; try again in a moment")
+	}
+	return d.repair.engine.Undo(d.current().jobOf(s), run, requester)
+}
+
+// unfrozen lifts a freeze, or what stands still in one account.
+func (d *Daemon) unfrozen(accountID, actor, reason string) error {
+	defer d.tellRepair()
+	if accountID == "" {
+		return d.repair.engine.Unfreeze(actor, reason)
+	}
+	return d.repair.engine.Release(accountID, actor, reason)
+}
+
+// tellRepair has metrics and pages show what repair is at.
+func (d *Daemon) tellRepair() {
+	s := d.repair.engine.Status()
+	d.repair.shown.Store(&s)
+}
+
+// floor is how far the ledger went, by what the history remembers.
+func (d *Daemon) floor(ctx context.Context) (remedy.Head, error) {
+	var head remedy.Head
+	marks, err := d.past.store.Marks(ctx)
+	if err != nil {
+		return head, fmt.Errorf("how far the ledger went: %w", err)
+	}
+	if text := marks[headMark]; text != "" {
+		if err := json.Unmarshal([]byte(text), &head); err != nil {
+			return head, fmt.Errorf("how far the ledger went: %w", err)
+		}
+	}
+	return head, nil
+}
+
+// rememberHead has the history remember how far the ledger goes, so that one which is cut, or older, is found out.
+func (d *Daemon) rememberHead(ctx context.Context) {
+	if d.repair.ledger == nil || d.past.store == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWait)
+	defer cancel()
+	text, err := json.Marshal(d.repair.ledger.Head())
+	if err == nil {
+		err = d.past.store.Mark(ctx, headMark, string(text))
+	}
+	if err != nil {
+		d.options.Logger.Error("the history does not remember how far the ledger goes", "err", err)
+	}
+}
+
+// meter counts for the engine.
+type meter struct{ d *Daemon }
+
+func (m meter) Blocked(why rules.Hold)                              {}
+func (m meter) Stepped(action rules.Action, outcome remedy.Outcome) {}
+func (m meter) AppendFailed()                                       {}
+func (m meter) Panicked(where string)                               { m.d.metrics.Panicked(where) }
