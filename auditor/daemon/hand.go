@@ -147,40 +147,49 @@ type order struct {
 	Reason  string          `json:"reason,omitempty"`
 }
 
+// Status is Hand.Status.
 func (r *remote) Status(ctx context.Context) (*remedy.Status, error) {
 	var s remedy.Status
 	return &s, r.ask(ctx, http.MethodGet, "status", nil, &s)
 }
 
+// Plan is Hand.Plan.
 func (r *remote) Plan(ctx context.Context) (*remedy.Plan, error) {
 	var p remedy.Plan
 	return &p, r.ask(ctx, http.MethodGet, "plan", nil, &p)
 }
 
+// Approve is Hand.Approve.
 func (r *remote) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error {
 	return r.ask(ctx, http.MethodPost, "approve", order{Plan: p, Consent: &c}, nil)
 }
 
+// Apply is Hand.Apply.
 func (r *remote) Apply(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error) {
 	var res remedy.Result
 	return &res, r.ask(ctx, http.MethodPost, "apply", order{Plan: p, Actor: actor}, &res)
 }
 
+// Undo is Hand.Undo.
 func (r *remote) Undo(ctx context.Context, run, requester string) (*remedy.Plan, error) {
 	var p remedy.Plan
 	return &p, r.ask(ctx, http.MethodPost, "undo", order{Run: run, Actor: requester}, &p)
 }
 
+// Freeze is Hand.Freeze.
 func (r *remote) Freeze(ctx context.Context, actor, reason string) error {
 	return r.ask(ctx, http.MethodPost, "freeze", order{Actor: actor, Reason: reason}, nil)
 }
 
+// Unfreeze is Hand.Unfreeze.
 func (r *remote) Unfreeze(ctx context.Context, accountID, actor, reason string) error {
 	return r.ask(ctx, http.MethodPost, "unfreeze", order{Account: accountID, Actor: actor, Reason: reason}, nil)
 }
 
+// Daemon is Hand.Daemon.
 func (r *remote) Daemon() bool { return true }
 
+// Close is Hand.Close.
 func (r *remote) Close() error {
 	r.http.CloseIdleConnections()
 	return nil
@@ -229,11 +238,13 @@ func (h *byItself) run(ctx context.Context) error {
 	return nil
 }
 
+// Status is Hand.Status.
 func (h *byItself) Status(context.Context) (*remedy.Status, error) {
 	s := h.d.repair.engine.Status()
 	return &s, nil
 }
 
+// Plan is Hand.Plan.
 func (h *byItself) Plan(ctx context.Context) (*remedy.Plan, error) {
 	if err := h.run(ctx); err != nil {
 		return nil, err
@@ -241,6 +252,7 @@ func (h *byItself) Plan(ctx context.Context) (*remedy.Plan, error) {
 	return h.d.planned()
 }
 
+// Approve is Hand.Approve.
 func (h *byItself) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error {
 	if p.RequestedBy == remedy.Daemon { // it is the one that follows from a run
 		if _, err := h.Plan(ctx); err != nil {
@@ -250,6 +262,7 @@ func (h *byItself) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent
 	return h.d.repair.engine.Approve(p, c)
 }
 
+// Apply is Hand.Apply.
 func (h *byItself) Apply(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error) {
 	if err := h.run(ctx); err != nil {
 		return nil, err
@@ -257,6 +270,7 @@ func (h *byItself) Apply(ctx context.Context, p *remedy.Plan, actor string) (*re
 	return h.d.applied(ctx, p, actor)
 }
 
+// Undo is Hand.Undo.
 func (h *byItself) Undo(ctx context.Context, run, requester string) (*remedy.Plan, error) {
 	if err := h.run(ctx); err != nil {
 		return nil, err
@@ -264,16 +278,20 @@ func (h *byItself) Undo(ctx context.Context, run, requester string) (*remedy.Pla
 	return h.d.undoing(run, requester)
 }
 
+// Freeze is Hand.Freeze.
 func (h *byItself) Freeze(_ context.Context, actor, reason string) error {
 	return h.d.repair.engine.Freeze(actor, reason)
 }
 
+// Unfreeze is Hand.Unfreeze.
 func (h *byItself) Unfreeze(_ context.Context, accountID, actor, reason string) error {
 	return h.d.unfrozen(accountID, actor, reason)
 }
 
+// Daemon is Hand.Daemon.
 func (h *byItself) Daemon() bool { return false }
 
+// Close is Hand.Close.
 func (h *byItself) Close() error {
 	err := errors.Join(h.d.closeRepair(), h.d.closePast())
 	h.d.Close()

@@ -91,8 +91,10 @@ func (d *Daemon) closeRepair() error {
 // wallClock is the time as the engine wants it.
 type wallClock struct{ now func() time.Time }
 
+// Now is the clock's time.
 func (c wallClock) Now() time.Time { return c.now() }
 
+// Sleep waits in real time.
 func (wallClock) Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
