@@ -92,36 +92,39 @@ func Read(r io.Reader) iter.Seq2[Entry, error] {
 // encodeEntry completes an entry by its hash and makes a line of it. The entry becomes what is read back.
 func encodeEntry(e *Entry) ([]byte, error) {
 	e.Time, e.Expires, e.Hash = e.Time.UTC(), e.Expires.UTC(), ""
-	// What is no UTF-8 is written in another way than it is read, so that the first text need not be the one that stays.
-	var text []byte
+	text, err := json.Marshal(e)
+	// What is no UTF-8 is written in another way than what is read of it, which is then what is written down.
 	for range 2 {
-		var err error
-		if text, err = json.Marshal(e); err != nil {
+		if err != nil {
 			return nil, err
 		}
-		*e = Entry{}
-		if err := json.Unmarshal(text, e); err != nil {
+		before := text[:len(text)-len(noHash)]
+		line := append(append(bytes.Clone(before), entryHash(before)...), noHash+"\n"...)
+		if len(line) > maxLine {
+			return nil, fmt.Errorf("it has %d bytes and may have %d", len(line), maxLine)
+		}
+		if again, err := decodeEntry(line); err == nil {
+			*e = again
+			return line, nil
+		}
+		var again Entry
+		if err := json.Unmarshal(text, &again); err != nil {
 			return nil, err
 		}
+		text, err = json.Marshal(again)
 	}
-	e.Hash = entryHash(text)
-	text = append(text[:len(text)-len(noHash)], e.Hash+noHash+"\n"...)
-	if len(text) > maxLine {
-		return nil, fmt.Errorf("it has %d bytes and may have %d", len(text), maxLine)
-	}
-	if _, err := decodeEntry(text); err != nil {
-		return nil, err
-	}
-	return text, nil
+	return nil, errors.New("it is read back otherwise than it was written")
 }
 
 // noHash is how the text of an entry ends behind its hash.
 const noHash = `"}`
 
-// entryHash is the hash of an entry, of its text with an empty one.
-func entryHash(text []byte) string {
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
+// entryHash is the hash of an entry, which is that of its text with an empty one, given up to where it stands.
+func entryHash(before []byte) string {
+	sum := sha256.New()
+	sum.Write(before)
+	sum.Write([]byte(noHash))
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // errAltered is the error of a line that is not as it was written.
@@ -135,8 +138,7 @@ func decodeEntry(line []byte) (Entry, error) {
 	if !ended || hashAt < 0 {
 		return Entry{}, errAltered
 	}
-	plain := append(append(make([]byte, 0, len(text)), text[:hashAt]...), noHash...)
-	hash := entryHash(plain)
+	hash := entryHash(text[:hashAt])
 	if string(text[hashAt:]) != hash+noHash {
 		return Entry{}, errAltered
 	}
@@ -159,15 +161,17 @@ type lineReader struct {
 	last []byte
 	size int64
 	torn int64
+	// read is what is being read.
+	read []byte
 }
 
 func readLines(r io.Reader, floor Head) *lineReader {
-	return &lineReader{in: bufio.NewReaderSize(r, maxLine), floor: floor}
+	return &lineReader{in: bufio.NewReader(r), floor: floor}
 }
 
 // next is the next entry; io.EOF at the end.
 func (l *lineReader) next() (Entry, error) {
-	line, err := l.in.ReadSlice('\n')
+	line, err := l.line()
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
 		return Entry{}, l.refuse("entry %d is longer than any that is written", l.head.Seq+1)
@@ -197,8 +201,23 @@ func (l *lineReader) next() (Entry, error) {
 		return Entry{}, l.older("entry %d is not the one that was there before", e.Seq)
 	}
 	l.head, l.size = Head{Seq: e.Seq, Hash: e.Hash}, l.size+int64(len(line))
-	l.last = append(l.last[:0], line...)
+	l.last, l.read = line, l.last
 	return e, nil
+}
+
+// line reads a line with its end, or what there is before the end of the file. It fails with bufio.ErrBufferFull if that is too long.
+func (l *lineReader) line() ([]byte, error) {
+	l.read = l.read[:0]
+	for {
+		part, err := l.in.ReadSlice('\n')
+		l.read = append(l.read, part...)
+		if len(l.read) > maxLine {
+			return nil, bufio.ErrBufferFull
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return l.read, err
+		}
+	}
 }
 
 // end is the end of a ledger, with some bytes behind its last entry of one that was not written to its end.
