@@ -51,6 +51,7 @@ func (c *Cloud) Control() http.Handler {
 	show("GET /journal", func() any { return append([]Write{}, c.Journal()...) })
 	show("GET /counters", func() any { return append([]Counter{}, c.Counters()...) })
 	show("GET /failures", func() any { return append([]FailureCount{}, c.Failures()...) })
+	show("GET /events", func() any { return append([]EventCount{}, c.Events()...) })
 	show("GET /settings", func() any { return writeSettings(c.Settings()) })
 	mux.HandleFunc("POST /counters/reset", func(w http.ResponseWriter, _ *http.Request) {
 		c.ResetCounters()
@@ -234,6 +235,7 @@ type settingsJSON struct {
 	PageSize             int                 `json:"page_size"`
 	Instance             string              `json:"instance"`
 	Failures             []Failure           `json:"failures,omitempty"`
+	Events               []Event             `json:"events,omitempty"`
 	Switches             Switches            `json:"switches"`
 }
 
@@ -245,7 +247,7 @@ func writeSettings(s Settings) settingsJSON {
 		Latency: duration(s.Latency.String()), ReadAfterWriteDelay: duration(s.ReadAfterWriteDelay.String()),
 		ClockOffset: duration(s.ClockOffset.String()),
 		RateLimit:   s.RateLimit, PageSize: s.PageSize, Instance: s.Instance, Failures: s.Failures,
-		Switches: s.Switches,
+		Events: s.Events, Switches: s.Switches,
 	}
 	for name, d := range s.ReadAfterWriteDelays {
 		if out.ReadAfterWriteDelays == nil {
@@ -258,7 +260,8 @@ func writeSettings(s Settings) settingsJSON {
 
 func (s settingsJSON) read() (Settings, error) {
 	out := Settings{
-		RateLimit: s.RateLimit, PageSize: s.PageSize, Instance: s.Instance, Failures: s.Failures, Switches: s.Switches,
+		RateLimit: s.RateLimit, PageSize: s.PageSize, Instance: s.Instance, Failures: s.Failures, Events: s.Events,
+		Switches: s.Switches,
 	}
 	var errs []error
 	parse := func(name string, d duration) time.Duration {

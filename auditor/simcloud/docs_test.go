@@ -53,7 +53,7 @@ func TestDocsSimcloud(t *testing.T) {
 			keys(title, f.Type)
 		}
 	}
-	seen[reflect.TypeFor[Settings]()] = true
+	seen[reflect.TypeFor[Settings]()], seen[reflect.TypeFor[Drift]()] = true, true // the kinds of drift are looked at below
 	keys("The organization file", reflect.TypeFor[Organization]())
 	delete(seen, reflect.TypeFor[Settings]())
 	keys("Settings", reflect.TypeFor[Settings]())
@@ -97,11 +97,11 @@ func TestDocsSimcloud(t *testing.T) {
 	}
 	_, file, _ := strings.Cut(page, "```yaml\n")
 	file, _, _ = strings.Cut(file, "```")
-	if _, err := LoadOrganization("simcloud.md", []byte(file)); err != nil || len(examples) != 22 {
+	if _, err := LoadOrganization("simcloud.md", []byte(file)); err != nil || len(examples) != 24 {
 		t.Errorf("%d examples that change something, %v", len(examples), err)
 	}
 	for _, request := range []string{"GET /healthz", "GET /organization", "GET /policies", "POST /drift", "GET /journal",
-		"GET /counters", "POST /counters/reset", "GET /failures", "GET /settings", "PUT /settings"} {
+		"GET /counters", "POST /counters/reset", "GET /failures", "GET /events", "GET /settings", "PUT /settings"} {
 		has("The control port", request)
 	}
 }

@@ -66,35 +66,35 @@ var driftFields = []struct{ kind, fields string }{
 // blacklists nor quotas bind it, since service-made agencies carry what nobody could grant them.
 type Drift struct {
 	// Kind is one of the kinds of drift, whose comments say which of the other fields it takes.
-	Kind string `json:"kind"`
+	Kind string `yaml:"kind" json:"kind"`
 	// Account and Agency are names or ids.
-	Account string `json:"account,omitempty"`
-	Agency  string `json:"agency,omitempty"`
-	Grant   *Grant `json:"grant,omitempty"`
+	Account string `yaml:"account" json:"account,omitempty"`
+	Agency  string `yaml:"agency" json:"agency,omitempty"`
+	Grant   *Grant `yaml:"grant" json:"grant,omitempty"`
 	// Policy is the display name or the id of an identity policy.
-	Policy string `json:"policy,omitempty"`
+	Policy string `yaml:"policy" json:"policy,omitempty"`
 	// New is the agency to create, with its grants and attachments.
-	New   *Agency `json:"new,omitempty"`
-	Trust *Trust  `json:"trust,omitempty"`
+	New   *Agency `yaml:"new" json:"new,omitempty"`
+	Trust *Trust  `yaml:"trust" json:"trust,omitempty"`
 	// ExpiresAt is the new end of the agency; the zero time makes it valid for ever.
-	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
-	Description *string    `json:"description,omitempty"`
+	ExpiresAt   *time.Time `yaml:"expires_at" json:"expires_at,omitempty"`
+	Description *string    `yaml:"description" json:"description,omitempty"`
 	// TrustPolicy replaces that of a trust agency.
-	TrustPolicy *TrustPolicy `json:"trust_policy,omitempty"`
+	TrustPolicy *TrustPolicy `yaml:"trust_policy" json:"trust_policy,omitempty"`
 	// Status is the account's new status, as an organization has it.
-	Status string `json:"status,omitempty"`
+	Status string `yaml:"status" json:"status,omitempty"`
 	// Name is the new name of an account or a unit.
-	Name string `json:"name,omitempty"`
+	Name string `yaml:"name" json:"name,omitempty"`
 	// OU is an organizational unit: its id, or the names down to it with / between them. Empty is the root.
-	OU string `json:"ou,omitempty"`
+	OU string `yaml:"ou" json:"ou,omitempty"`
 	// Tags replace all tags of an account or a unit.
-	Tags map[string]string `json:"tags,omitempty"`
+	Tags map[string]string `yaml:"tags" json:"tags,omitempty"`
 	// Member is the account's place in the organization that it joins.
-	Member *Member `json:"member,omitempty"`
+	Member *Member `yaml:"member" json:"member,omitempty"`
 	// NewAccount is an account that nobody has had before, with its place in the organization, if any.
-	NewAccount *Account `json:"new_account,omitempty"`
+	NewAccount *Account `yaml:"new_account" json:"new_account,omitempty"`
 	// Settings replace all of the cloud's settings.
-	Settings *Settings `json:"settings,omitempty"`
+	Settings *Settings `yaml:"settings" json:"settings,omitempty"`
 }
 
 // Drift changes the true state. It changes nothing when it fails.

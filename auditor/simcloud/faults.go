@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"sync/atomic"
 )
 
 // fault is one way in which a gateway fails. With instead, the request does not reach the service: nothing is carried
@@ -44,6 +43,8 @@ var faults = [...]fault{
 	{style: "status_500", instead: refusing(http.StatusInternalServerError)},
 	{style: "status_503", instead: refusing(http.StatusServiceUnavailable)},
 	{style: "error_200", instead: (*call).errorAs200},
+	{style: "not_done", needs: aGrant, instead: (*call).asDone},
+	{style: "done_500", needs: aGrant, spoil: doneButFailed},
 	{style: "key_expired", needs: temporaryKey, instead: (*call).expireKey},
 
 	// The connection breaks.
@@ -128,11 +129,12 @@ const (
 	temporaryKey
 	aTime
 	theKeys
+	aGrant
 )
 
 // needs are the needs in words, as problems and docs/simcloud.md have them.
 var needs = [...]string{"nothing", "a body", "a list", "rows with an owner", "a count", "pages", "a temporary key",
-	"rows with a time", "new keys"}
+	"rows with a time", "new keys", "a change of grants"}
 
 func (n need) String() string { return needs[n] }
 
@@ -154,38 +156,27 @@ func (n need) of(op *operation) bool {
 		return a.time != ""
 	case theKeys:
 		return a.keys
+	case aGrant:
+		return doneWith[op.name] != 0
 	case temporaryKey:
 		return op.service != metadataService
 	}
 	return true
 }
 
-// failure is a Failure with the account and the fault resolved, and the counts of the requests that it fitted and had
-// fail.
+// failure is a Failure made ready for use, with its fault.
 type failure struct {
 	Failure
-	account        *account
-	fault          *fault
-	fitted, failed atomic.Int64
+	chooser
+	fault *fault
 }
 
 // fails says whether the request is to fail, and counts it.
 func (f *failure) fails(x *call) bool {
-	if f.account != nil && f.account != x.account || f.Operation != "" && f.Operation != x.op.name ||
-		!f.fault.needs.of(x.op) || f.fault.needs == temporaryKey && x.key.session == nil {
+	if !f.fault.needs.of(x.op) || f.fault.needs == temporaryKey && x.key.session == nil {
 		return false
 	}
-	for name, want := range f.Query {
-		if value, _ := x.get(name); value != want {
-			return false
-		}
-	}
-	n, every := int(f.fitted.Add(1))-f.Skip, max(f.Every, 1)
-	if n <= 0 || n%every != 0 || f.Times > 0 && n/every > f.Times {
-		return false
-	}
-	f.failed.Add(1)
-	return true
+	return f.chooses(x)
 }
 
 // FailureCount is how often one of the failures in force has happened.
@@ -201,7 +192,7 @@ type FailureCount struct {
 func (c *Cloud) Failures() []FailureCount {
 	var out []FailureCount
 	for _, f := range c.settings.Load().failures {
-		out = append(out, FailureCount{f.Failure.clone(), int(f.fitted.Load()), int(f.failed.Load())})
+		out = append(out, FailureCount{f.Failure.clone(), int(f.fitted.Load()), int(f.chosen.Load())})
 	}
 	return out
 }
@@ -222,28 +213,15 @@ func cloneFailures(in []Failure) []Failure {
 // settle checks the failure and makes it ready for use.
 func (f Failure) settle(c *Cloud, problem func(at, format string, args ...any)) *failure {
 	r := &failure{Failure: f, fault: findFault(f.Style)}
-	if f.Account != "" {
-		if r.account = c.findAccount(f.Account); r.account == nil {
-			problem(".account", "names no account of the organization: %q; write the name or the id of one", f.Account)
-		}
-	}
+	r.operation, r.query, r.skip, r.every, r.times = f.Operation, f.Query, f.Skip, f.Every, f.Times
+	r.chooser.settle(c, f.Account, problem)
 	operation := c.operationIndex(f.Operation)
-	if f.Operation != "" && operation < 0 {
-		problem(".operation", "names no operation of the cloud: %q; write the SDK's name, ListAgencies for instance",
-			f.Operation)
-	}
-	if _, nameless := f.Query[""]; nameless {
-		problem(".query", "has a parameter without a name; write name: value")
-	}
 	switch {
 	case r.fault == nil:
 		problem(".style", "is %q; write one of %s", f.Style, strings.Join(failureStyles(), ", "))
 	case operation >= 0 && !r.fault.needs.of(&c.operations[operation]):
 		problem(".style", "is %q, which needs %s, and %s answers with none; write another style, or an operation that does, "+
 			"%s for instance", f.Style, r.fault.needs, f.Operation, c.namesWith(r.fault.needs)[0])
-	}
-	if f.Skip < 0 || f.Times < 0 || f.Every < 0 {
-		problem("", "has a negative skip, times or every; write 0 or more")
 	}
 	return r
 }

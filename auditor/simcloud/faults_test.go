@@ -74,7 +74,7 @@ var carriedOut = []string{"hang", "reset", "reset_mid_body", "slow_body", "drip"
 	"status_204", "status_206", "status_304", "gzip", "gzip_bomb", "huge_body", "trailing_bytes", "deep_json",
 	"invalid_utf8", "duplicate_key", "wrong_case_key", "wrong_type", "null_list", "empty_list", "many_rows", "no_id",
 	"same_id", "foreign_rows", "count_off", "page_loop", "page_overlap", "ends_early", "missing_row", "repeated_row",
-	"number_time", "foreign_keys", "expired_keys", "garbage_keys", "no_expiry"}
+	"number_time", "foreign_keys", "expired_keys", "garbage_keys", "no_expiry", "done_500"}
 
 // Each style is what docs/simcloud.md says, over a real connection: on a list of agencies, where nothing else is said.
 func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
@@ -278,6 +278,7 @@ func TestEveryStyleArrivesAsItIsDocumented(t *testing.T) {
 		"hang", "slow_body", "drip", // TestWhatNeverEnds
 		"huge_body", "gzip_bomb", "many_rows", // TestWhatIsTooLarge
 		"foreign_keys", "expired_keys", "garbage_keys", "no_expiry", // TestWrongKeys
+		"not_done", "done_500", // TestWritesThatAreNotWhatTheyAreCalled
 	}
 	for _, style := range simcloud.Styles() {
 		tt, ok := styles[style]
@@ -638,7 +639,7 @@ func TestEveryStyleAtEveryOperation(t *testing.T) {
 		"ListOrganizationalUnits", "ListAccounts", "ListEntities", "ListTagsForResource", "ListDelegatedAdministrators"}
 	ownerless := []string{"ListAllProjectsPermissionsForAgency", "KeystoneListRegions", "ListEnterpriseProject", "ListEntities",
 		"ListTagsForResource"}
-	type facts struct{ body, list, count, pages, owner, writes, time, keys bool }
+	type facts struct{ body, list, count, pages, owner, writes, time, keys, grants bool }
 	about := map[string]facts{}
 	for _, name := range simcloud.OperationNames() {
 		c := newCloud(t, everything)
@@ -659,6 +660,7 @@ func TestEveryStyleAtEveryOperation(t *testing.T) {
 			f.count = f.count || strings.HasPrefix(key, "total_") || key == "page_info"
 		}
 		f.time = f.list && strings.HasPrefix(q.target, orgs) && strings.Contains(r.body, `_at":`)
+		f.grants = f.writes && !f.body && name != "DeleteAgency"
 		f.keys = name == "AssumeAgency" || name == "CreateTemporaryAccessKeyByAgency"
 		f.owner = f.list && !slices.Contains(ownerless, name)
 		about[name] = f
@@ -670,11 +672,12 @@ func TestEveryStyleAtEveryOperation(t *testing.T) {
 			"wrong_type"},
 		ptr(func(f facts) bool { return f.list }): {"null_list", "empty_list", "many_rows", "no_id", "same_id", "missing_row",
 			"repeated_row"},
-		ptr(func(f facts) bool { return f.time }):  {"number_time"},
-		ptr(func(f facts) bool { return f.keys }):  {"foreign_keys", "expired_keys", "garbage_keys", "no_expiry"},
-		ptr(func(f facts) bool { return f.count }): {"count_off"},
-		ptr(func(f facts) bool { return f.owner }): {"foreign_rows"},
-		ptr(func(f facts) bool { return f.pages }): {"page_loop", "page_overlap", "ends_early"},
+		ptr(func(f facts) bool { return f.grants }): {"not_done", "done_500"},
+		ptr(func(f facts) bool { return f.time }):   {"number_time"},
+		ptr(func(f facts) bool { return f.keys }):   {"foreign_keys", "expired_keys", "garbage_keys", "no_expiry"},
+		ptr(func(f facts) bool { return f.count }):  {"count_off"},
+		ptr(func(f facts) bool { return f.owner }):  {"foreign_rows"},
+		ptr(func(f facts) bool { return f.pages }):  {"page_loop", "page_overlap", "ends_early"},
 	} {
 		for _, style := range styles {
 			needs[style] = *need
@@ -714,7 +717,7 @@ func TestEveryStyleAtEveryOperation(t *testing.T) {
 			}
 		}
 		if !slices.Contains(carriedOut, style) && encode(t, c.Organization().Accounts) !=
-			encode(t, newCloud(t, everything).Organization().Accounts) && style != "key_expired" {
+			encode(t, newCloud(t, everything).Organization().Accounts) && style != "key_expired" && style != "not_done" { // for they pass over some
 			t.Errorf("%s has changed something", style)
 		}
 	}

@@ -114,15 +114,22 @@ func (x *call) serve() (answer, error) {
 	return x.failOr((*call).carryOut), nil
 }
 
-// failOr fails the request if it is to fail, and does what it asks for as far as it is not.
+// failOr fails the request if it is to fail, and does what it asks for as far as it is not. Before and after that somebody else may
+// change something.
 func (x *call) failOr(do func(*call) answer) answer {
+	x.happen(false)
 	if x.fault = x.failing(); x.fault == nil {
-		return do(x)
+		a := do(x)
+		x.happen(true)
+		return a
 	}
 	if x.fault.instead != nil {
-		return x.fault.instead(x)
+		a := x.fault.instead(x)
+		x.happen(true)
+		return a
 	}
 	a := do(x)
+	x.happen(true)
 	if x.fault.spoil != nil {
 		a = x.fault.spoil(x, a)
 	}

@@ -236,6 +236,8 @@ type Settings struct {
 	Instance string `yaml:"instance" json:"instance"`
 	// Failures are answers that come from a broken gateway rather than from the cloud; the first that fits is taken.
 	Failures []Failure `yaml:"failures" json:"failures"`
+	// Events are what somebody else does to the true state when certain requests come.
+	Events []Event `yaml:"events" json:"events"`
 	// Switches choose where the documentation leaves open what the cloud does.
 	Switches Switches `yaml:"switches" json:"switches"`
 }
@@ -256,6 +258,21 @@ type Failure struct {
 	Skip  int `yaml:"skip" json:"skip"`
 	Times int `yaml:"times" json:"times"`
 	Every int `yaml:"every" json:"every"`
+}
+
+// Event has the true state change at the moment of a request: somebody else who was faster, or who comes right behind.
+type Event struct {
+	// Account, Operation and Query choose requests as those of a Failure do, and Skip, Times and Every those of them at which it happens.
+	Account   string            `yaml:"account" json:"account"`
+	Operation string            `yaml:"operation" json:"operation"`
+	Query     map[string]string `yaml:"query" json:"query,omitempty"`
+	Skip      int               `yaml:"skip" json:"skip"`
+	Times     int               `yaml:"times" json:"times"`
+	Every     int               `yaml:"every" json:"every"`
+	// When is before, the default: before the request is carried out; or after: when it was, and before it is answered.
+	When string `yaml:"when" json:"when"`
+	// Drift is what happens, in order. What cannot be done, such as to revoke what is not granted, is left out.
+	Drift []Drift `yaml:"drift" json:"drift"`
 }
 
 // Switches are the ambiguities of the documentation (facts 14), each with its first value as default.

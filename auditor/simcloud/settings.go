@@ -17,6 +17,7 @@ type settings struct {
 	// maxDelay is the longest of delays: older versions of an account's state need not be kept.
 	maxDelay time.Duration
 	failures []*failure
+	events   []*event
 	// timeLayout is how IAM v3 writes times.
 	timeLayout string
 }
@@ -27,7 +28,7 @@ func (c *Cloud) settle(s Settings, path string) (*settings, Problems) {
 	problem := func(at, format string, args ...any) {
 		problems = append(problems, Problem{Path: path + at, Message: fmt.Sprintf(format, args...)})
 	}
-	s.Failures = cloneFailures(s.Failures)
+	s.Failures, s.Events = cloneFailures(s.Failures), cloneEvents(s.Events)
 	out := &settings{}
 	if s.Latency < 0 {
 		problem(".latency", "is %v; write a duration of 0s or more", s.Latency)
@@ -67,6 +68,10 @@ func (c *Cloud) settle(s Settings, path string) (*settings, Problems) {
 		out.failures = append(out.failures, f.settle(c, func(under, format string, args ...any) {
 			problem(at+under, format, args...)
 		}))
+	}
+	for i, e := range s.Events {
+		at := fmt.Sprintf(".events[%d]", i)
+		out.events = append(out.events, e.settle(c, func(under, format string, args ...any) { problem(at+under, format, args...) }))
 	}
 	for _, w := range s.Switches.table() {
 		switch {
@@ -146,6 +151,6 @@ func (c *Cloud) SetSettings(s Settings) error {
 func (c *Cloud) Settings() Settings {
 	s := c.settings.Load().Settings
 	s.ReadAfterWriteDelays = maps.Clone(s.ReadAfterWriteDelays)
-	s.Failures = cloneFailures(s.Failures)
+	s.Failures, s.Events = cloneFailures(s.Failures), cloneEvents(s.Events)
 	return s
 }

@@ -83,6 +83,26 @@ func (x *call) errorAs200() answer {
 	return a
 }
 
+// doneWith are the operations that change grants, with the status of their good answers, none of which has a body.
+var doneWith = map[string]int{
+	"AssociateAgencyWithDomainPermission": http.StatusNoContent, "RemoveDomainPermissionFromAgency": http.StatusNoContent,
+	"AssociateAgencyWithProjectPermission": http.StatusNoContent, "RemoveProjectPermissionFromAgency": http.StatusNoContent,
+	"AssociateAgencyWithAllProjectsPermission": http.StatusNoContent, "RemoveAllProjectsPermissionFromAgency": http.StatusNoContent,
+	"AssociateRoleToAgencyOnEnterpriseProject": http.StatusOK, "RevokeRoleFromAgencyOnEnterpriseProject": http.StatusNoContent,
+	"AttachAgencyPolicyV5": http.StatusOK, "DetachAgencyPolicyV5": http.StatusOK,
+}
+
+// asDone says that it was done.
+func (x *call) asDone() answer { return answer{status: doneWith[x.op.name]} }
+
+// doneButFailed calls what was done a failure of the service.
+func doneButFailed(x *call, a answer) answer {
+	if a.status >= 300 {
+		return a
+	}
+	return refusing(http.StatusInternalServerError)(x)
+}
+
 // expireKey ends the temporary key that is used, now and for good. Keys that are made afterwards are others.
 func (x *call) expireKey() answer {
 	x.key.session.ended.Store(true)
