@@ -3,6 +3,7 @@ package huawei
 import (
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"time"
 
@@ -65,3 +66,29 @@ func Changes(name string) rules.Action {
 	}
 	return ""
 }
+
+// OperationOf is the SDK's name of the request of a step.
+func OperationOf(s *rules.Step) string {
+	o, _ := writeAt(s.Action, s.Grant.Scope.Kind)
+	return operations[o].name
+}
+
+// WrapTransport puts something between the wires and the network.
+func (w *Writer) WrapTransport(wrap func(http.RoundTripper) http.RoundTripper) { w.cloud.WrapTransport(wrap) }
+
+// OnWritten has a function called when a request that changes something is on its way as a whole.
+func (w *Writer) OnWritten(do func()) {
+	w.cloud.WrapTransport(func(next http.RoundTripper) http.RoundTripper {
+		return tripper(func(r *http.Request) (*http.Response, error) {
+			if o, ok := identify(r.Method, r.URL.Path); ok && operations[o].changes != "" {
+				trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { do() }}
+				r = r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
+			}
+			return next.RoundTrip(r)
+		})
+	})
+}
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
