@@ -9,6 +9,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -16,6 +18,8 @@ import (
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/metrics"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/schedule"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -230,5 +234,33 @@ remediation:
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %s", want, got)
 		}
+	}
+}
+
+// TestMetricsKnowEveryOutcomeAndMode: the metrics cannot ask the package of repair for its words.
+func TestMetricsKnowEveryOutcomeAndMode(t *testing.T) {
+	m, err := metrics.New(metrics.Options{Version: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	m.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, o := range remedy.Outcomes() {
+		for _, a := range rules.Actions() {
+			if want := fmt.Sprintf("agencyaudit_remediation_steps_total{action=%q,result=%q} 0\n", a, o); !strings.Contains(w.Body.String(), want) {
+				t.Errorf("no %s", want)
+			}
+		}
+	}
+	if got, want := strings.Count(w.Body.String(), "\nagencyaudit_remediation_steps_total{"), len(remedy.Outcomes())*len(rules.Actions()); got != want {
+		t.Errorf("%d series of steps, want %d", got, want)
+	}
+	for _, mode := range RepairModes() {
+		if want := fmt.Sprintf("agencyaudit_remediation_mode{mode=%q} ", mode); !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if got := strings.Count(w.Body.String(), "\nagencyaudit_remediation_mode{"); got != len(RepairModes()) {
+		t.Errorf("%d series of modes", got)
 	}
 }

@@ -93,7 +93,9 @@ func TestMetricsPage(t *testing.T) {
 	want := map[string][]string{
 		"`reason` of `accounts_excluded`": excluded,
 		"`state`":                         states, "`reason` of `account_unknown`": reasons, "`scope`": scopes, "`risk`": risks,
-		"`kind`": {"grant", "wider", "redundant", "impostor"}, "`where`": places, "`way`": ways, "`identity`": identities,
+		"`kind`": {"grant", "wider", "redundant", "impostor"}, "`where`": places, "`mode`": repairModes, "`action`": actionNames(),
+		"`result` of `remediation_steps_total`": repairResults, "`reason` of `remediation_blocked_total`": holdNames(),
+		"`way`": ways, "`identity`": identities,
 		"`result` of `runs_total`": results, "`result` of `credential_refreshes_total`": refreshResults,
 		"`reason` of `api_responses_rejected_total`": rejections,
 		// Of those in openLists the page lists the values that are words of this program.

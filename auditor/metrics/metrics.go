@@ -86,6 +86,7 @@ type Metrics struct {
 	reloadedAt *prometheus.GaugeVec
 	unrecorded prometheus.Counter
 	history    *prometheus.GaugeVec
+	repair     *repairMetrics
 }
 
 // The closed lists of label values, beside those of package rules.
@@ -99,7 +100,7 @@ var (
 	refreshResults = []string{"ok", "failed"}
 	identities     = []string{"main", "account"}
 	places         = []string{
-		auditor.PlaceIdentity, auditor.PlaceRead, auditor.PlaceCatalogue, auditor.PlaceJudge, "run", "history", "scheduler", "web", other,
+		auditor.PlaceIdentity, auditor.PlaceRead, auditor.PlaceCatalogue, auditor.PlaceJudge, "run", "write", "history", "scheduler", "web", other,
 	}
 )
 
@@ -158,6 +159,7 @@ func New(o Options) (*Metrics, error) {
 	m.reloadedAt = f.gauges("config_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
 	m.unrecorded = f.counter("history_errors_total", "Runs that could not be recorded in the history.")
 	m.history = f.gauges("history_size_bytes", "How many bytes the history takes on disk.")
+	m.repair = f.repair()
 	r.MustRegister(
 		// Its older memory statistics have a gauge and a counter whose names are one in OpenMetrics.
 		collectors.NewGoCollector(

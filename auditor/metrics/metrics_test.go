@@ -625,6 +625,7 @@ func full(t testing.TB, m *Metrics) {
 	m.Request("iam", "List", 200, time.Second)
 	m.Retried("iam")
 	m.Breakers(true, 3)
+	m.SetRepair(repairOf(a))
 }
 
 func TestCountersBeginAtZeroAndKeepToTheirLists(t *testing.T) {
