@@ -22,6 +22,7 @@ import (
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/schedule"
 	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/baseline"
 )
 
 // person is a key of its own for each number.
@@ -244,7 +245,7 @@ func TestMetricsKnowEveryOutcomeAndMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	m.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, o := range remedy.Outcomes() {
 		for _, a := range rules.Actions() {
 			if want := fmt.Sprintf("agencyaudit_remediation_steps_total{action=%q,result=%q} 0\n", a, o); !strings.Contains(w.Body.String(), want) {
@@ -262,5 +263,37 @@ func TestMetricsKnowEveryOutcomeAndMode(t *testing.T) {
 	}
 	if got := strings.Count(w.Body.String(), "\nagencyaudit_remediation_mode{"); got != len(RepairModes()) {
 		t.Errorf("%d series of modes", got)
+	}
+}
+
+// TestReloadOfRepair: a change takes effect like any other, and while a baseline requires what is never granted the old one goes on.
+func TestReloadOfRepair(t *testing.T) {
+	l := startLoop(t, hourly, "exact-baseline")
+	l.gate.Unlock()
+	l.next()
+	good := l.d.current()
+	if good.config.RepairMode() != RepairOff {
+		t.Errorf("mode %s", good.config.RepairMode())
+	}
+	own := strings.Replace(string(baseline.Source("coc")), "policy: DCS UserAccess", "policy: Tenant Administrator", 1)
+	write(t, filepath.Join(filepath.Dir(l.file), "never.yaml"), own, 0o644)
+	const planning = "remediation: {mode: plan, missing: {enabled: true}}\n"
+	l.rewrite(l.config(hourly+planning+"baselines: [never.yaml]\n", l.named("exact-baseline")...))
+	if code, says := l.get("POST", "/-/reload"); code != http.StatusBadRequest || !strings.Contains(says, "requires Tenant Administrator") {
+		t.Errorf("%d %s", code, says)
+	}
+	if l.d.current() != good {
+		t.Error("another configuration is in force")
+	}
+	l.has("agencyaudit_config_reload_success 0")
+	l.rewrite(l.config(hourly+planning, l.named("exact-baseline")...))
+	if run := l.next(); run.Trigger != "reload" {
+		t.Errorf("trigger %q", run.Trigger)
+	}
+	if cfg := l.d.current().config; cfg.RepairMode() != RepairPlan || !cfg.Repairs().Grant {
+		t.Errorf("%+v", cfg.Remediation)
+	}
+	if err := l.stop(); err != nil {
+		t.Error(err)
 	}
 }

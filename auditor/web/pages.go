@@ -17,7 +17,7 @@ import (
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
-//go:embed page.html index.html account.html
+//go:embed page.html index.html account.html repair.html
 var files embed.FS
 
 // templates are the pages. That they can be parsed is found by any test.
@@ -91,6 +91,7 @@ type indexPage struct {
 	Notes     []string
 	Waivers   []line // those that somebody has to look at
 	Past      *pastView
+	Repair    *repairView
 	Baselines []rules.Baseline
 	Toggle    string // the address that turns the refreshing on or off
 	Other     string // the address of the other one of the two main lists
@@ -149,6 +150,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 		Run: snap.Findings(), Gaps: snap.Gaps, Notes: snap.Notes,
 	}
 	p.Past = v.Past.shown(now)
+	p.Repair = v.Repair.shown(now, p.Keep)
 	p.exclude(snap)
 	p.accept(snap, now)
 	address := func(set ...string) string { return p.address(set...) }
@@ -518,6 +520,7 @@ func (s *Server) loop(v View, now time.Time) []line {
 	if l.HistoryError != "" {
 		add("History not kept", l.HistoryError, true)
 	}
+	lines = append(lines, v.Repair.line())
 	if l.Skipped > 0 {
 		add("Skipped", plural(l.Skipped, "slot")+" of the schedule came while a run was under way", false)
 	}
@@ -548,6 +551,7 @@ type accountPage struct {
 	Took          string
 	Requests      string
 	Changes       []changeView
+	Repair        *repairView
 	NoChanges     string // why the history says nothing of it
 }
 
@@ -628,6 +632,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 		}
 		p.Findings = append(p.Findings, view)
 	}
+	p.Repair = v.Repair.about(st.Subject).shown(now, p.Keep)
 	if s.o.Changes != nil {
 		changes, err := s.o.Changes(r.Context(), st.Account.ID)
 		if err != nil {

@@ -52,6 +52,8 @@ type View struct {
 	Loop     Loop
 	// Past is what the history says; nil without one.
 	Past *Past
+	// Repair is how repair stands; nil is off.
+	Repair *Repair
 }
 
 // Loop is what the program does.

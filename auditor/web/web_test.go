@@ -602,6 +602,7 @@ func TestHostileNames(t *testing.T) {
 		s.view.Snapshot, s.view.Past = fleet(worse), &Past{Begins: noon, Changes: changed(worse)}
 		s.view.Loop.LastError, s.view.Loop.ReloadError, s.view.Loop.Program, s.view.Loop.Cron = evil, evil, evil, evil
 		s.view.Loop.HistoryError = evil
+		s.view.Repair = repairing(worse)
 		for _, path := range []string{"/", "/?state=all", accountPath, strings.Replace(accountPath, "0001/", "0000/", 1), "/?q=" + url.QueryEscape(evil)} {
 			text := page(t, s.ask("GET", path))
 			if strings.ContainsFunc(text, rules.Acts) || !strings.Contains(path, "q=") && !strings.Contains(text, strings.Join(strings.Fields(rules.Escape(evil)), " ")) {
