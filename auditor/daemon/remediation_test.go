@@ -275,11 +275,11 @@ func TestReloadOfRepair(t *testing.T) {
 	if good.config.RepairMode() != RepairOff {
 		t.Errorf("mode %s", good.config.RepairMode())
 	}
-	own := strings.Replace(string(baseline.Source("coc")), "policy: DCS UserAccess", "policy: Tenant Administrator", 1)
+	own := strings.Replace(string(baseline.Source("coc")), "policy: DCS UserAccess", "policy: tenant administrator", 1) // as no baseline is refused for by itself
 	write(t, filepath.Join(filepath.Dir(l.file), "never.yaml"), own, 0o644)
 	const planning = "remediation: {mode: plan, missing: {enabled: true}}\n"
 	l.rewrite(l.config(hourly+planning+"baselines: [never.yaml]\n", l.named("exact-baseline")...))
-	if code, says := l.get("POST", "/-/reload"); code != http.StatusBadRequest || !strings.Contains(says, "requires Tenant Administrator") {
+	if code, says := l.get("POST", "/-/reload"); code != http.StatusBadRequest || !strings.Contains(says, "requires tenant administrator") {
 		t.Errorf("%d %s", code, says)
 	}
 	if l.d.current() != good {
