@@ -379,9 +379,10 @@ func (d *Daemon) hand() http.Handler {
 		if o.Plan == nil || o.Consent == nil {
 			return nil, errors.New("approve: there is no plan, or nobody who approves it")
 		}
+		defer d.tellRepair()
 		err := e.Approve(o.Plan, *o.Consent)
 		if err == nil {
-			d.scheduler.Request("approval")
+			d.scheduler.Request(triggerApproval)
 		}
 		return struct{}{}, err
 	})
@@ -392,7 +393,10 @@ func (d *Daemon) hand() http.Handler {
 		return d.applied(ctx, o.Plan, o.Actor)
 	})
 	handle("POST /v1/undo", func(_ context.Context, o *order) (any, error) { return d.undoing(o.Run, o.Actor) })
-	handle("POST /v1/freeze", func(_ context.Context, o *order) (any, error) { return struct{}{}, e.Freeze(o.Actor, o.Reason) })
+	handle("POST /v1/freeze", func(_ context.Context, o *order) (any, error) {
+		defer d.tellRepair()
+		return struct{}{}, e.Freeze(o.Actor, o.Reason)
+	})
 	handle("POST /v1/unfreeze", func(_ context.Context, o *order) (any, error) {
 		return struct{}{}, d.unfrozen(o.Account, o.Actor, o.Reason)
 	})

@@ -20,6 +20,8 @@ import (
 const (
 	// triggerReload is the trigger of the run that follows a reload.
 	triggerReload = "reload"
+	// triggerApproval is the trigger of the run after which an approved plan is carried out.
+	triggerApproval = "approval"
 	// shutdownTimeout bounds how long answers that are under way may take at the end.
 	shutdownTimeout = 5 * time.Second
 	// beat is how often the scheduler shows that it lives; after silence of four beats it does not.
@@ -105,6 +107,13 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 	d.scheduler, d.guards = scheduler, cfg.Listen.Guards()
 	begun()
 	g.Go(func() error { return server.Serve(listener) })
+	g.Go(func() error {
+		// The kill switch comes and goes, and days pass, between two runs.
+		for d.pause(ctx, beat) {
+			d.tellRepair()
+		}
+		return nil
+	})
 	<-ctx.Done()
 	told, drain, last := d.options.Now(), d.current().config.Schedule.Drain, "none was under way"
 	d.options.Logger.Info("ending", "drain", drain)
@@ -375,5 +384,5 @@ func (d *Daemon) view(status schedule.Status) web.View {
 	loop.Cron, loop.ConfigDigest = d.engine.config.Schedule.Cron, d.engine.config.Digest()
 	loop.LastError, loop.ReloadError, loop.HistoryError = d.runError, d.reloadError, d.historyError
 	d.mu.Unlock()
-	return web.View{Snapshot: d.snapshot.Load(), Loop: loop, Past: d.shown.Load()}
+	return web.View{Snapshot: d.snapshot.Load(), Loop: loop, Past: d.shown.Load(), Repair: d.repair.shown.Load()}
 }

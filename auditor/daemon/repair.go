@@ -14,6 +14,7 @@ import (
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
+	"github.com/agencyaudit/agencyaudit/auditor/web"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -22,15 +23,15 @@ type repair struct {
 	engine *remedy.Engine
 	// ledger is nil without a state directory, and when it cannot be relied on.
 	ledger *remedy.Ledger
-	// shown is what metrics and pages show; nil before the engine was made.
-	shown atomic.Pointer[remedy.Status]
+	// shown is what the pages show; nil before the engine was made.
+	shown atomic.Pointer[web.Repair]
 }
 
 // openRepair makes the engine of repair. With a state directory its ledger is opened once repair is configured, or if there is one. A
 // ledger that cannot be relied on stops repair and nothing else.
 func (d *Daemon) openRepair(ctx context.Context) error {
 	cfg := d.current().config
-	o := remedy.Options{Clock: wallClock{d.options.Now}, Meter: meter{d}, Log: d.options.Logger, State: remedy.NewState()}
+	o := remedy.Options{Clock: wallClock{d.options.Now}, Meter: meter{d.metrics}, Log: d.options.Logger, State: remedy.NewState()}
 	halted := ""
 	if d.past.dir != "" && (cfg.RepairMode() != RepairOff || d.hasLedger()) {
 		switch ledger, err := d.openLedger(ctx, o.State); {
@@ -249,12 +250,6 @@ func (d *Daemon) unfrozen(accountID, actor, reason string) error {
 	return d.repair.engine.Release(accountID, actor, reason)
 }
 
-// tellRepair has metrics and pages show what repair is at.
-func (d *Daemon) tellRepair() {
-	s := d.repair.engine.Status()
-	d.repair.shown.Store(&s)
-}
-
 // floor is how far the ledger went, by what the history remembers.
 func (d *Daemon) floor(ctx context.Context) (remedy.Head, error) {
 	var head remedy.Head
@@ -285,11 +280,3 @@ func (d *Daemon) rememberHead(ctx context.Context) {
 		d.options.Logger.Error("the history does not remember how far the ledger goes", "err", err)
 	}
 }
-
-// meter counts for the engine.
-type meter struct{ d *Daemon }
-
-func (m meter) Blocked(why rules.Hold)                              {}
-func (m meter) Stepped(action rules.Action, outcome remedy.Outcome) {}
-func (m meter) AppendFailed()                                       {}
-func (m meter) Panicked(where string)                               { m.d.metrics.Panicked(where) }
