@@ -383,3 +383,64 @@ func TestWhatHasNotChangedIsKeptOnce(t *testing.T) {
 		t.Errorf("%d of %d coverages rest on the planes' own grants", kept, len(report.Required))
 	}
 }
+
+// TestEverythingNeedsTwoWitnesses: where something is to be done on account of the reading, each thing that is read needs a second
+// witness though it is as it was, or though nothing is known of what it was; and one that says otherwise is the reason for which
+// there is no evidence.
+func TestEverythingNeedsTwoWitnesses(t *testing.T) {
+	full := []rules.Grant{
+		grant(iamRead, rules.Global), grant(rmsRead, rules.Global), grant(dcsUser, rules.AllResources), grant(cocSelf, rules.AllResources),
+		in("x", rules.Project, "p1"), in("y", rules.EnterpriseProject, "0"), grant("v5", rules.Identity), custom("mine", "c1", rules.Global),
+	}
+	whole := func() rules.Observation {
+		o := observation(agency(), full...)
+		everythingAgain(&o)
+		o.ListedTwice, o.ListedAgain = true, slices.Clone(o.Listed)
+		return o
+	}
+	e, err := rules.NewEvidence(baseline(), rules.Last{}, whole())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, last := range map[string]rules.Last{"known": lastOf(e), "unknown": {}} {
+		last.All = true
+		if _, err := rules.NewEvidence(baseline(), last, whole()); err != nil {
+			t.Errorf("%s: by two witnesses: %v", name, err)
+		}
+		for lacks, cut := range map[string]func(o *rules.Observation){
+			"the second listing": func(o *rules.Observation) { o.ListedTwice, o.ListedAgain = false, nil },
+			"global":             func(o *rules.Observation) { onePlane(o, rules.Global).Witnessed = false },
+			"all resources":      func(o *rules.Observation) { onePlane(o, rules.AllResources).Witnessed = false },
+			"projects":           func(o *rules.Observation) { onePlane(o, rules.Project).Witnessed = false },
+			"enterprise":         func(o *rules.Observation) { onePlane(o, rules.EnterpriseProject).Witnessed = false },
+			"identity":           func(o *rules.Observation) { onePlane(o, rules.Identity).Witnessed = false },
+			"a policy":           func(o *rules.Observation) { o.PoliciesAgain = o.PoliciesAgain[1:] },
+		} {
+			o := whole()
+			cut(&o)
+			_, err := rules.NewEvidence(baseline(), last, o)
+			if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonIncomplete {
+				t.Errorf("%s, without %s: %v", name, lacks, err)
+			}
+		}
+		for says, lie := range map[string]func(o *rules.Observation){
+			"the second listing": func(o *rules.Observation) { o.ListedAgain[0].Trust.ID = "another" },
+			"global":             func(o *rules.Observation) { onePlane(o, rules.Global).WitnessIDs[0] = "another" },
+			"identity":           func(o *rules.Observation) { onePlane(o, rules.Identity).Again = nil },
+			"a policy":           func(o *rules.Observation) { o.PoliciesAgain[0].Name = "another" },
+		} {
+			o := whole()
+			lie(&o)
+			_, err := rules.NewEvidence(baseline(), last, o)
+			if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonDisagree {
+				t.Errorf("%s, %s says otherwise: %v", name, says, err)
+			}
+		}
+	}
+	// A plane that the site does not have cannot be read twice; it was asked for twice by whoever says so.
+	o := whole()
+	*onePlane(&o, rules.EnterpriseProject) = rules.Plane{Kind: rules.EnterpriseProject, State: rules.PlaneAbsent}
+	if _, err := rules.NewEvidence(baseline(), rules.Last{All: true}, o); err != nil {
+		t.Errorf("a plane that is absent: %v", err)
+	}
+}

@@ -74,7 +74,9 @@ func OperationOf(s *rules.Step) string {
 }
 
 // WrapTransport puts something between the wires and the network.
-func (w *Writer) WrapTransport(wrap func(http.RoundTripper) http.RoundTripper) { w.cloud.WrapTransport(wrap) }
+func (w *Writer) WrapTransport(wrap func(http.RoundTripper) http.RoundTripper) {
+	w.cloud.WrapTransport(wrap)
+}
 
 // OnWritten has a function called when a request that changes something is on its way as a whole.
 func (w *Writer) OnWritten(do func()) {

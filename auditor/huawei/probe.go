@@ -139,7 +139,7 @@ func (s *prober) came(o op, doing, id string, err error) bool {
 	t := s.try(o)
 	if err != nil {
 		f := asFault(o, err)
-		if id != nobody || f.status != http.StatusNotFound || f.code == "APIGW.0101" {
+		if id != nobody || f.status != http.StatusNotFound || f.code == notPublished {
 			foiled(t, s.fail(o, doing, err))
 			return false
 		}

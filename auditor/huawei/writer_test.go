@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
@@ -627,6 +631,64 @@ func TestEverythingIsReadTwice(t *testing.T) {
 		_, _, err := count(l)
 		if u, ok := errors.AsType[*rules.Unknown](err); !ok || u.Reason != rules.ReasonDisagree {
 			t.Errorf("%s %v: %v", f.Operation, f.Query, err)
+		}
+	}
+}
+
+// A step whose answer does not come, for whatever reason, is not sent again, nor is one that is refused; and what is told of it is that
+// nobody knows.
+func TestAStepWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, nil)
+	for what, err := range map[string]error{
+		"a timeout": context.DeadlineExceeded, "the end of the connection": io.ErrUnexpectedEOF, "a reset": syscall.ECONNRESET, "an end": io.EOF,
+		"a timeout of the network": &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded},
+	} {
+		for _, st := range writes(t, s) {
+			w, sent := s.writer(t, st.Action, huawei.ViaIAM), 0
+			w.WrapTransport(func(next http.RoundTripper) http.RoundTripper {
+				return roundTripper(func(r *http.Request) (*http.Response, error) {
+					if r.Method == http.MethodGet || strings.HasSuffix(r.URL.Path, "securitytokens") {
+						return next.RoundTrip(r)
+					}
+					sent++
+					return nil, err
+				})
+			})
+			if a := apply(t, s, w, st); a.Said != auditor.SaidNothing || sent != 1 {
+				t.Errorf("%s: %s: sent %d times: %s %v", name(st), what, sent, a.Said, a.Why)
+			}
+		}
+	}
+	if len(s.cloud.Journal()) > 0 {
+		t.Error("something was written")
+	}
+}
+
+// A refusal in no form of the cloud's is none: somebody else may have answered, behind whom it was done.
+func TestWhatIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, nil)
+	for _, status := range []int{400, 401, 403, 404, 408, 409, 410, 418, 429} {
+		for kind, body := range map[string]string{
+			"text/html": "<html>403</html>", "application/json": `{"detail":"no"}`, "text/plain": `{"error_code":"APIGW.0301","error_msg":"no"}`, "": "",
+		} {
+			st := s.step(t, rules.ActionRevoke, rules.Global, "Tenant Guest")
+			w := s.writer(t, st.Action, huawei.ViaIAM)
+			w.WrapTransport(func(next http.RoundTripper) http.RoundTripper {
+				return roundTripper(func(r *http.Request) (*http.Response, error) {
+					if r.Method != http.MethodDelete {
+						return next.RoundTrip(r)
+					}
+					return &http.Response{
+						StatusCode: status, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(body)),
+						ContentLength: int64(len(body)), Request: r, ProtoMajor: 1, ProtoMinor: 1,
+					}, nil
+				})
+			})
+			if a := apply(t, s, w, st); a.Said != auditor.SaidNothing {
+				t.Errorf("%d with %q: %s %v", status, body, a.Said, a.Why)
+			}
 		}
 	}
 }

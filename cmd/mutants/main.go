@@ -65,6 +65,7 @@ var stages = []stage{
 		name: "access", pkg: "./auditor/huawei", asked: true,
 		tests: "STS|Trust|Secret|Whose|Server|Pod|Source|Identity|Endpoint|Address|Config|Site|Key|Expir|Access|Members",
 	},
+	{name: "writes", pkg: "./auditor/huawei", tests: "Step|WhatIs|ARefusalSays|OnlyAWriter|ReadTwice", asked: true},
 	{name: "doctor", pkg: "./auditor/huawei", tests: "Probe|Writes|Reads|Operation", asked: true},
 	{name: "inventory", pkg: "./auditor/daemon", tests: "Account|List|Organization|Remember|Refus|Choose|Reload|Tags", asked: true},
 	{name: "configuration", pkg: "./auditor/daemon", tests: "Config|Secret|Credential|Keys|Profile|Endpoint", asked: true},

@@ -1,6 +1,6 @@
 package main
 
-// mutants are the mistakes, in the order of an answer's way: wire, lists, planes, evidence, judgement, memory, metrics, exceptions, history.
+// mutants are the mistakes, in the order of an answer's way: wire, lists, planes, evidence, judgement, memory, metrics, exceptions, history, steps.
 var mutants = []mutant{
 	// The wire: what may be believed at all.
 	{
@@ -131,13 +131,13 @@ var mutants = []mutant{
 	{
 		name: "denied-is-absent", what: "a refused plane were a plane that does not exist",
 		file: "auditor/huawei/planes.go",
-		old:  `return f.status == 404 && f.code == "APIGW.0101" && f.page <= 1 &&`,
-		new:  `return (f.status == 403 || f.status == 404 && f.code == "APIGW.0101") && f.page <= 1 &&`,
+		old:  `return f.status == 404 && f.code == notPublished && f.page <= 1 &&`,
+		new:  `return (f.status == 403 || f.status == 404 && f.code == notPublished) && f.page <= 1 &&`,
 	},
 	{
 		name: "any-404-is-absent", what: "every 404 meant that a plane does not exist",
 		file: "auditor/huawei/planes.go",
-		old:  `return f.status == 404 && f.code == "APIGW.0101" && f.page <= 1 &&`, new: `return f.status == 404 &&`,
+		old:  `return f.status == 404 && f.code == notPublished && f.page <= 1 &&`, new: `return f.status == 404 &&`,
 	},
 	{
 		name: "plane-error-swallowed", what: "a plane that could not be read were left empty (as Gatekeeper's audit left kinds out)",
@@ -405,7 +405,7 @@ var mutants = []mutant{
 	{
 		name: "doctor-takes-not-found-for-allowed", what: "whatever a doctor does not find were allowed",
 		file: "auditor/huawei/probe.go",
-		old:  `if id != nobody || f.status != http.StatusNotFound || f.code == "APIGW.0101" {`, new: `if f.status != http.StatusNotFound {`,
+		old:  `if id != nobody || f.status != http.StatusNotFound || f.code == notPublished {`, new: `if f.status != http.StatusNotFound {`,
 	},
 	// Evidence and judgement.
 	{
@@ -421,12 +421,12 @@ var mutants = []mutant{
 	{
 		name: "change-on-one-word", what: "a plane that differs from the last evidence needed no second witness",
 		file: "rules/last.go",
-		old:  `return p.Pages > 1 || l.Known && !sameGrants(l.grants(p.Kind), p.Grants)`, new: `return p.Pages > 1`,
+		old:  `p.Pages > 1 || l.Known && !sameGrants(l.grants(p.Kind), p.Grants)`, new: `p.Pages > 1`,
 	},
 	{
 		name: "several-pages-on-one-word", what: "a plane of several pages that is as it was needed no second witness",
 		file: "rules/last.go",
-		old:  `return p.Pages > 1 || l.Known &&`, new: `return p.Pages > 1 && !l.Known || l.Known &&`,
+		old:  `p.Pages > 1 || l.Known &&`, new: `p.Pages > 1 && !l.Known || l.Known &&`,
 	},
 	{
 		name: "plane-read-before-is-absent", what: "a plane that was read, and was empty, were absent when a gateway says so",
@@ -622,5 +622,72 @@ var mutants = []mutant{
 		name: "unread-is-refuted", what: "what is wrong with an account that could not be read since the start ended", by: "history",
 		file: "auditor/history/change.go",
 		old:  `return // nothing can have refuted anything`, new: `_ = st // nothing can have refuted anything`,
+	},
+	// Writing: what a step may come to.
+	{
+		name: "step-sent-again", what: "a step whose answer did not come in time were sent once more", by: "writes",
+		file: "auditor/huawei/manners.go",
+		old:  "resp, f, _ := w.inTurn(o, req, signed)\n\t\treturn resp, f\n",
+		new:  "resp, f, _ := w.inTurn(o, req, signed)\n\t\tif f == nil || f.reason != rules.ReasonTimeout {\n\t\t\treturn resp, f\n\t\t}\n",
+	},
+	{
+		name: "step-signed-again", what: "one wire let a step through as often as it is asked to", by: "writes",
+		file: "auditor/huawei/wire.go",
+		old:  `w.permit.used.CompareAndSwap(false, true)`, new: `w.permit.used.CompareAndSwap(w.permit.used.Load(), true)`,
+	},
+	{
+		name: "reader-writes", what: "a reader let a write through", by: "writes",
+		file: "auditor/huawei/wire.go",
+		old:  `return w.cloud.writes == operations[o].changes && w.permit != nil`, new: `return w.permit != nil`,
+	},
+	{
+		name: "conflict-is-done", what: "a grant that was there before were taken for one that was made", by: "writes",
+		file: "auditor/huawei/writer.go",
+		old:  "case f.status == http.StatusConflict && !revoke:\n\t\treturn auditor.SaidAlready", new: "case f.status == http.StatusConflict && !revoke:\n\t\treturn auditor.SaidDone",
+	},
+	{
+		name: "failure-is-nothing", what: "a failure of the cloud were taken for nothing done", by: "writes",
+		file: "auditor/huawei/writer.go",
+		old:  `f.status < 400 || f.status >= 500 ||`, new: `f.status < 400 ||`,
+	},
+	{
+		name: "page-is-refusal", what: "any page with a status of refusal were a refusal of the cloud", by: "writes",
+		file: "auditor/huawei/fault.go",
+		old:  `e.code != "" || e.message != ""`, new: `true`,
+	},
+	{
+		name: "missing-agency-is-revoked", what: "a grant of an agency that is not there were taken for revoked", by: "writes",
+		file: "auditor/huawei/writer.go",
+		old:  `f.code != notPublished && !strings.Contains(strings.ToLower(f.message), "agency")`, new: `f.code != notPublished`,
+	},
+	{
+		name: "any-body-is-done", what: "a step answered with a page were done", by: "writes",
+		file: "auditor/huawei/wire.go",
+		old:  "if len(body) > 0 {\n\t\t\treturn reject(rejectedEnvelope, \"a body", new: "if len(body) > 1<<30 {\n\t\t\treturn reject(rejectedEnvelope, \"a body",
+	},
+	{
+		name: "step-without-whose", what: "a step were sent with keys of which nobody said whose they are", by: "writes",
+		file: "auditor/huawei/writer.go",
+		old:  `s.ownKey(d.access.Agency == "" || d.access.Via != ViaSTS)`, new: `s.ownKey(false)`,
+	},
+	{
+		name: "ids-of-a-step-unchecked", what: "what a step has for ids were put into a path as it is", by: "writes",
+		file: "auditor/huawei/writer.go",
+		old:  `!isID(s.AgencyID), !isID(s.Grant.Policy.ID)`, new: `!isID(s.Grant.Policy.ID)`,
+	},
+	{
+		name: "lost-is-unsent", what: "a step whose answer was lost were taken for one that was not sent", by: "writes",
+		file: "auditor/huawei/wire.go",
+		old:  `if changes && unconnected(err) {`, new: `if changes && err != nil {`,
+	},
+	{
+		name: "one-witness-before-a-step", what: "one witness of what is as it was were enough before something is done", by: "core",
+		file: "rules/last.go",
+		old:  `return l.All && p.State == PlaneRead || p.Pages > 1`, new: `return p.Pages > 1`,
+	},
+	{
+		name: "one-listing-before-a-step", what: "the agency were listed once before something is done", by: "core",
+		file: "rules/last.go",
+		old:  `return l.All || l.Known &&`, new: `return l.Known &&`,
 	},
 }
