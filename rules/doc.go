@@ -10,6 +10,7 @@
 //	Evaluate      Baseline + Evidence + Fleet + now → Report: the account's state, the coverage of each
 //	              required grant, and the findings in a fixed order
 //	Remedies      how to put one finding right by hand
+//	Propose       the steps that would put it right, and why the rest is left alone
 //
 // Absence is never represented as emptiness: a plane that was not read cannot become part of Evidence, and without
 // Evidence there is no Report but that of an unknown account.

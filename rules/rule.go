@@ -57,7 +57,7 @@ func ruleByID(id string) Rule {
 func (r Rule) Page() string { return "docs/rules/" + strings.ReplaceAll(r.ID, "/", "-") + ".md" }
 
 // Remedies returns the ways to put a finding right by hand, the best one first, each with its steps. Every way is a
-// person's: nothing here is ever carried out by the program.
+// person's; what the program may do by itself is proposed by Propose.
 func Remedies(b Baseline, f Finding) []Remedy {
 	for _, r := range ruleTable {
 		if r.ID == f.Rule {
