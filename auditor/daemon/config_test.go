@@ -98,6 +98,8 @@ func files(t testing.TB) fstest.MapFS {
 		"etc/overlay.yaml":          file(overlayText, 0o644),
 		"etc/foreign-overlay.yaml":  file(strings.NewReplacer("baseline: coc", "baseline: cco", "accounts: [prod]", "tags: {env: [prod]}").Replace(overlayText), 0o644),
 		"etc/ca.pem":                file(certificate(t), 0o644),
+		"etc/accepts.yaml":          file(strings.Replace(own.Replace(coc), "policy: DCS UserAccess\n", "policy: DCS UserAccess\n    accepts: [DCS OldAccess]\n", 1), 0o644),
+		"etc/overlay-id.yaml":       file(strings.Replace(overlayText, "policy: VPC Administrator", "policy_id: 0123abcd", 1), 0o644),
 		"etc/never.yaml":            file(strings.Replace(own.Replace(coc), "policy: DCS UserAccess", "policy: tenant administrator", 1), 0o644),
 		"etc/alice.pem":             file(publicPEM(t, 1), 0o644),
 		"etc/bob.pem":               file(publicPEM(t, 2), 0o644),
