@@ -48,10 +48,15 @@ func (s *Step) Target() string {
 	return strings.Join([]string{s.AccountID, s.AgencyID, string(s.Grant.Scope.Kind), s.Grant.Scope.ID, s.Grant.Policy.ID}, ":")
 }
 
-// ID is the step's identity: equal for steps that do the same on the same evidence.
+// ID is the step's identity: equal for steps that do the same on the same evidence. It covers all that people are shown of a step, so
+// that none can be shown as another one.
 func (s *Step) ID() string {
-	return digest(string(s.Action), s.AccountID, s.AgencyID, s.Agency, s.Baseline, string(s.Grant.Scope.Kind), s.Grant.Scope.ID,
-		s.Grant.Policy.ID, s.Grant.Policy.Name, string(s.Grant.Policy.Origin), s.Rule, s.Holding, strconv.FormatInt(s.Undoes, 10))
+	parts := []string{
+		string(s.Action), s.AccountID, s.Account, s.AgencyID, s.Agency, s.Baseline, string(s.Grant.Scope.Kind), s.Grant.Scope.ID,
+		s.Grant.Scope.Name, s.Grant.Policy.ID, s.Grant.Policy.Name, string(s.Grant.Policy.Origin), s.Rule, s.Holding,
+		strconv.FormatInt(s.Undoes, 10),
+	}
+	return digest(append(parts, s.Affects...)...)
 }
 
 // Short says in a few words what the step does. What a cloud or a user wrote is in it as it is.

@@ -518,3 +518,29 @@ func publicKey(data []byte) (ed25519.PublicKey, error) {
 	}
 	return own, nil
 }
+
+// maxKeyFile is more than the file of any ed25519 key has.
+const maxKeyFile = 16 << 10
+
+// ReadPrivateKey reads the ed25519 key by which a person signs: PKCS #8 in PEM, as openssl genpkey writes it. A file that others than its
+// owner can read is refused, as any other file with a secret. The error is in two parts: what is wrong, and what to do.
+func ReadPrivateKey(file string) (key ed25519.PrivateKey, problem, remedy string) {
+	data, problem, remedy := readPrivate(openSecret, file, maxKeyFile, "your private key and nothing else")
+	if problem != "" {
+		return nil, problem, remedy
+	}
+	remedy = "make one with openssl genpkey -algorithm ed25519"
+	block, rest := pem.Decode(data)
+	if block == nil || block.Type != "PRIVATE KEY" || strings.TrimSpace(string(rest)) != "" {
+		return nil, fmt.Sprintf("the file %s does not hold one private key in PEM form, without a password", shown(file)), remedy
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil { // the text of which might quote the key
+		return nil, fmt.Sprintf("the file %s holds a private key that cannot be read", shown(file)), remedy
+	}
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Sprintf("the file %s holds a private key of another kind", shown(file)), remedy
+	}
+	return key, "", ""
+}

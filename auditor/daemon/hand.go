@@ -24,8 +24,9 @@ import (
 type Hand interface {
 	// Status says what repair is at.
 	Status(ctx context.Context) (*remedy.Status, error)
-	// Plan is what would be done now: by the daemon's last run, or by a run that is made for it.
-	Plan(ctx context.Context) (*remedy.Plan, error)
+	// Plan is what would be done now: by the daemon's last run, or by a run that is made for it. With a requester it is that person's own,
+	// of the accounts with these names or ids, or of all. Its error is a *remedy.RefusedError when there is nothing to plan for.
+	Plan(ctx context.Context, requester string, accounts []string) (*remedy.Plan, error)
 	// Approve has a plan carried out once. Its error is a *remedy.RefusedError when the approval does not count.
 	Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error
 	// Apply carries a plan out, as far as nothing changed since it was made.
@@ -67,6 +68,17 @@ func OpenHand(ctx context.Context, o Options) (Hand, error) {
 			filepath.Join(dir, SocketName))
 	}
 	return h, err
+}
+
+// AskDaemon begins repair by hand through the daemon that owns a state directory; nil when none answers there. It needs no key.
+func AskDaemon(ctx context.Context, dir string) Hand {
+	if dir == "" {
+		return nil
+	}
+	if h := dialHand(dir); h.answers(ctx) {
+		return h
+	}
+	return nil
 }
 
 // remote is a Hand through a socket.
@@ -143,8 +155,10 @@ type order struct {
 	Consent *remedy.Consent `json:"consent,omitempty"`
 	Run     string          `json:"run,omitempty"`
 	Account string          `json:"account,omitempty"`
-	Actor   string          `json:"actor,omitempty"`
-	Reason  string          `json:"reason,omitempty"`
+	// Accounts are those that a plan is to be about.
+	Accounts []string `json:"accounts,omitempty"`
+	Actor    string   `json:"actor,omitempty"`
+	Reason   string   `json:"reason,omitempty"`
 }
 
 // Status is Hand.Status.
@@ -154,9 +168,9 @@ func (r *remote) Status(ctx context.Context) (*remedy.Status, error) {
 }
 
 // Plan is Hand.Plan.
-func (r *remote) Plan(ctx context.Context) (*remedy.Plan, error) {
+func (r *remote) Plan(ctx context.Context, requester string, accounts []string) (*remedy.Plan, error) {
 	var p remedy.Plan
-	return &p, r.ask(ctx, http.MethodGet, "plan", nil, &p)
+	return &p, r.ask(ctx, http.MethodPost, "plan", order{Actor: requester, Accounts: accounts}, &p)
 }
 
 // Approve is Hand.Approve.
@@ -224,6 +238,9 @@ func (h *byItself) run(ctx context.Context) error {
 		return nil
 	}
 	run, err := h.d.current().run(ctx, "repair", nil, h.known, h.d.options.Progress)
+	if err == nil {
+		err = ctx.Err() // what it left unread is not unknown, only unread
+	}
 	if err != nil {
 		return err
 	}
@@ -245,17 +262,19 @@ func (h *byItself) Status(context.Context) (*remedy.Status, error) {
 }
 
 // Plan is Hand.Plan.
-func (h *byItself) Plan(ctx context.Context) (*remedy.Plan, error) {
-	if err := h.run(ctx); err != nil {
-		return nil, err
+func (h *byItself) Plan(ctx context.Context, requester string, accounts []string) (*remedy.Plan, error) {
+	if h.d.current().config.RepairMode() != RepairOff { // else it only says so
+		if err := h.run(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return h.d.planned()
+	return h.d.planned(requester, accounts)
 }
 
 // Approve is Hand.Approve.
 func (h *byItself) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error {
 	if p.RequestedBy == remedy.Daemon { // it is the one that follows from a run
-		if _, err := h.Plan(ctx); err != nil {
+		if _, err := h.Plan(ctx, "", nil); err != nil {
 			return err
 		}
 	}
@@ -374,7 +393,7 @@ func (d *Daemon) hand() http.Handler {
 	}
 	e := d.repair.engine
 	handle("GET /v1/status", func(context.Context, *order) (any, error) { return e.Status(), nil })
-	handle("GET /v1/plan", func(context.Context, *order) (any, error) { return d.planned() })
+	handle("POST /v1/plan", func(_ context.Context, o *order) (any, error) { return d.planned(o.Actor, o.Accounts) })
 	handle("POST /v1/approve", func(_ context.Context, o *order) (any, error) {
 		if o.Plan == nil || o.Consent == nil {
 			return nil, errors.New("approve: there is no plan, or nobody who approves it")

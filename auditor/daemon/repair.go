@@ -16,6 +16,7 @@ import (
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/web"
 	"github.com/agencyaudit/agencyaudit/rules"
+	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
 )
 
 // repair is the engine of repair with what belongs to it.
@@ -198,8 +199,8 @@ func (d *Daemon) mend(ctx context.Context, e *engine, s *auditor.Snapshot) {
 	d.rememberHead(ctx)
 }
 
-// planned is the plan that follows from what is known.
-func (d *Daemon) planned() (*remedy.Plan, error) {
+// planned is the plan that follows from what is known or, with a requester, that person's own of some accounts, or of all.
+func (d *Daemon) planned(requester string, accounts []string) (*remedy.Plan, error) {
 	e := d.current()
 	if e.config.RepairMode() == RepairOff {
 		return nil, &remedy.RefusedError{Why: `remediation.mode is off: nothing is proposed; mode: plan shows what would be done`}
@@ -208,7 +209,42 @@ func (d *Daemon) planned() (*remedy.Plan, error) {
 	if s == nil || s.Run == nil {
 		return nil, errors.New("no run was made yet; try again in a moment")
 	}
-	return d.repair.engine.Plan(e.jobOf(s)), nil
+	if err := among(s, accounts); err != nil {
+		return nil, err
+	}
+	return d.repair.engine.Plan(e.jobOf(s), requester, accounts), nil
+}
+
+// among refuses accounts that are not audited, and names that several bear.
+func among(s *auditor.Snapshot, accounts []string) error {
+	for _, wanted := range accounts {
+		ids := map[string]bool{}
+		var names []string
+		for i := range s.Standings {
+			a := &s.Standings[i].Account
+			names = append(names, a.Name)
+			if a.ID == wanted || a.Name == wanted {
+				ids[a.ID] = true
+			}
+		}
+		switch near := strictyaml.Nearest(wanted, names); {
+		case len(ids) > 1:
+			return &remedy.RefusedError{Why: fmt.Sprintf("%d accounts bear the name %q: name them by their ids", len(ids), wanted)}
+		case len(ids) == 0 && near != "":
+			return &remedy.RefusedError{Why: fmt.Sprintf("the last run knows no account %q; did you mean %s?", wanted, near)}
+		case len(ids) == 0:
+			return &remedy.RefusedError{Why: fmt.Sprintf("the last run knows no account %q", wanted)}
+		}
+	}
+	return nil
+}
+
+// Propose is the plan that would follow from one run alone, by a configuration. It asks nobody, and nothing can come of it.
+func Propose(cfg *Config, run *auditor.Run, now time.Time) *remedy.Plan {
+	baselines := cfg.LoadedBaselines()
+	s := auditor.NewSnapshot(nil, baselines, cfg.MaxAge).Accept(cfg.LoadedWaivers(), now).Next(run)
+	e := remedy.New(remedy.Options{Clock: wallClock{func() time.Time { return now }}})
+	return e.Plan(remedy.Job{Snapshot: s, Policy: policyOf(cfg)}, "", nil)
 }
 
 // busy keeps the configuration in force while something is done by it.

@@ -53,6 +53,7 @@ func (e *Engine) carry(ctx context.Context, job *Job, p, proposed *Plan, approva
 		}
 	}
 	e.mu.Lock()
+	e.ended = nil
 	e.state.forget(now)
 	over := job.Policy.Limits.exceeds(p, e.state, proposed.Fleet, now)
 	e.mu.Unlock()
@@ -371,6 +372,7 @@ func judge(s *rules.Step, said auditor.Said, after rules.Holding, over bool) (Ou
 // settle reads what became of the intents that are open. The caller holds turn. Its error is one of the ledger.
 func (e *Engine) settle(ctx context.Context, job *Job) error {
 	e.mu.Lock()
+	e.ended = nil
 	intents := e.state.intents()
 	e.mu.Unlock()
 	for _, o := range intents {

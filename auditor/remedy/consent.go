@@ -90,7 +90,7 @@ func (e *Engine) Approve(p *Plan, c Consent) error {
 func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 	switch {
 	case e.journal == nil:
-		return errNoLedger
+		return e.closed()
 	case e.policy.Mode != ModeApprove:
 		return refused("remediation.mode is %s: there is nothing to approve", e.policy.Mode)
 	case len(p.Steps) == 0:
@@ -164,12 +164,13 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 	defer e.turn.Unlock()
 	e.mu.Lock()
 	e.policy = job.Policy
+	noLedger := e.closed()
 	e.mu.Unlock()
 	switch {
 	case !job.Policy.Mode.Acts():
 		return nil, refused("remediation.mode is %s: nothing can be carried out", job.Policy.Mode)
-	case e.journal == nil:
-		return nil, errNoLedger
+	case noLedger != nil:
+		return nil, noLedger
 	}
 	if err := e.settle(ctx, &job); err != nil {
 		return nil, err
@@ -205,6 +206,9 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 		} else {
 			r.Void = append(r.Void, voided(&p.Steps[i], proposed))
 		}
+	}
+	if r.Stopped != "" {
+		r.voidRest(&still, nil)
 	}
 	if r.Stopped != "" || len(still.Steps) == 0 {
 		return r, nil
@@ -245,21 +249,31 @@ func (e *Engine) tell(r *Result, p *Plan, intents []int64, job *Job) {
 			begun[o.Step.ID()] = true
 			continue
 		}
-		for _, d := range e.state.last {
+		for _, d := range e.ended {
 			if d.Intent == n {
 				r.Done = append(r.Done, d)
 				begun[d.Step.ID()] = true
 			}
 		}
 	}
-	for i := range p.Steps {
-		if s := &p.Steps[i]; !begun[s.ID()] {
-			h := voided(s, &Plan{})
-			h.Reason, h.Detail = rules.HoldStopped, "a step before it did not have its effect, or something stepped in"
-			r.Void = append(r.Void, h)
-		}
-	}
 	r.Stopped, r.Detail = stopped, detail
+	r.voidRest(p, begun)
+}
+
+// voidRest adds the steps of a plan that were not begun, by their ids.
+func (r *Result) voidRest(p *Plan, begun map[string]bool) {
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if begun[s.ID()] {
+			continue
+		}
+		h := voided(s, &Plan{})
+		h.Reason, h.Detail = rules.HoldStopped, "a step before it did not have its effect, or does not show it yet"
+		if r.Stopped != "" {
+			h.Reason, h.Detail = r.Stopped, r.Detail
+		}
+		r.Void = append(r.Void, h)
+	}
 }
 
 // Undo is the plan that takes back what a run's plan did, as far as it is still so: what was granted is revoked, and what was revoked is
@@ -267,8 +281,11 @@ func (e *Engine) tell(r *Result, p *Plan, intents []int64, job *Job) {
 func (e *Engine) Undo(job Job, run, requester string) (*Plan, error) {
 	e.turn.Lock()
 	defer e.turn.Unlock()
-	if e.journal == nil {
-		return nil, errNoLedger
+	e.mu.Lock()
+	err := e.closed()
+	e.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
 	p := e.undo(&job, run, requester, e.clock.Now())
 	if len(p.Steps) == 0 && len(p.Held) == 0 {
@@ -282,7 +299,7 @@ func (e *Engine) undo(job *Job, run, requester string, now time.Time) *Plan {
 	s := job.Snapshot
 	p := &Plan{CreatedAt: now.UTC(), RequestedBy: requester, Undoes: run, Steps: []rules.Step{}}
 	if s.Run != nil {
-		p.Run = s.Run.ID
+		p.Run, p.RunEndedAt = s.Run.ID, s.Run.EndedAt
 	}
 	accounts := map[string]bool{}
 	for i := range s.Standings {
@@ -305,6 +322,9 @@ func (e *Engine) undo(job *Job, run, requester string, now time.Time) *Plan {
 	p.fights = nil
 	p.seal()
 	p.Stopped, p.Detail = e.stopped(job, now)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.Over = job.Policy.Limits.exceeds(p, e.state, p.Fleet, now)
 	return p
 }
 

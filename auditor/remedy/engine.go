@@ -124,6 +124,8 @@ type Engine struct {
 	fleet  int
 	// counted is by what was held at the last plan, so that what is held for days is counted once.
 	counted map[string]bool
+	// ended are the intents that ended since a plan began to be carried out.
+	ended []Done
 }
 
 // New makes an engine. It reads and writes nothing.
@@ -139,12 +141,23 @@ func New(o Options) *Engine {
 	}
 }
 
-var errNoLedger = errors.New("there is no ledger: remediation.mode is neither approve nor auto")
+var errNoLedger = errors.New("there is no ledger: it is in state_dir, if remediation.mode is not off")
+
+// closed says why there is no ledger to write; nil when there is one. The caller holds mu.
+func (e *Engine) closed() error {
+	switch {
+	case e.journal != nil:
+		return nil
+	case e.halted != "":
+		return errors.New(e.halted)
+	}
+	return errNoLedger
+}
 
 // append writes an entry down and takes it into account. The caller holds mu.
 func (e *Engine) append(entry Entry) (Entry, error) {
-	if e.journal == nil {
-		return entry, errNoLedger
+	if err := e.closed(); err != nil {
+		return entry, err
 	}
 	entry.Time = e.clock.Now().UTC()
 	written, err := e.journal.Append(entry)
@@ -192,6 +205,9 @@ func (e *Engine) end(o *Open, outcome Outcome, a auditor.Answer, readIDs []strin
 		return err
 	}
 	e.meter.Stepped(step.Action, outcome)
+	if n := len(e.state.last); n > 0 {
+		e.ended = append(e.ended, e.state.last[n-1])
+	}
 	level := slog.LevelInfo
 	if outcome != OutcomeDone && outcome != OutcomeNoop {
 		level = slog.LevelWarn
@@ -335,10 +351,11 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 	s := job.Snapshot
 	p := &Plan{CreatedAt: now.UTC(), RequestedBy: Daemon, Steps: []rules.Step{}}
 	if s.Run != nil {
-		p.Run = s.Run.ID
+		p.Run, p.RunEndedAt = s.Run.ID, s.Run.EndedAt
 	}
 	e.look(s, now)
 	accounts := map[string]bool{}
+	p.Unread = unread(s, nil, now)
 	for i := range s.Standings {
 		st := &s.Standings[i]
 		accounts[st.Account.ID] = true
@@ -370,6 +387,17 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 	defer e.mu.Unlock()
 	p.Over = job.Policy.Limits.exceeds(p, e.state, p.Fleet, now)
 	return p
+}
+
+// unread counts the accounts, of those with these names or ids or of all of them, of which the last run does not know everything.
+func unread(s *auditor.Snapshot, accounts []string, now time.Time) int {
+	dark := map[string]bool{}
+	for i := range s.Standings {
+		if st := &s.Standings[i]; !fresh(s, st, now) && chosen(accounts, st.Account.ID, st.Account.Name) {
+			dark[st.Account.ID] = true
+		}
+	}
+	return len(dark)
 }
 
 // sift takes out of a plan the steps that have to wait, with the reasons.
@@ -628,12 +656,22 @@ func (e *Engine) Configure(p Policy) {
 	e.policy = p
 }
 
-// Plan makes the plan that follows from what is known, and does nothing.
-func (e *Engine) Plan(job Job) *Plan {
+// Plan makes the plan that follows from what is known, and does nothing. With a requester it is that person's own: of the accounts with
+// these names or ids, or of all of them when there are none.
+func (e *Engine) Plan(job Job, requester string, accounts []string) *Plan {
 	e.turn.Lock()
 	defer e.turn.Unlock()
 	e.Configure(job.Policy)
-	p := e.propose(&job, e.clock.Now())
+	now := e.clock.Now()
+	p := e.propose(&job, now)
 	e.show(p)
-	return p
+	if requester == "" {
+		return p
+	}
+	own := p.By(requester, accounts)
+	own.Unread = unread(job.Snapshot, accounts, now)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	own.Over = job.Policy.Limits.exceeds(&own, e.state, own.Fleet, now)
+	return &own
 }

@@ -28,16 +28,20 @@ type Plan struct {
 	// which is made again after the next run is the same plan.
 	Digest    string    `json:"digest"`
 	CreatedAt time.Time `json:"created_at"`
-	// Run is the run that the plan rests on, and RequestedBy who asked for it. Signature is theirs over the digest, where people have keys.
-	Run         string `json:"run"`
-	RequestedBy string `json:"requested_by"`
-	Signature   string `json:"signature,omitempty"`
+	// Run is the run that the plan rests on, which ended at RunEndedAt, and RequestedBy who asked for it. Signature is theirs over the
+	// digest, where people have keys.
+	Run         string    `json:"run"`
+	RunEndedAt  time.Time `json:"run_ended_at,omitzero"`
+	RequestedBy string    `json:"requested_by"`
+	Signature   string    `json:"signature,omitempty"`
 	// Undoes is the run of which the steps take back what was done; empty for a plan that follows from findings.
 	Undoes string `json:"undoes,omitempty"`
-	// Fleet is how many agencies were expected.
-	Fleet int          `json:"fleet"`
-	Steps []rules.Step `json:"steps"`
-	Held  []rules.Held `json:"held,omitempty"`
+	// Fleet is how many accounts were expected, and Unread of how many of those that the plan is about nothing is known by the run, so that
+	// nothing is proposed for them.
+	Fleet  int          `json:"fleet"`
+	Unread int          `json:"unread,omitempty"`
+	Steps  []rules.Step `json:"steps"`
+	Held   []rules.Held `json:"held,omitempty"`
 	// Stopped says why nothing at all would be done now, and Detail what would have to be otherwise; empty when nothing is in the way.
 	Stopped rules.Hold `json:"stopped,omitempty"`
 	Detail  string     `json:"detail,omitempty"`
@@ -89,12 +93,16 @@ func (p *Plan) By(requester string, accounts []string) Plan {
 	own := *p
 	own.RequestedBy, own.Signature = requester, ""
 	if len(accounts) > 0 {
-		other := func(id, name string) bool { return !slices.Contains(accounts, id) && !slices.Contains(accounts, name) }
-		own.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s rules.Step) bool { return other(s.AccountID, s.Account) })
-		own.Held = slices.DeleteFunc(slices.Clone(p.Held), func(h rules.Held) bool { return other(h.AccountID, h.Account) })
+		own.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s rules.Step) bool { return !chosen(accounts, s.AccountID, s.Account) })
+		own.Held = slices.DeleteFunc(slices.Clone(p.Held), func(h rules.Held) bool { return !chosen(accounts, h.AccountID, h.Account) })
 	}
 	own.seal()
 	return own
+}
+
+// chosen says whether an account is one of those with these names or ids; all are when there are none.
+func chosen(accounts []string, id, name string) bool {
+	return len(accounts) == 0 || slices.Contains(accounts, id) || slices.Contains(accounts, name)
 }
 
 // ParsePlan reads a plan's file. Whatever was changed in its steps since it was written is an error.
