@@ -51,13 +51,13 @@ func (p *player) floor() remedy.Head {
 // open starts the program. A ledger that is opened has what is known, and perhaps what was being written, and nothing else.
 func (p *player) open() error {
 	var shown []remedy.Entry
-	ended := bytes.HasSuffix(p.d.shown, []byte("\n"))
+	ended, met := bytes.HasSuffix(p.d.shown, []byte("\n")), p.d.met
 	l, err := remedy.OpenLedger(p.d, name, remedy.LedgerOptions{Floor: p.floor(), Each: func(e remedy.Entry) { shown = append(shown, e) }})
 	if err != nil {
 		if refused, is := errors.AsType[*remedy.Refused](err); is {
 			return fmt.Errorf("it is refused: %w", refused)
 		}
-		if p.d.met == "" {
+		if p.d.met == met && !p.d.dead {
 			return fmt.Errorf("it is not opened: %w", err)
 		}
 		return nil
@@ -120,17 +120,32 @@ func (p *player) add(size int) error {
 	return nil
 }
 
-// script is what a program does: entries with a reason of so many bytes, and -1 for an end and a new start.
+// script is what happens: entries with a reason of so many bytes, or one of these.
 type script []int
+
+const (
+	// restart is that the program ends, and starts again.
+	restart = -1 - iota
+	// half is that half of an entry comes to be at the end, holed that one does with its end and without its middle.
+	half
+	holed
+)
 
 // play plays a script until it or the process ends.
 func (p *player) play(s script) error {
 	for _, size := range s {
 		var err error
-		if size < 0 {
+		switch size {
+		case restart:
 			p.l = nil
 			err = p.open()
-		} else {
+		case half, holed:
+			rest := append([]byte(`{"seq":9,"time":"`), make([]byte, 2*sector)...)
+			if size == holed {
+				rest = append(rest[:2*sector-len(p.d.platter)%sector], "\"}\n"...)
+			}
+			p.l, p.d = nil, cut(append(p.d.platter, rest...))
+		default:
 			err = p.add(size)
 		}
 		if err != nil || p.d.dead {
@@ -142,7 +157,7 @@ func (p *player) play(s script) error {
 
 // on is the player with another disk.
 func (p *player) on(d *disk) *player {
-	return &player{d: d, known: slices.Clone(p.known), tried: p.tried, saw: p.saw}
+	return &player{d: d, known: slices.Clone(p.known), tried: p.tried, saw: p.saw, n: p.n + 1}
 }
 
 // recover opens what a disk has, and goes on with it. quick leaves that out where nothing had to be cut off.
@@ -177,19 +192,21 @@ func prepared(t *testing.T, s script) *player {
 
 // scripts are played with something happening at each of their operations: what is there before, and what comes then.
 var scripts = map[string][2]script{
-	"a new one":                     {{}, {-1, 0, 7, 0}},
-	"entries within a sector":       {{0, 0}, {0, -1, 0}},
+	"a new one":                     {{}, {restart, 0, 7, 0}},
+	"entries within a sector":       {{0, 0}, {0, restart, 0}},
 	"entries over several sectors":  {{3}, {900, 1300}},
 	"an entry that ends a sector":   {{}, {sector - 313, 0}},
 	"one byte behind a sector":      {{}, {sector - 312, 0}},
-	"nothing but starts":            {{0, 600}, {-1, -1}},
-	"a long one, and another start": {{1800}, {1000, -1, 3}},
+	"nothing but starts":            {{0, 600}, {restart, restart}},
+	"behind half of an entry":       {{0, half}, {restart, 0}},
+	"behind an entry with holes":    {{0, holed}, {restart, 200}},
+	"a long one, and another start": {{1800}, {1000, restart, 3}},
 }
 
 // TestCutAnywhere cuts the power, and ends the process, at each operation of the scripts, and looks at all that may be left. It has each
 // operation fail in each way, and cuts the power at each one after that.
 func TestCutAnywhere(t *testing.T) {
-	var states atomic.Int64
+	var states, ways atomic.Int64
 	saw := map[string]int{}
 	var mu sync.Mutex
 	t.Run("scripts", func(t *testing.T) {
@@ -197,20 +214,33 @@ func TestCutAnywhere(t *testing.T) {
 			t.Run(what, func(t *testing.T) {
 				t.Parallel()
 				before := prepared(t, s[0])
+				type state struct {
+					content string
+					known   remedy.Head
+					tried   string
+				}
+				seen := map[state]bool{}
 				// run plays with a fate at an operation, and looks at all that a cut may leave at the end.
-				run := func(p *player, at int, f fate, errno error, fine bool) *player {
+				run := func(p *player, s script, at int, f fate, errno error, fine bool) *player {
 					t.Helper()
 					p.d.at, p.d.ops, p.d.fate, p.d.errno, p.d.met, p.d.dead = at, 0, f, errno, "", false
-					if err := p.play(s[1]); err != nil {
+					if err := p.play(s); err != nil {
 						t.Fatalf("operation %d, fate %d: %v", at, f, err)
 					}
 					p.d.cuts(fine, func(d *disk) {
+						ways.Add(1)
+						is := state{string(d.shown), p.floor(), strings.Join(p.tried, "")}
+						if seen[is] {
+							return
+						}
+						seen[is] = true
 						states.Add(1)
 						if err := p.recover(d, false); err != nil {
 							t.Fatalf("operation %d (%s), fate %d, cut: %v", at, p.d.met, f, err)
 						}
 					})
 					p.saw["ended at "+p.d.met]++
+					ways.Add(1)
 					states.Add(1)
 					if err := p.recover(p.d.killed(), false); err != nil {
 						t.Fatalf("operation %d (%s), fate %d, killed: %v", at, p.d.met, f, err)
@@ -228,27 +258,24 @@ func TestCutAnywhere(t *testing.T) {
 						all[k] += n
 					}
 				}
-				ops := run(again(), 0, endAfter, nil, true).d.ops
+				ops := run(again(), s[1], 0, endAfter, nil, true).d.ops
 				for at := 1; at <= ops; at++ {
 					for f := range fates {
 						for _, errno := range errnos {
-							add(run(again(), at, f, errno, f.ends()))
+							add(run(again(), s[1], at, f, errno, f.ends()))
 							if f.ends() {
 								break
 							}
 						}
-						if f.ends() {
-							continue
-						}
-						// What was left of the failure, and then a cut.
+						// It ends or fails, and the next time the power is cut.
 						for later := 1; ; later++ {
 							p := again()
 							p.d.at, p.d.fate, p.d.errno = at, f, errnos[0]
 							if err := p.play(s[1]); err != nil {
 								t.Fatal(err)
 							}
-							p.l = nil
-							if add(run(p, later, endAfter, nil, false)); p.d.ops < later {
+							p = p.on(p.d.killed())
+							if add(run(p, s[1], later, endAfter, nil, false)); p.d.ops < later {
 								break
 							}
 						}
@@ -262,7 +289,7 @@ func TestCutAnywhere(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d states: %v", states.Load(), saw)
+	t.Logf("%d states, in %d ways: %v", states.Load(), ways.Load(), saw)
 	for _, what := range []string{
 		"ended at open", "ended at read", "ended at write", "ended at sync", "ended at size", "ended at sync directory", "ended at truncate",
 		"cut off", "cut off a line with its end", "kept what was not acknowledged", "dropped what was not acknowledged", "failed to add",
@@ -327,11 +354,11 @@ func TestRandomCuts(t *testing.T) {
 func randomLife(r *rand.Rand, saw map[string]int) (cuts int, err error) {
 	p := &player{d: &disk{}, saw: saw}
 	for range 1 + r.IntN(2) {
-		s := script{-1}
+		s := script{restart}
 		for range 1 + r.IntN(3) {
 			switch r.IntN(6) {
 			case 0:
-				s = append(s, -1)
+				s = append(s, restart)
 			case 1:
 				s = append(s, r.IntN(1500))
 			default:

@@ -159,6 +159,17 @@ func TestAlteredLedger(t *testing.T) {
 	refused(append(bytes.Clone(data), bytes.Repeat([]byte{'x'}, 70<<10)...), len(want), remedy.Head{}, "a long line")
 	refused(append(bytes.Clone(data), make([]byte, 70<<10)...), len(want), remedy.Head{}, "much of nothing")
 	refused(append(bytes.Clone(data), "\x00\x00{}\n"...), len(want), remedy.Head{}, "holes that no disk leaves")
+	// One bit of these makes them empty, also where a sector ends; that is no hole in what a disk wrote.
+	last := want[3]
+	last.Reason = strings.Repeat("@", 2*sector)
+	want, data = written(t, append(varied()[:3], last))
+	for at := range data {
+		if data[at] == '@' && which(at) == 3 {
+			altered := bytes.Clone(data)
+			altered[at] = 0
+			refused(altered, 3, remedy.Head{}, "bit of a sign")
+		}
+	}
 	t.Logf("%d alterations of %d bytes", n, len(data))
 }
 

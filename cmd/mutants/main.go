@@ -71,6 +71,7 @@ var stages = []stage{
 	{name: "configuration", pkg: "./auditor/daemon", tests: "Config|Secret|Credential|Keys|Profile|Endpoint", asked: true},
 	{name: "past", pkg: "./auditor/daemon", tests: "Restart|Waiver|State|History|FileLost|Disk|Clock", asked: true},
 	{name: "history", pkg: "./auditor/history", tests: ".", asked: true},
+	{name: "ledger", pkg: "./auditor/remedy", tests: "Ledger|Cut|Plain|Written", asked: true},
 	{
 		name: "restarts", pkg: "./cmd/agencyaudit", asked: true,
 		tests: "^Test(KilledDaemon|AfterAKill.*|ASecondDaemon.*|ADamagedHistory.*|ADiskThatIsFull.*)$",

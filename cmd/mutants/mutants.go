@@ -1,6 +1,7 @@
 package main
 
 // mutants are the mistakes, in the order of an answer's way: wire, lists, planes, evidence, judgement, memory, metrics, exceptions, history, steps.
+// mutants are the mistakes, in the order of an answer's way: wire, lists, planes, evidence, judgement, memory, metrics, exceptions, history, ledger.
 var mutants = []mutant{
 	// The wire: what may be believed at all.
 	{
@@ -689,5 +690,130 @@ var mutants = []mutant{
 		name: "one-listing-before-a-step", what: "the agency were listed once before something is done", by: "core",
 		file: "rules/last.go",
 		old:  `return l.All || l.Known &&`, new: `return l.Known &&`,
+	// The ledger of repair: what is durable, and what is believed.
+	{
+		name: "acknowledged-unsynced", what: "an entry of the ledger were acknowledged and only then, if ever, synced", by: "ledger",
+		file: "auditor/remedy/ledger.go",
+		old:  "\treturn l.file.Sync()\n}", new: "\treturn nil\n}",
+	},
+	{
+		name: "after-a-failed-sync", what: "the ledger went on after a sync that failed", by: "ledger",
+		file: "auditor/remedy/ledger.go",
+		old:  "\t\tl.become(l.head, l.size, err)\n", new: "\t\tl.become(l.head, l.size, nil)\n",
+	},
+	{
+		name: "failed-sync-tried-again", what: "a sync that failed were tried again, and believed then", by: "ledger",
+		file: "auditor/remedy/ledger.go",
+		old:  "\treturn l.file.Sync()\n}", new: "\tif err := l.file.Sync(); err == nil {\n\t\treturn nil\n\t}\n\treturn l.file.Sync()\n}",
+	},
+	{
+		name: "failed-sync-believed", what: "what a failed sync left in the kernel's memory alone were taken for durable at the next start", by: "ledger",
+		file: "auditor/remedy/ledger.go",
+		old:  `if n := int64(len(lines.last)); n > 0 {`, new: `if n := int64(len(lines.last)); n < 0 {`,
+	},
+	{
+		name: "shown-unsynced", what: "what a killed process wrote were shown, and not made durable", by: "ledger",
+		file: "auditor/remedy/ledger.go",
+		old:  "\tif err := l.file.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"make the ledger durable: %w\", err)\n\t}\n\tif", new: "\tif",
+	},
+	{
+		name: "name-not-synced", what: "the ledger's entries were durable, and not its name", by: "ledger",
+		file: "auditor/remedy/ledger.go",
+		old:  `if err := fsys.SyncDir(filepath.Dir(l.name)); err != nil {`, new: `if err := error(nil); fsys == nil || filepath.Dir(l.name) == "" {`,
+	},
+	{
+		name: "torn-tail-kept", what: "what is left of an entry that was not written to its end were left in the ledger", by: "ledger",
+		file: "auditor/remedy/ledger.go",
+		old:  `if err := l.file.Truncate(l.size); err != nil {`, new: `if err := l.file.Truncate(l.size + l.torn); err != nil {`,
+	},
+	{
+		name: "torn-tail-accepted", what: "half an entry of the ledger were written on behind", by: "ledger",
+		file: "auditor/remedy/ledger.go",
+		old:  "\tl.head, l.size, l.torn = lines.head, lines.size, lines.torn\n", new: "\tl.head, l.size, l.torn = lines.head, lines.size+lines.torn, 0\n",
+	},
+	{
+		name: "second-writer", what: "something else could write to the ledger as well", by: "ledger",
+		file: "auditor/remedy/ledger.go",
+		old:  `if size != l.size {`, new: `if size < 0 {`,
+	},
+	{
+		name: "chain-not-checked", what: "an entry of the ledger need not follow from the one before", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  `e.Seq != l.head.Seq+1 || e.Prev != l.head.Hash {`, new: `e.Seq != l.head.Seq+1 {`,
+	},
+	{
+		name: "numbers-not-checked", what: "the ledger's numbers need not follow each other", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  `e.Seq != l.head.Seq+1 || e.Prev != l.head.Hash {`, new: `e.Prev != l.head.Hash {`,
+	},
+	{
+		name: "hash-not-checked", what: "an entry of the ledger were believed whatever its hash", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  `if string(text[hashAt:]) != hash+noHash {`, new: `if hash = string(text[hashAt : len(text)-len(noHash)]); hash == "" {`,
+	},
+	{
+		name: "line-not-strict", what: "an entry of the ledger could be spelled in two ways", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  `err != nil || !bytes.Equal(again, text) {`, new: `err != nil || len(again) == 0 {`,
+	},
+	{
+		name: "floor-not-checked", what: "an older copy of the ledger were as good", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  `if l.head.Seq < l.floor.Seq {`, new: `if l.head.Seq < 0 {`,
+	},
+	{
+		name: "floor-of-another", what: "another ledger that is as long were as good", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  `if e.Seq == l.floor.Seq && e.Hash != l.floor.Hash {`, new: `if e.Seq == l.floor.Seq && e.Hash == "" {`,
+	},
+	{
+		name: "end-altered", what: "an entry whose end was altered were cut off as if it had been torn", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  "\treturn err == nil\n}", new: "\treturn err == nil && n == 0\n}",
+	},
+	{
+		name: "any-last-line-is-torn", what: "a last entry that was altered were cut off as if it had been torn", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  "\treturn empty > 1 || line[0] == 0\n", new: "\treturn true\n",
+	},
+	{
+		name: "bit-is-a-hole", what: "a last entry with one bit turned over were cut off as if it had been torn", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  "\treturn empty > 1 || line[0] == 0\n", new: "\treturn empty > 0\n",
+	},
+	{
+		name: "disk-writes-in-order", what: "a disk wrote an entry's sectors in order", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  "\treturn empty > 1 || line[0] == 0\n", new: "\treturn false\n",
+	},
+	{
+		name: "line-without-end", what: "a line of the ledger could have any length", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  "\t\tif len(l.read) > maxLine {", new: "\t\tif len(l.read) < 0 {",
+	},
+	{
+		name: "entry-without-end", what: "an entry could be longer than what is read back", by: "ledger",
+		file: "auditor/remedy/ledger_lines.go",
+		old:  `if len(line) > maxLine {`, new: `if len(line) < 0 {`,
+	},
+	{
+		name: "ledger-by-a-link", what: "the ledger were written wherever a link leads", by: "ledger",
+		file: "auditor/remedy/fs.go",
+		old:  `if !was.Mode().IsRegular() {`, new: `if was.Mode().IsDir() {`,
+	},
+	{
+		name: "ledger-for-all", what: "everybody could read the ledger", by: "ledger",
+		file: "auditor/remedy/fs.go",
+		old:  `os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)`, new: `os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)`,
+	},
+	{
+		name: "ledger-taken-away", what: "a ledger that was moved away were written on", by: "ledger",
+		file: "auditor/remedy/fs.go",
+		old:  `if err != nil || !os.SameFile(there, f.is) {`, new: `if err != nil || !os.SameFile(there, there) {`,
+	},
+	{
+		name: "mark-not-checked", what: "what the history remembers of the ledger could be altered", by: "history",
+		file: "auditor/history/rows.go",
+		old:  `if !bytes.Equal(hash, hashOf("mark", name, value)) {`, new: `if len(hash) == 0 {`,
 	},
 }
