@@ -19,6 +19,8 @@ WORLDS     ?= 100000
 SIM_WORLDS ?= 1000
 # Inputs that each parser of the cloud's answers gets.
 MUTATIONS ?= 1000000
+# Ways in which `make cuts` cuts the ledger's power.
+CUTS ?= 1000000
 # Times that `make kill` kills the daemon and a process that writes a history, and accounts that `make history` gives 400 days of drift.
 KILLS    ?= 1000
 ACCOUNTS ?= 10000
@@ -29,7 +31,7 @@ MUTANTS ?= 10
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-all race fuzz worlds parsers mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
+.PHONY: help build test test-all race fuzz worlds parsers cuts mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
 	prometheus-check page page-check faults kill history bench bench-check ci clean
 
 help: ## list the targets
@@ -64,6 +66,9 @@ worlds: ## play WORLDS random worlds below the SDK and SIM_WORLDS through it, ag
 
 parsers: ## give each parser of the cloud's answers MUTATIONS inputs made of recorded ones; about three minutes on two cores
 	GOGC=800 AGENCYAUDIT_MUTATIONS=$(MUTATIONS) go test -count=1 -timeout 30m -run '^TestParsers$$' -v ./auditor/huawei
+
+cuts: ## cut the power of the ledger of repair in CUTS random ways, and in every way of short ones; about half a minute
+	GOGC=800 AGENCYAUDIT_CUTS=$(CUTS) go test -count=1 -timeout 30m -run 'Cut' -v ./auditor/remedy
 
 mutants: ## break the program on purpose, one way after the other, and have the tests find out; about 50 minutes
 	go run ./cmd/mutants
@@ -136,7 +141,7 @@ bench-check: build
 	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100 -history 100 -organization 50
 
 ci: ## everything that CI checks, `make test` first
-	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers reproducible readme-check \
+	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers cuts reproducible readme-check \
 		prometheus-check page-check bench-check mutants-check
 
 clean: ## remove what the targets above made

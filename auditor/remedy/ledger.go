@@ -69,7 +69,7 @@ func (l *Ledger) start(fsys FS, o LedgerOptions) error {
 	lines := readLines(io.NewSectionReader(l.file, 0, math.MaxInt64), o.Floor)
 	for {
 		e, err := lines.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if refused, is := errors.AsType[*Refused](err); is {

@@ -63,7 +63,7 @@ func Verify(r io.Reader, floor Head) (Summary, error) {
 	for {
 		e, err := lines.next()
 		s.Head, s.Size, s.Torn = lines.head, lines.size, lines.torn
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return s, nil
 		}
 		if err != nil {
@@ -82,7 +82,7 @@ func Read(r io.Reader) iter.Seq2[Entry, error] {
 		lines := readLines(r, Head{})
 		for {
 			e, err := lines.next()
-			if err == io.EOF || !yield(e, err) || err != nil {
+			if errors.Is(err, io.EOF) || !yield(e, err) || err != nil {
 				return
 			}
 		}
@@ -175,7 +175,7 @@ func (l *lineReader) next() (Entry, error) {
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
 		return Entry{}, l.refuse("entry %d is longer than any that is written", l.head.Seq+1)
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		if endAltered(line) {
 			return Entry{}, l.refuse("entry %d is not as it was written", l.head.Seq+1)
 		}
@@ -187,9 +187,9 @@ func (l *lineReader) next() (Entry, error) {
 	if err != nil {
 		n, holed := len(line), l.holed(line)
 		switch _, err := l.in.Peek(1); {
-		case err != nil && err != io.EOF:
+		case err != nil && !errors.Is(err, io.EOF):
 			return Entry{}, fmt.Errorf("read the ledger: %w", err)
-		case err == io.EOF && holed:
+		case errors.Is(err, io.EOF) && holed:
 			return Entry{}, l.end(n)
 		}
 		return Entry{}, l.refuse("entry %d is not as it was written", l.head.Seq+1)

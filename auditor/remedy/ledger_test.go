@@ -512,7 +512,7 @@ func topLevel(t *testing.T, text string) (n int) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	for depth, key := 0, true; ; {
 		token, err := dec.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n
 		}
 		if err != nil {

@@ -799,7 +799,7 @@ var mutants = []mutant{
 	{
 		name: "ledger-by-a-link", what: "the ledger were written wherever a link leads", by: "ledger",
 		file: "auditor/remedy/fs.go",
-		old:  `if !was.Mode().IsRegular() {`, new: `if was.Mode().IsDir() {`,
+		old:  `was, err := os.Lstat(name)`, new: `was, err := os.Stat(name)`,
 	},
 	{
 		name: "ledger-for-all", what: "everybody could read the ledger", by: "ledger",
