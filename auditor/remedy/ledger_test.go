@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -459,51 +460,86 @@ func TestNoPlainFile(t *testing.T) {
 	}
 }
 
-// FuzzLedger reads anything as a ledger. What is believed, a second reading that shares no code with the first one believes, too. Where forge says
-// so, each line gets the hash that it would have, so that not the hash alone refuses it.
+// FuzzLedger reads anything as a ledger. What is believed, a second reading that shares no code with the first one believes, too. Where
+// forge says so, each line gets the hash that it would have, so that not the hash alone refuses it.
 func FuzzLedger(f *testing.F) {
 	_, data := written(f, varied())
 	f.Add(data, false)
 	f.Add(data, true)
 	f.Add(data[:len(data)-9], false)
 	f.Add([]byte(`{"seq":1,"time":"2026-03-01T12:00:01Z","kind":"intent","actor":"","prev":"","hash":"`+strings.Repeat("0", 64)+`"}`+"\n"), true)
-	f.Fuzz(func(t *testing.T, data []byte, forge bool) {
-		if forge {
-			lines := strings.SplitAfter(string(data), "\n")
-			for i, line := range lines {
-				if text, ended := strings.CutSuffix(line, "\n"); ended && len(text) > 66 {
-					lines[i] = rehashed(text) + "\n"
-				}
+	f.Fuzz(func(t *testing.T, data []byte, forge bool) { readTwice(t, data, forge) })
+}
+
+// TestMutatedLedger does so with pieces of a ledger that are altered, repeated and put elsewhere.
+func TestMutatedLedger(t *testing.T) {
+	_, data := written(t, varied())
+	r := rand.New(rand.NewPCG(1, 2))
+	believed := 0
+	for range 5000 {
+		mutated := bytes.Clone(data)
+		for range 1 + r.IntN(3) {
+			at, n := r.IntN(len(mutated)), r.IntN(20)
+			piece := bytes.Clone(mutated[at:min(at+n, len(mutated))])
+			switch r.IntN(4) {
+			case 0:
+				mutated[at] = byte(r.IntN(256))
+			case 1:
+				mutated = slices.Delete(mutated, at, at+len(piece))
+			case 2:
+				mutated = slices.Insert(mutated, r.IntN(len(mutated)), piece...)
+			case 3:
+				mutated = slices.Insert(mutated, at, piece...)
 			}
-			data = []byte(strings.Join(lines, ""))
 		}
-		s, err := remedy.Verify(bytes.NewReader(data), remedy.Head{})
-		if err == nil && s.Size+s.Torn != int64(len(data)) {
-			t.Errorf("of %d bytes, %d are entries and %d are none", len(data), s.Size, s.Torn)
+		if readTwice(t, mutated, r.IntN(4) > 0) > 0 {
+			believed++
 		}
-		shown, _ := read(data)
-		if headOf(shown) != s.Head {
-			t.Errorf("%d entries are shown, and %d verified", len(shown), s.Head.Seq)
+	}
+	if believed < 1000 {
+		t.Errorf("only %d times anything was believed", believed)
+	}
+}
+
+// readTwice reads something as a ledger, and what is believed in another way, and returns how many entries that is.
+func readTwice(t *testing.T, data []byte, forge bool) int {
+	t.Helper()
+	if forge {
+		lines := strings.SplitAfter(string(data), "\n")
+		for i, line := range lines {
+			if text, ended := strings.CutSuffix(line, "\n"); ended && len(text) > 66 {
+				lines[i] = rehashed(text) + "\n"
+			}
 		}
-		prev, lines := "", strings.SplitAfter(string(data[:s.Size]), "\n")
-		for i, line := range lines[:len(lines)-1] {
-			text := strings.TrimSuffix(line, "\n")
-			if rehashed(text) != text {
-				t.Errorf("line %d has not its own hash", i+1)
-			}
-			var members map[string]any
-			if err := json.Unmarshal([]byte(text), &members); err != nil {
-				t.Fatal(err)
-			}
-			if members["seq"] != float64(i+1) || members["prev"] != prev || shown[i].Hash != members["hash"] {
-				t.Errorf("line %d does not follow the one before: %v", i+1, members)
-			}
-			if n := topLevel(t, text); n != len(members) {
-				t.Errorf("line %d has a member twice", i+1)
-			}
-			prev = fmt.Sprint(members["hash"])
+		data = []byte(strings.Join(lines, ""))
+	}
+	s, err := remedy.Verify(bytes.NewReader(data), remedy.Head{})
+	if err == nil && s.Size+s.Torn != int64(len(data)) {
+		t.Errorf("of %d bytes, %d are entries and %d are none", len(data), s.Size, s.Torn)
+	}
+	shown, _ := read(data)
+	if headOf(shown) != s.Head {
+		t.Errorf("%d entries are shown, and %d verified", len(shown), s.Head.Seq)
+	}
+	prev, lines := "", strings.SplitAfter(string(data[:s.Size]), "\n")
+	for i, line := range lines[:len(lines)-1] {
+		text := strings.TrimSuffix(line, "\n")
+		if rehashed(text) != text {
+			t.Errorf("line %d has not its own hash", i+1)
 		}
-	})
+		var members map[string]any
+		if err := json.Unmarshal([]byte(text), &members); err != nil {
+			t.Fatal(err)
+		}
+		if members["seq"] != float64(i+1) || members["prev"] != prev || shown[i].Hash != members["hash"] {
+			t.Errorf("line %d does not follow the one before: %v", i+1, members)
+		}
+		if n := topLevel(t, text); n != len(members) {
+			t.Errorf("line %d has a member twice", i+1)
+		}
+		prev = fmt.Sprint(members["hash"])
+	}
+	return len(shown)
 }
 
 // topLevel counts the members of an object, those of one name twice.
