@@ -32,11 +32,12 @@ var arguments = map[string]map[string]bool{
 var variables = map[string]cty.Value{
 	"auditor_account_name": cty.StringVal("security-audit"), "auditor_account_id": cty.StringVal("d0000000000000000000000000000009"),
 	"external_id": cty.StringVal("org-4711"), "agency_name": cty.StringVal("AgencyAuditReader"), "policy_name": cty.StringVal("AgencyAuditReader"),
+	"repair_account_name": cty.StringVal("security-repair"), "repair_account_id": cty.StringVal("d0000000000000000000000000000008"),
 	"system_policies": cty.ListVal([]cty.Value{cty.StringVal("IAM ReadOnlyAccess")}),
 }
 
 // module is a module as Terraform would read it: its resources by type, each with the values of its arguments.
-func module(t *testing.T, dir string) map[string]map[string]cty.Value {
+func module(t *testing.T, dir string, more ...map[string]cty.Value) map[string]map[string]cty.Value {
 	t.Helper()
 	file := filepath.Join(dir, "main.tf")
 	text, err := os.ReadFile(file)
@@ -58,6 +59,11 @@ func module(t *testing.T, dir string) map[string]map[string]cty.Value {
 	for _, b := range body.Blocks {
 		if b.Type == "variable" {
 			declared[b.Labels[0]] = variables[b.Labels[0]]
+			for _, m := range more {
+				if v, ok := m[b.Labels[0]]; ok {
+					declared[b.Labels[0]] = v
+				}
+			}
 			if b.Body.Attributes["description"] == nil || b.Body.Attributes["type"] == nil {
 				t.Errorf("%s: variable %s has no description or no type", file, b.Labels[0])
 			}
@@ -184,6 +190,45 @@ func TestTrustAgencyModule(t *testing.T) {
 	}
 	if !slices.Equal(names(agency["policy_names"]), []string{"AgencyAuditReader"}) {
 		t.Errorf("policies %#v", agency["policy_names"])
+	}
+}
+
+// The modules for repair grant what one of the two documents says, to nobody but who repairs.
+func TestRepairModules(t *testing.T) {
+	for _, kind := range []string{"grant", "revoke"} {
+		may := map[string]cty.Value{"repair": cty.StringVal(kind), "agency_name": cty.StringVal("Repair-" + kind)}
+		got := module(t, "terraform/repair-agency", may)
+		role, agency := got["huaweicloud_identity_role"], got["huaweicloud_identity_agency"]
+		if len(got) != 2 || role == nil || agency == nil {
+			t.Fatalf("%d resources", len(got))
+		}
+		if !reflect.DeepEqual(document(t, role["policy"].AsString()), policy(t, "v1.1/repair-"+kind+".json")) || role["type"].AsString() != "AX" {
+			t.Errorf("%s policy %s", role["type"].AsString(), role["policy"].AsString())
+		}
+		if agency["name"].AsString() != "Repair-"+kind || agency["delegated_domain_name"].AsString() != "security-repair" ||
+			!slices.Equal(names(agency["domain_roles"]), []string{"Repair-" + kind}) {
+			t.Errorf("agency %#v", agency)
+		}
+		if text := agency["description"].AsString(); len(text) > 255 || strings.ContainsAny(text, `@#$%^&*<>\`) {
+			t.Errorf("IAM refuses the description %q", text)
+		}
+		got = module(t, "terraform/repair-trust-agency", may)
+		identity, trusting := got["huaweicloud_identityv5_policy"], got["huaweicloud_identity_trust_agency"]
+		if len(got) != 2 || identity == nil || trusting == nil {
+			t.Fatalf("%d resources", len(got))
+		}
+		if !reflect.DeepEqual(document(t, identity["policy_document"].AsString()), policy(t, "v5.0/repair-"+kind+".json")) {
+			t.Errorf("policy %s", identity["policy_document"].AsString())
+		}
+		trust, err := os.ReadFile("v5.0/reader-trust.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := strings.NewReplacer("ID-OF-THE-AUDITORS-ACCOUNT", "d0000000000000000000000000000008", "THE-EXTERNAL-ID-OF-YOUR-CHOICE", "org-4711").Replace(string(trust))
+		if !reflect.DeepEqual(document(t, trusting["trust_policy"].AsString()), document(t, want)) ||
+			!slices.Equal(names(trusting["policy_names"]), []string{"Repair-" + kind}) {
+			t.Errorf("trust agency %#v", trusting)
+		}
 	}
 }
 
