@@ -690,6 +690,7 @@ var mutants = []mutant{
 		name: "one-listing-before-a-step", what: "the agency were listed once before something is done", by: "core",
 		file: "rules/last.go",
 		old:  `return l.All || l.Known &&`, new: `return l.Known &&`,
+	},
 	// The ledger of repair: what is durable, and what is believed.
 	{
 		name: "acknowledged-unsynced", what: "an entry of the ledger were acknowledged and only then, if ever, synced", by: "ledger",
