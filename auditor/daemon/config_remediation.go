@@ -140,7 +140,7 @@ type WindowConfig struct {
 
 // ApprovalConfig says who approves plans, and for how long.
 type ApprovalConfig struct {
-	// Expires is how long after a plan was made it can be approved and carried out; from 1m to 30d. Default: 24h.
+	// Expires is how long an approval counts at most; from 1m to 30d. Default: 24h.
 	Expires time.Duration `yaml:"expires"`
 	// People are those who may approve: by name the file of each one's public key, ed25519 in PEM. With them an approval must be signed by
 	// one of them, and not by whoever asked for the plan. Default: whoever can use the daemon's socket.

@@ -198,6 +198,8 @@ func (d *Daemon) sweep(ctx context.Context, e *engine, trigger string) *auditor.
 	before := d.snapshot.Load()
 	if err == nil {
 		next = before.Next(swept)
+		// A run needs several times what is kept of it, and showing it needs memory of its own: not both at once.
+		debug.FreeOSMemory()
 		err = d.show(next)
 	}
 	if err != nil {
@@ -207,7 +209,7 @@ func (d *Daemon) sweep(ctx context.Context, e *engine, trigger string) *auditor.
 		return nil
 	}
 	run, failed = swept, ""
-	// A run needs several times what is kept of it, and the next one is minutes away: the machine may have the rest.
+	// The next run is minutes away: the machine may have the rest.
 	debug.FreeOSMemory()
 	d.record(next, d.anew.Swap(false) || next.Moved(before))
 	return next

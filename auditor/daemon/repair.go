@@ -22,8 +22,10 @@ import (
 // repair is the engine of repair with what belongs to it.
 type repair struct {
 	engine *remedy.Engine
-	// ledger is nil without a state directory, and when it cannot be relied on.
-	ledger *remedy.Ledger
+	// ledger holds nil without a state directory, when it cannot be relied on, and while nothing ever was to be repaired; refused says that
+	// it was tried to open.
+	ledger  atomic.Pointer[remedy.Ledger]
+	refused bool
 	// shown is what the pages show; nil before the engine was made.
 	shown atomic.Pointer[web.Repair]
 }
@@ -37,10 +39,11 @@ func (d *Daemon) openRepair(ctx context.Context) error {
 	if d.past.dir != "" && (cfg.RepairMode() != RepairOff || d.hasLedger()) {
 		switch ledger, err := d.openLedger(ctx, o.State); {
 		case err != nil:
-			halted = err.Error()
+			halted, d.repair.refused = err.Error(), true
 			o.State = remedy.NewState()
 		default:
-			d.repair.ledger, o.Journal = ledger, ledger
+			d.repair.ledger.Store(ledger)
+			o.Journal = ledger
 		}
 	}
 	d.repair.engine = remedy.New(o)
@@ -57,6 +60,26 @@ func (d *Daemon) openRepair(ctx context.Context) error {
 	}
 	d.rememberHead(ctx)
 	return nil
+}
+
+// attachLedger opens the ledger for a configuration that has things repaired, if the one before did not. One that was refused stays so
+// until the program is started again.
+func (d *Daemon) attachLedger(ctx context.Context, cfg *Config) {
+	if d.repair.ledger.Load() != nil || d.past.dir == "" || cfg.RepairMode() == RepairOff || d.repair.refused {
+		return
+	}
+	state := remedy.NewState()
+	ledger, err := d.openLedger(ctx, state)
+	if err != nil {
+		d.repair.refused = true
+		d.repair.engine.Halt(err.Error())
+		return
+	}
+	d.repair.ledger.Store(ledger)
+	d.repair.engine.Attach(ledger, state)
+	if err := d.repair.engine.Start(d.options.Version); err != nil {
+		d.repair.engine.Halt(err.Error())
+	}
 }
 
 func (d *Daemon) ledgerFile() string { return filepath.Join(d.past.dir, remedy.LedgerName) }
@@ -83,11 +106,12 @@ func (d *Daemon) openLedger(ctx context.Context, state *remedy.State) (*remedy.L
 
 // closeRepair gives up the ledger. Nothing may be carried out any more.
 func (d *Daemon) closeRepair() error {
-	if d.repair.ledger == nil {
+	ledger := d.repair.ledger.Load()
+	if ledger == nil {
 		return nil
 	}
 	d.rememberHead(context.Background())
-	return d.repair.ledger.Close()
+	return ledger.Close()
 }
 
 // wallClock is the time as the engine wants it.
@@ -186,6 +210,7 @@ func (e *engine) close() {
 // mend has what a run found put right, as far as the configuration says. It is a part of the run's job.
 func (d *Daemon) mend(ctx context.Context, e *engine, s *auditor.Snapshot) {
 	defer d.tellRepair()
+	d.attachLedger(ctx, e.config)
 	defer func() {
 		if p := recover(); p != nil {
 			d.metrics.Panicked("write")
@@ -303,12 +328,13 @@ func (d *Daemon) floor(ctx context.Context) (remedy.Head, error) {
 
 // rememberHead has the history remember how far the ledger goes, so that one which is cut, or older, is found out.
 func (d *Daemon) rememberHead(ctx context.Context) {
-	if d.repair.ledger == nil || d.past.store == nil {
+	ledger := d.repair.ledger.Load()
+	if ledger == nil || d.past.store == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWait)
 	defer cancel()
-	text, err := json.Marshal(d.repair.ledger.Head())
+	text, err := json.Marshal(ledger.Head())
 	if err == nil {
 		err = d.past.store.Mark(ctx, headMark, string(text))
 	}

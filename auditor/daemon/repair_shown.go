@@ -79,7 +79,7 @@ func (d *Daemon) measuredRepair(s *remedy.Status, killed bool, known map[string]
 		}
 		m.Quarantined[at].Grants++
 	}
-	if d.repair.ledger != nil || s.Ledger != "" {
+	if d.repair.ledger.Load() != nil || s.Ledger != "" {
 		m.Ledger = &metrics.Ledger{Entries: s.Entries, OK: s.Ledger == ""}
 	}
 	return m
@@ -99,13 +99,10 @@ func shownRepair(s *remedy.Status, kill string, cfg *Config, known map[string]au
 	if p := s.Plan; p != nil {
 		r.Held = p.Held
 		if len(p.Steps) > 0 {
-			since, waits := s.Waiting[p.Digest]
+			_, waits := s.Waiting[p.Digest]
 			r.Plan = &web.Plan{
 				Digest: p.Digest, Run: p.Run, PlannedAt: p.CreatedAt, Waits: waits, Steps: p.Steps,
 				Commands: []string{"agencyaudit plan", "agencyaudit approve " + p.Digest[:12]},
-			}
-			if waits {
-				r.Plan.Expires = since.Add(cfg.Remediation.Approval.Expires)
 			}
 		}
 	}

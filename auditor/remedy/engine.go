@@ -649,6 +649,13 @@ func (e *Engine) Status() Status {
 	return s
 }
 
+// Attach gives an engine its ledger that had none. Nothing may be under way.
+func (e *Engine) Attach(j Journal, s *State) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.journal, e.state = j, s
+}
+
 // Configure tells the engine how repair is configured, until the next Job does.
 func (e *Engine) Configure(p Policy) {
 	e.mu.Lock()

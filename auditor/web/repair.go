@@ -45,9 +45,8 @@ type Plan struct {
 	// Run is the run that it comes from.
 	Run       string
 	PlannedAt time.Time
-	// Waits says that a person has to approve it, until Expires, and Commands how that is done.
+	// Waits says that a person has to approve it, and Commands how that is done.
 	Waits    bool
-	Expires  time.Time
 	Commands []string
 	Steps    []rules.Step
 }
@@ -101,11 +100,11 @@ type freezeView struct {
 
 type planView struct {
 	moment
-	Digest, Run, Expires string
-	Waits                bool
-	Commands             []string
-	Steps                []stepView
-	More                 int
+	Digest, Run string
+	Waits       bool
+	Commands    []string
+	Steps       []stepView
+	More        int
 }
 
 // stepView is a step in words.
@@ -209,9 +208,6 @@ func (r *Repair) shown(now time.Time, keep string) *repairView {
 	}
 	if p := r.Plan; p != nil {
 		v.Plan = &planView{moment: at(p.PlannedAt, now), Digest: p.Digest, Run: p.Run, Waits: p.Waits, Commands: p.Commands}
-		if !p.Expires.IsZero() {
-			v.Plan.Expires = instant(p.Expires) + ", " + until(p.Expires, now)
-		}
 		for i := range p.Steps[:min(len(p.Steps), maxRepairRows)] {
 			v.Plan.Steps = append(v.Plan.Steps, shownStep(&p.Steps[i], keep))
 		}

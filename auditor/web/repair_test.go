@@ -33,7 +33,7 @@ func repairing(text func(string) string) *Repair {
 		Mode:   "approve",
 		Frozen: &Freeze{Since: noon.Add(-time.Hour), By: text("alice"), Why: text("a drill"), Lift: text("agencyaudit unfreeze")},
 		Plan: &Plan{
-			Digest: text("f00d"), Run: text("run1"), PlannedAt: noon, Waits: true, Expires: noon.Add(24 * time.Hour),
+			Digest: text("f00d"), Run: text("run1"), PlannedAt: noon, Waits: true,
 			Commands: []string{text("agencyaudit approve f00d")}, Steps: []rules.Step{step(rules.ActionGrant, "DCS UserAccess")},
 		},
 		Open: []Step{
@@ -84,7 +84,6 @@ func TestRepairOnThePages(t *testing.T) {
 		text := page(t, w)
 		expect(t, text, "Repair: mode approve", "What a person approved is done.",
 			"Frozen: nothing is changed. Since 2026-03-01 11:00:00 UTC 1 h 3 min ago , by alice: a drill", "To lift it: agencyaudit unfreeze",
-			"A plan waits for approval", "f00d", "run1", "Can be approved until 2026-03-02 12:00:00 UTC, in 23 h 57 min",
 			"account-drifted ServiceAgencyForCOC grant DCS UserAccess at All resources COC may use DCS UserAccess from then on.", "agencyaudit approve f00d",
 			"Not known yet what became of it", "grant RMS ReadOnlyAccess", "pending: the cloud said that it did it", "open: the account has to be read first",
 			"Quarantined", "OBS OperateAccess at all resources somebody undid it twice To lift it: agencyaudit release 7",
