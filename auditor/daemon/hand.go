@@ -283,6 +283,9 @@ func (h *byItself) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent
 
 // Apply is Hand.Apply.
 func (h *byItself) Apply(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error) {
+	if m := h.d.current().config.RepairMode(); !m.Writes() { // before anything is read for it
+		return nil, &remedy.RefusedError{Why: fmt.Sprintf("remediation.mode is %s: nothing can be carried out", m)}
+	}
 	if err := h.run(ctx); err != nil {
 		return nil, err
 	}
@@ -291,6 +294,9 @@ func (h *byItself) Apply(ctx context.Context, p *remedy.Plan, actor string) (*re
 
 // Undo is Hand.Undo.
 func (h *byItself) Undo(ctx context.Context, run, requester string) (*remedy.Plan, error) {
+	if h.d.current().config.RepairMode() == RepairOff {
+		return nil, &remedy.RefusedError{Why: "remediation.mode is off: nothing can be taken back"}
+	}
 	if err := h.run(ctx); err != nil {
 		return nil, err
 	}

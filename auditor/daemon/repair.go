@@ -89,9 +89,6 @@ func (d *Daemon) hasLedger() bool {
 	return err == nil
 }
 
-// headMark is the name by which the history remembers the ledger's head.
-const headMark = "ledger"
-
 // openLedger opens the ledger, which may not be older than what the history remembers of it.
 func (d *Daemon) openLedger(ctx context.Context, state *remedy.State) (*remedy.Ledger, error) {
 	if d.past.store == nil {
@@ -318,7 +315,7 @@ func (d *Daemon) floor(ctx context.Context) (remedy.Head, error) {
 	if err != nil {
 		return head, fmt.Errorf("how far the ledger went: %w", err)
 	}
-	if text := marks[headMark]; text != "" {
+	if text := marks[remedy.HeadMark]; text != "" {
 		if err := json.Unmarshal([]byte(text), &head); err != nil {
 			return head, fmt.Errorf("how far the ledger went: %w", err)
 		}
@@ -336,7 +333,7 @@ func (d *Daemon) rememberHead(ctx context.Context) {
 	defer cancel()
 	text, err := json.Marshal(ledger.Head())
 	if err == nil {
-		err = d.past.store.Mark(ctx, headMark, string(text))
+		err = d.past.store.Mark(ctx, remedy.HeadMark, string(text))
 	}
 	if err != nil {
 		d.options.Logger.Error("the history does not remember how far the ledger goes", "err", err)

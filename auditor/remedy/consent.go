@@ -18,8 +18,8 @@ import (
 // Consent is a person's approval of a plan, as it is given.
 type Consent struct {
 	Actor string `json:"actor"`
-	// Nonce makes the approval one of its own, and Expires is until when it counts; both are chosen by whoever signs, and by the engine
-	// where nobody does.
+	// Nonce makes the approval one of its own, and Expires is until when it counts; both are chosen by whoever signs. Where nobody does, the
+	// engine chooses the nonce, and Expires as the configuration says unless it is given.
 	Nonce   string    `json:"nonce,omitempty"`
 	Expires time.Time `json:"expires,omitzero"`
 	// Signature is that of Text, in base64, where people have keys.
@@ -68,7 +68,10 @@ func (e *Engine) Approve(p *Plan, c Consent) error {
 	defer e.mu.Unlock()
 	now := e.clock.Now()
 	if len(e.policy.People) == 0 {
-		c.Nonce, c.Expires, c.Signature = rand.Text(), now.Add(e.policy.ApprovalExpires), ""
+		c.Nonce, c.Signature = rand.Text(), ""
+	}
+	if len(e.policy.People) == 0 && c.Expires.IsZero() {
+		c.Expires = now.Add(e.policy.ApprovalExpires)
 	}
 	if err := e.refuses(p, &c, now); err != nil {
 		e.meter.Blocked(rules.HoldApproval)

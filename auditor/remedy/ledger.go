@@ -14,6 +14,9 @@ import (
 // LedgerName is the name of a ledger in its directory.
 const LedgerName = "ledger.jsonl"
 
+// HeadMark is the name by which somebody else remembers how far a ledger goes: as the JSON of its Head.
+const HeadMark = "ledger"
+
 // Ledger is the durable record of all that repair intends, does and is told. It is a file to which lines are added, each of them an
 // Entry that bears the hash of the one before. What Append has returned, and what OpenLedger has shown, outlives a kill and a power cut.
 //

@@ -32,8 +32,8 @@ const (
 type console struct {
 	in       io.Reader
 	out, err io.Writer
-	// outTerminal and errTerminal say whether a person sees the two.
-	outTerminal, errTerminal bool
+	// outTerminal and errTerminal say whether a person sees the two, and inTerminal whether a person can answer.
+	outTerminal, errTerminal, inTerminal bool
 	// size is how many columns and rows the terminal behind out has.
 	size      func() (columns, rows int, err error)
 	lookupEnv func(name string) (string, bool)
@@ -168,8 +168,9 @@ configuration.`,
 	complete(root, "log-level", logLevels...)
 	complete(root, "log-format", logFormats...)
 	root.AddCommand(
-		a.auditCommand(), a.baselineCommand(), a.checkCommand(), noConfig(a.completionCommand()), noConfig(a.demoCommand()),
-		a.doctorCommand(), a.explainCommand(), a.historyCommand(), a.runCommand(), noConfig(a.simcloudCommand()), noConfig(a.versionCommand()),
+		a.applyCommand(), a.approveCommand(), a.auditCommand(), a.baselineCommand(), a.checkCommand(), noConfig(a.completionCommand()),
+		noConfig(a.demoCommand()), a.doctorCommand(), a.explainCommand(), a.freezeCommand(), a.historyCommand(), a.ledgerCommand(),
+		a.planCommand(), a.runCommand(), noConfig(a.simcloudCommand()), a.undoCommand(), a.unfreezeCommand(), noConfig(a.versionCommand()),
 		a.waiverCommand(),
 	)
 	return root

@@ -194,15 +194,7 @@ func (a *app) withDaemon(ctx context.Context, cfg *daemon.Config, do func(d *dae
 		return &failure{code: exitUsage, err: fmt.Errorf("start the auditor: %w", err)}
 	}
 	defer d.Close()
-	if a.errTerminal && !a.dumb() {
-		shown, stop := context.WithCancel(ctx)
-		var g sync.WaitGroup
-		g.Go(func() { m.show(shown, a.screen) })
-		defer func() {
-			stop()
-			g.Wait()
-		}()
-	}
+	defer a.progress(ctx, m)()
 	err = do(d)
 	if lost, ok := errors.AsType[*daemon.UnknownAccountError](err); ok {
 		if len(lost.Gaps) > 0 {
@@ -220,6 +212,20 @@ func (a *app) withDaemon(ctx context.Context, cfg *daemon.Config, do func(d *dae
 		return &failure{code: exitPartial, err: err}
 	}
 	return nil
+}
+
+// progress shows a meter on a terminal until the returned function is called.
+func (a *app) progress(ctx context.Context, m *meter) (stop func()) {
+	if !a.errTerminal || a.dumb() {
+		return func() {}
+	}
+	shown, end := context.WithCancel(ctx)
+	var g sync.WaitGroup
+	g.Go(func() { m.show(shown, a.screen) })
+	return func() {
+		end()
+		g.Wait()
+	}
 }
 
 // verdict is the exit code that a run deserves.

@@ -79,7 +79,7 @@ var rooms = map[string]room{
 		testUses: []string{"auditor/simcloud", "auditor/metrics", "rules/baseline"}, testLibs: []string{goleak, goyaml, rapid, promCommon, promModel},
 	},
 	"auditor/report": {
-		uses: []string{"auditor", "auditor/history", "rules"}, libs: []string{pretty, xterm},
+		uses: []string{"auditor", "auditor/history", "auditor/remedy", "rules"}, libs: []string{pretty, xterm},
 		testUses: []string{"rules/baseline"}, testLibs: []string{rapid},
 	},
 	// The only room that knows cron, whose traps are met there.

@@ -35,8 +35,9 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], console{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())), errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
-		size:      func() (int, int, error) { return term.GetSize(int(os.Stdout.Fd())) },
-		lookupEnv: os.LookupEnv,
+		inTerminal: term.IsTerminal(int(os.Stdin.Fd())),
+		size:       func() (int, int, error) { return term.GetSize(int(os.Stdout.Fd())) },
+		lookupEnv:  os.LookupEnv,
 		notifyHangup: func() (<-chan os.Signal, func()) {
 			c := make(chan os.Signal, 1)
 			signal.Notify(c, syscall.SIGHUP)

@@ -24,6 +24,7 @@ type simulationFlags struct {
 	caOut           string
 	configOut       string
 	members         string
+	repair          string
 }
 
 func (a *app) simcloudCommand() *cobra.Command {
@@ -44,6 +45,7 @@ usage or organization file.`,
 		Example: `  agencyaudit simcloud --config-out sim.yaml
   agencyaudit simcloud --generate 1000 --seed 7 --config-out sim.yaml
   agencyaudit simcloud --generate 1000 --members sts --config-out sim.yaml
+  agencyaudit simcloud --generate 20 --steady --repair approve --config-out sim.yaml
   agencyaudit simcloud --organization our-org.yaml --tls --ca-out sim-ca.pem --config-out sim.yaml
   curl -s 127.0.0.1:9880/counters
   curl -s -X PUT -H 'Content-Type: application/json' \
@@ -74,6 +76,10 @@ usage or organization file.`,
 		"with --config-out: have the organization list the accounts, and enter each by this `way`: "+byIAM+" and "+bySTS+
 			" assume an agency of IAM v3 by that service, "+byTrust+" assumes a trust agency of IAM v5 by STS, with its external id if it asks for one")
 	complete(cmd, "members", waysIn()...)
+	f.StringVar(&o.repair, "repair", "",
+		"with --config-out: configure repair in this `mode`: plan, approve or auto. Every account but the key's own gets the two agencies by which it is repaired, "+
+			"and the key's account a user with a key for that")
+	complete(cmd, "repair", repairModes()...)
 	cmd.MarkFlagsMutuallyExclusive("organization", "generate")
 	return cmd
 }
@@ -89,6 +95,10 @@ func (o simulationFlags) source() (*simcloud.Organization, string, error) {
 		return nil, "", misuse("add --ca-out FILE", "--config-out with --tls needs the certificate in a file")
 	case o.members != "" && !slices.Contains(waysIn(), o.members):
 		return nil, "", misuse("write one of "+strings.Join(waysIn(), ", "), "--members %q is no way into an account", o.members)
+	case o.repair != "" && !slices.Contains(repairModes(), o.repair):
+		return nil, "", misuse("write one of "+strings.Join(repairModes(), ", "), "--repair %q is no mode", o.repair)
+	case o.repair != "" && o.configOut == "":
+		return nil, "", misuse("add --config-out FILE", "--repair is about the configuration that --config-out writes")
 	case o.members != "" && o.configOut == "":
 		return nil, "", misuse("add --config-out FILE", "--members is about the configuration that --config-out writes")
 	case o.organization != "":
@@ -114,6 +124,11 @@ func (a *app) serveSimulation(cmd *cobra.Command, o simulationFlags) (err error)
 	org, from, err := o.source()
 	if err != nil {
 		return err
+	}
+	if o.repair != "" {
+		if err := makeRepairable(org); err != nil {
+			return misuse("give a user of the organization a key", "there is no way to repair the organization: %w", err)
+		}
 	}
 	cloud, err := simcloud.New(org)
 	if err != nil {
@@ -191,6 +206,9 @@ func (a *app) writeSimulationFiles(o simulationFlags, org *simcloud.Organization
 			return err
 		}
 	}
+	if o.repair != "" {
+		config = append(config, repairConfig(id, o.repair)...)
+	}
 	return write(o.configOut, config)
 }
 
@@ -219,7 +237,14 @@ func greeting(o simulationFlags, org *simcloud.Organization, from string, server
 	}
 	fmt.Fprintf(&b, "  export %s=%s\n", accessKeyVariable, shellWord(id.key.Access))
 	fmt.Fprintf(&b, "  export %s=%s\n", secretKeyVariable, shellWord(id.key.Secret))
+	if o.repair != "" {
+		fmt.Fprintf(&b, "  export %s=%s\n", repairAccessVariable, repairKey.Access)
+		fmt.Fprintf(&b, "  export %s=%s\n", repairSecretVariable, repairKey.Secret)
+	}
 	fmt.Fprintf(&b, "  agencyaudit audit --config %s\n", config)
+	if o.repair != "" {
+		fmt.Fprintf(&b, "  agencyaudit plan --config %s\n", config)
+	}
 	b.WriteString("Ctrl-C ends it.\n")
 	return b.String()
 }

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // bundledConfig is the auditor's configuration for the bundled organization, at the simulator's own address.
@@ -183,9 +185,72 @@ func readerOf(org *simcloud.Organization, by simcloud.Account, way string) (agen
 	return best.agency, best.externalID, true
 }
 
-// trusts says whether an agency of IAM v3 lets an account in.
+// trusts says whether an agency of IAM v3 lets an account in, but for the two by which accounts are repaired.
 func trusts(a simcloud.Agency, by simcloud.Account) bool {
-	return a.Trust.ID == by.ID || a.Trust.ID == "" && a.Trust.Name == by.Name
+	return a.Name != grantAgency && a.Name != revokeAgency && (a.Trust.ID == by.ID || a.Trust.ID == "" && a.Trust.Name == by.Name)
+}
+
+// The two agencies by which accounts of a simulated organization are repaired, and the environment variables with the key for that.
+const (
+	grantAgency          = "AgencyAuditGrant"
+	revokeAgency         = "AgencyAuditRevoke"
+	repairAccessVariable = "REPAIR_AK"
+	repairSecretVariable = "REPAIR_SK"
+)
+
+// repairKey opens nothing but the simulator.
+var repairKey = simcloud.Key{Access: "SIMREPAIRER0001", Secret: "made-up-secret-of-the-simulated-repairer"}
+
+func repairModes() []string {
+	return []string{string(daemon.RepairPlan), string(daemon.RepairApprove), string(daemon.RepairAuto)}
+}
+
+// makeRepairable gives every account but the identity's own an agency that may grant and one that may revoke, by exactly the policies that
+// deploy/iam publishes, and the identity's account a user who may assume these.
+func makeRepairable(org *simcloud.Organization) error {
+	id, err := identityOf(org)
+	if err != nil {
+		return err
+	}
+	ways := map[string][]string{
+		grantAgency: {"iam:permissions:grantRoleToAgency", "iam:permissions:grantRoleToAgencyOnDomain"},
+		revokeAgency: {
+			"iam:agencies:detachPolicyV5", "iam:permissions:revokeRoleFromAgency", "iam:permissions:revokeRoleFromAgencyOnDomain",
+			"iam:permissions:revokeRoleFromAgencyOnEnterpriseProject", "iam:permissions:revokeRoleFromAgencyOnProject",
+		},
+	}
+	for i := range org.Accounts {
+		acct := &org.Accounts[i]
+		if acct.Name == id.account.Name {
+			acct.Users = append(slices.Clone(acct.Users), simcloud.User{
+				Name: "repairer", Keys: []simcloud.Key{repairKey}, Actions: []string{"iam:agencies:assume", "sts:agencies:assume"},
+			})
+			continue
+		}
+		// Accounts may share what they are made of.
+		acct.Policies, acct.Agencies = slices.Clone(acct.Policies), slices.Clone(acct.Agencies)
+		for _, name := range slices.Sorted(maps.Keys(ways)) {
+			acct.Policies = append(acct.Policies, simcloud.Policy{DisplayName: name, Type: "AX", Allow: ways[name]})
+			acct.Agencies = append(acct.Agencies, simcloud.Agency{
+				Name: name, Trust: simcloud.Trust{Name: id.account.Name},
+				Grants: []simcloud.Grant{{Policy: name, Custom: true, Scope: string(rules.Global)}},
+			})
+		}
+	}
+	return nil
+}
+
+// repairConfig is what a configuration says of repair.
+func repairConfig(id identity, mode string) []byte {
+	var b bytes.Buffer
+	if daemon.RepairMode(mode).Writes() {
+		b.WriteString("state_dir: state\n")
+	}
+	fmt.Fprintf(&b, "remediation:\n  mode: %s\n", mode)
+	fmt.Fprintf(&b, "  credentials: {source: environment, account_id: %q, ak_env: %s, sk_env: %s}\n", id.account.ID, repairAccessVariable, repairSecretVariable)
+	fmt.Fprintf(&b, "  missing: {enabled: true, via: iam, agency: %s}\n", grantAgency)
+	fmt.Fprintf(&b, "  excess: {enabled: true, via: iam, agency: %s, policies: [CES ReadOnlyAccess, Tenant Guest], grace: 1h}\n", revokeAgency)
+	return b.Bytes()
 }
 
 // agencyFor is the agency by which the identity's account enters another one. Where there is none the usual name stands

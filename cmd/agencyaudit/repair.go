@@ -1,0 +1,714 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
+	"github.com/agencyaudit/agencyaudit/auditor/report"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// withHand has something done by hand to what repair is at: through the daemon that owns the state directory, which takes no key, or by
+// this process. The error is of the exit code that it deserves.
+func (a *app) withHand(ctx context.Context, do func(cfg *daemon.Config, h daemon.Hand) error) error {
+	cfg, err := a.loadWithoutKeys()
+	if err != nil {
+		return err
+	}
+	h := daemon.AskDaemon(ctx, cfg.StateFolder())
+	if h == nil {
+		if cfg, err = a.load(); err != nil {
+			return err
+		}
+		m := &meter{}
+		if h, err = daemon.OpenHand(ctx, daemon.Options{Config: cfg, Logger: a.log, Version: buildInfo().Version, Progress: m.set}); err != nil {
+			return &failure{code: exitPartial, err: err}
+		}
+		defer a.progress(ctx, m)()
+	}
+	err = repairFailure(do(cfg, h))
+	if closed := h.Close(); closed != nil && err == nil {
+		err = &failure{code: exitPartial, err: closed}
+	}
+	return err
+}
+
+// repairFailure is an error with the exit code that it deserves: what is refused is a matter of who asked.
+func repairFailure(err error) error {
+	if _, said := errors.AsType[*failure](err); err == nil || said {
+		return err
+	}
+	if r, ok := errors.AsType[*remedy.RefusedError](err); ok {
+		return &failure{code: exitUsage, err: r}
+	}
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted: whatever was done stands in the ledger, which agencyaudit ledger show prints")
+	}
+	return &failure{code: exitPartial, err: err}
+}
+
+// person is who does something by hand.
+type person struct{ as, keyFile string }
+
+// asFlag adds the flag that says who somebody is.
+func (p *person) asFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.as, "as", "", "do it as this `person`, whose name is recorded; the user's name unless it is given")
+	_ = cmd.RegisterFlagCompletionFunc("as", cobra.NoFileCompletions)
+}
+
+// keyFlag adds the flag that names what somebody signs with.
+func (p *person) keyFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.keyFile, "key", "",
+		"sign with the private key in this `file`: ed25519 in PEM, as openssl genpkey writes it; needed where remediation.approval.people have keys")
+}
+
+// name is who it is.
+func (p *person) name() (string, error) {
+	name := p.as
+	if name == "" {
+		u, err := user.Current()
+		if err != nil {
+			return "", misuse("say who you are with --as NAME", "the user's name is not known: %w", err)
+		}
+		name = u.Username[strings.LastIndexByte(u.Username, '\\')+1:]
+	}
+	if strings.EqualFold(name, remedy.Daemon) || strings.TrimSpace(name) == "" {
+		return "", misuse("say who you are with --as NAME", "%q is nobody's name: it is what the program calls itself", name)
+	}
+	return name, nil
+}
+
+// key is what it signs with; nil for nothing.
+func (p *person) key() (ed25519.PrivateKey, error) {
+	if p.keyFile == "" {
+		return nil, nil
+	}
+	key, problem, remedy := daemon.ReadPrivateKey(p.keyFile)
+	if problem != "" {
+		return nil, misuse(remedy, "%s", problem)
+	}
+	return key, nil
+}
+
+// command is another command of this program, to be copied.
+func (a *app) command(words ...string) string {
+	line := "agencyaudit " + words[0]
+	for _, w := range words[1:] {
+		line += " " + shellWord(w)
+	}
+	if a.config != defaultConfig {
+		line += " --config " + shellWord(a.config)
+	}
+	return line
+}
+
+// signs is how a person signs where people have keys.
+func signs(cfg *daemon.Config) []string {
+	if len(cfg.Approvers()) == 0 {
+		return nil
+	}
+	return []string{"--as", "NAME", "--key", "FILE"}
+}
+
+// readPlan reads a plan's file; - is stdin.
+func (a *app) readPlan(file string) (*remedy.Plan, error) {
+	var data []byte
+	var err error
+	if file == "-" {
+		data, err = io.ReadAll(io.LimitReader(a.in, maxInput))
+	} else {
+		data, err = readInput(file)
+	}
+	if err != nil {
+		return nil, misuse("write one with agencyaudit plan --out "+shellWord(file), "the plan %s cannot be read: %w", file, reason(err))
+	}
+	p, err := remedy.ParsePlan(data)
+	if err != nil {
+		return nil, &failure{code: exitUsage, err: fmt.Errorf("%s: %w", file, err)}
+	}
+	return p, nil
+}
+
+// planFlags are the flags of the commands that make plans.
+type planFlags struct {
+	person
+	out, format string
+	verbose     bool
+}
+
+func (f *planFlags) add(cmd *cobra.Command) {
+	outputFlag(cmd, &f.format, "table", "json")
+	cmd.Flags().StringVar(&f.out, "out", "", "write the plan to this `file`, for approve and apply")
+	cmd.Flags().BoolVar(&f.verbose, "verbose", false, "name every account of what is not put right")
+	f.asFlag(cmd)
+	f.keyFlag(cmd)
+}
+
+func (a *app) planCommand() *cobra.Command {
+	var flags planFlags
+	var accounts []string
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "say what repair would do, what not, and why; changes nothing",
+		Long: `Say what repair would do now, step by step, with what each step affects; what differs from the
+baselines and is not put right, with what would have to be otherwise; whether the plan fits into the
+limits, what stops it, what repair is at, and how to go on. It changes nothing in the cloud, in
+whatever mode; in mode off there is nothing to say.
+
+While a daemon owns state_dir it is the daemon's plan, by its last run; else a run is made for it.
+With --out, --account, --as or --key it is a plan of your own, for approve and apply: what was shown
+is done, or nothing. An account that changed since voids its steps.
+
+Exit codes: 0 there is nothing to do, 1 there are steps, 2 not everything could be read (wins over
+1), 3 bad usage or configuration, or mode off.`,
+		Example: `  agencyaudit plan
+  agencyaudit plan --account prod-eu --out plan.json
+  agencyaudit plan --out plan.json --as alice --key alice.pem
+  agencyaudit plan -o json`,
+		Args: exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			requester, key, err := "", ed25519.PrivateKey(nil), error(nil)
+			if flags.out != "" || flags.as != "" || flags.keyFile != "" || len(accounts) > 0 {
+				if requester, err = flags.name(); err != nil {
+					return err
+				}
+				if key, err = flags.key(); err != nil {
+					return err
+				}
+			}
+			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
+				p, err := h.Plan(cmd.Context(), requester, accounts)
+				if err != nil {
+					return err
+				}
+				return a.showPlan(cmd.Context(), cfg, h, p, key, &flags)
+			})
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringArrayVar(&accounts, "account", nil, "plan for this account alone, by `name` or id; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("account", a.accountNames)
+	return cmd
+}
+
+func (a *app) undoCommand() *cobra.Command {
+	var flags planFlags
+	cmd := &cobra.Command{
+		Use:   "undo RUN",
+		Short: "make the plan that takes back what was done after a run; changes nothing",
+		Long: `Make the plan that takes back what was done after a run, as far as it is still so: what was granted
+is revoked, what was revoked is granted. It changes nothing itself: apply carries the plan out, in
+mode approve once it is approved, with all that guards every other plan. Waive what the next run
+would only put right again, or do not repair it: the plan that follows from a run does not know why.
+
+RUN is the id of the run, which ledger show prints with what was done.
+
+Exit codes: 0 there is nothing left to take back, 1 there are steps, 2 not everything could be read
+(wins over 1), 3 bad usage or configuration, or the ledger has nothing of that run.`,
+		Example: `  agencyaudit undo 0f3a9c5d7e1b2a48
+  agencyaudit undo 0f3a9c5d7e1b2a48 --out undo.json
+  agencyaudit undo 0f3a9c5d7e1b2a48 --out undo.json --as alice --key alice.pem`,
+		Args: exactly(1, "the id of a run"),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			runs, _ := a.ledgerNames(ledgerPlace{})
+			return offered(runs), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			requester, err := flags.name()
+			if err != nil {
+				return err
+			}
+			key, err := flags.key()
+			if err != nil {
+				return err
+			}
+			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
+				p, err := h.Undo(cmd.Context(), args[0], requester)
+				if err != nil {
+					return err
+				}
+				return a.showPlan(cmd.Context(), cfg, h, p, key, &flags)
+			})
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}
+
+// showPlan signs a plan if there is a key, writes its file if one is wanted, and shows it. The error is of the exit code that it deserves.
+func (a *app) showPlan(ctx context.Context, cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, key ed25519.PrivateKey, flags *planFlags) error {
+	if key != nil {
+		p.SignRequest(key)
+	}
+	status, err := h.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if flags.out != "" {
+		file, err := a.openResult(flags.out, newFileMode)
+		if err != nil {
+			return err
+		}
+		if err := file.write(func(w io.Writer) error { return report.PlanFile(w, p) }); err != nil {
+			return err
+		}
+	}
+	v := report.PlanView{Plan: p, Status: status, Now: time.Now(), Daemon: h.Daemon()}
+	v.Next, v.Commands = a.next(cfg, h, p, status.Mode, flags.out)
+	o := a.layout()
+	o.Verbose = flags.verbose
+	out := result{to: a.out}
+	if err := out.write(func(w io.Writer) error {
+		if flags.format == "json" {
+			return report.PlanJSON(w, v)
+		}
+		return report.Plan(w, v, o)
+	}); err != nil {
+		return err
+	}
+	switch {
+	case p.Unread > 0 || p.Stopped == rules.HoldIncomplete:
+		return &failure{code: exitPartial}
+	case len(p.Steps) > 0:
+		return &failure{code: exitDrift}
+	}
+	return nil
+}
+
+// next says how to go on with a plan, whose file may be empty, with the commands for it.
+func (a *app) next(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode remedy.Mode, file string) (says string, commands []string) {
+	own := p.RequestedBy != remedy.Daemon
+	approve := func(what string) string { return a.command(append([]string{"approve", what}, signs(cfg)...)...) }
+	again := a.command(append([]string{"plan", "--out", "plan.json"}, signs(cfg)...)...)
+	if p.Undoes != "" {
+		again = a.command(append([]string{"undo", p.Undoes, "--out", "undo.json"}, signs(cfg)...)...)
+	}
+	switch {
+	case len(p.Steps) == 0:
+		return "", nil
+	case !mode.Acts():
+		return "Nothing of it can be carried out, since remediation.mode is " + string(mode) + ". In mode approve a person approves it first.", nil
+	case own && file == "":
+		return "To have it carried out, write it to a file first:", []string{again}
+	case mode == remedy.ModeApprove && own && h.Daemon() && p.Undoes == "":
+		return "To have the daemon carry it out:", []string{approve(file)}
+	case mode == remedy.ModeApprove && own:
+		return "To have it carried out:", []string{approve(file), a.command("apply", file)}
+	case own:
+		return "To have it carried out:", []string{a.command("apply", file)}
+	case mode == remedy.ModeApprove && h.Daemon():
+		return "To have the daemon carry it out:", []string{approve(p.Digest[:shownDigest])}
+	case mode == remedy.ModeApprove:
+		return "To have it carried out, without a daemon:", []string{again, approve("plan.json"), a.command("apply", "plan.json")}
+	case h.Daemon():
+		return "The daemon carries it out after its next run.", nil
+	}
+	return "A daemon would carry it out after its next run. To have it carried out now:", []string{again, a.command("apply", "plan.json")}
+}
+
+// How many characters of a digest name a plan, and how many a person types to say that it was read.
+const (
+	shownDigest = 12
+	typedDigest = 8
+)
+
+func (a *app) applyCommand() *cobra.Command {
+	var who person
+	var format string
+	cmd := &cobra.Command{
+		Use:   "apply PLAN",
+		Short: "carry out a plan that plan --out wrote: exactly what it shows, or nothing",
+		Long: `Carry out a plan that plan --out or undo --out wrote; - reads it from stdin. What was shown is what
+is done, or nothing: each account is read again just before, and one that changed since the plan was
+made voids its steps. Limits, windows, the kill switch and all other guards hold as they do for the
+daemon, and in mode approve the plan must have been approved. One step follows the other, in waves of
+one, two, four accounts and so on; the first step that fails ends it.
+
+While a daemon owns state_dir it is the daemon who does it. A first interrupt ends it before its next
+step.
+
+Exit codes: 0 all of it was done, 1 something was not, since it is void or failed, 2 of something it
+is not known, since the cloud does not show it yet or cannot be read (wins over 1), 3 bad usage or
+configuration, or it is refused.`,
+		Example: `  agencyaudit apply plan.json
+  agencyaudit apply plan.json -o json
+  ssh bastion cat plan.json | agencyaudit apply -`,
+		Args: exactly(1, "the file of a plan"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			actor, err := who.name()
+			if err != nil {
+				return err
+			}
+			p, err := a.readPlan(args[0])
+			if err != nil {
+				return err
+			}
+			return a.withHand(cmd.Context(), func(_ *daemon.Config, h daemon.Hand) error {
+				r, err := h.Apply(cmd.Context(), p, actor)
+				if r != nil {
+					if err := a.outcome(p, r, format); err != nil {
+						return err
+					}
+				}
+				if err != nil {
+					return err
+				}
+				return applied(r)
+			})
+		},
+	}
+	outputFlag(cmd, &format, "table", "json")
+	who.asFlag(cmd)
+	return cmd
+}
+
+// outcome writes what came of a plan, and how to go on.
+func (a *app) outcome(p *remedy.Plan, r *remedy.Result, format string) error {
+	o := a.layout()
+	out := result{to: a.out}
+	return out.write(func(w io.Writer) error {
+		if format == "json" {
+			return report.OutcomeJSON(w, p, r)
+		}
+		if err := report.Outcome(w, p, r, o); err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		if len(r.Open) > 0 {
+			b.WriteString("\nTo see what becomes of it, once a run has read the accounts again:\n  " + a.command("plan") + "\n  " +
+				a.command("ledger show", "--run", r.Open[0].Run) + "\n")
+		}
+		for i := range r.Done {
+			if d := &r.Done[i]; d.Outcome == remedy.OutcomeDone && p.Undoes == "" {
+				b.WriteString("\nTo take it back:\n  " + a.command("undo", d.Run, "--out", "undo.json") + "\n")
+				break
+			}
+		}
+		_, err := b.WriteTo(w)
+		return err
+	})
+}
+
+// applied is the exit code that the outcome of a plan deserves.
+func applied(r *remedy.Result) error {
+	unknown := len(r.Open) > 0
+	for i := range r.Void {
+		switch r.Void[i].Reason {
+		case rules.HoldUnreachable, rules.HoldIncomplete, rules.HoldPending:
+			unknown = true
+		default:
+		}
+	}
+	for i := range r.Done {
+		d := &r.Done[i]
+		unknown = unknown || d.Outcome == remedy.OutcomeUnverified ||
+			d.Outcome == remedy.OutcomeNotSent && strings.HasPrefix(d.Reason, string(rules.HoldUnreachable)+": ")
+	}
+	switch {
+	case unknown:
+		return &failure{code: exitPartial}
+	case !r.Whole():
+		return &failure{code: exitDrift}
+	}
+	return nil
+}
+
+func (a *app) approveCommand() *cobra.Command {
+	var who person
+	var expires time.Duration
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "approve PLAN",
+		Short: "show a plan, and approve that it is carried out, once",
+		Long: `Show a plan and, once the first 8 characters of its digest were typed, approve that it is carried
+out: once, and until the approval ends. PLAN is a file that plan --out or undo --out wrote, or the
+digest of the plan that plan shows now, or its first 12 characters or more. A daemon then begins a
+run, and carries out after it what of the plan is still so; apply does that where there is none, and
+for plans of undo.
+
+Where remediation.approval.people have keys, the approval must be signed with the key of one of them,
+and not of who asked for the plan.
+
+Exit codes: 0 approved, 2 it could not be recorded, 3 bad usage or configuration, or the approval does
+not count, and why.`,
+		Example: `  agencyaudit approve plan.json
+  agencyaudit approve 5f0c2b9a71de
+  agencyaudit approve plan.json --yes --expires 4h
+  agencyaudit approve plan.json --as bob --key bob.pem`,
+		Args: exactly(1, "a plan's file, or its digest"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case cmd.Flags().Changed("expires") && expires < time.Minute:
+				return misuse("write a duration such as 4h", "--expires %s is no time to carry anything out in", rules.Span(expires))
+			case !yes && (args[0] == "-" || !a.inTerminal || !a.errTerminal):
+				return misuse("add --yes if that is meant", "there is no terminal on which to confirm the approval")
+			}
+			name, err := who.name()
+			if err != nil {
+				return err
+			}
+			key, err := who.key()
+			if err != nil {
+				return err
+			}
+			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
+				return a.approve(cmd.Context(), cfg, h, args[0], name, key, expires, yes)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.DurationVar(&expires, "expires", 0, "how long the approval counts, such as 4h; as remediation.approval.expires says unless it is given")
+	f.BoolVar(&yes, "yes", false, "do not ask")
+	who.asFlag(cmd)
+	who.keyFlag(cmd)
+	return cmd
+}
+
+var digestPattern = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
+
+// namedPlan is the plan of a file or, by its digest, the one that is shown now.
+func (a *app) namedPlan(ctx context.Context, h daemon.Hand, what string) (*remedy.Plan, error) {
+	_, err := os.Stat(what)
+	switch {
+	case what == "-" || err == nil || !digestPattern.MatchString(what):
+		return a.readPlan(what)
+	case len(what) < shownDigest:
+		return nil, misuse(fmt.Sprintf("name %d characters of it, or more", shownDigest), "%s is too little of a digest, and there is no such file", what)
+	}
+	p, err := h.Plan(ctx, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(p.Digest, what) {
+		return nil, misuse("look at it with "+a.command("plan"), "the plan that is shown now is another one: %s", p.Digest)
+	}
+	return p, nil
+}
+
+// approve shows a plan, asks, and approves.
+func (a *app) approve(
+	ctx context.Context, cfg *daemon.Config, h daemon.Hand, what, name string, key ed25519.PrivateKey, expires time.Duration, yes bool,
+) error {
+	p, err := a.namedPlan(ctx, h, what)
+	if err != nil {
+		return err
+	}
+	status, err := h.Status(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	o := a.layout()
+	if err := report.Plan(a.out, report.PlanView{Plan: p, Status: status, Now: now, Daemon: h.Daemon()}, o); err != nil {
+		return delivered(err)
+	}
+	if !yes {
+		if err := a.confirm(ctx, p.Digest); err != nil {
+			return err
+		}
+	}
+	c := remedy.Consent{Actor: name}
+	switch until := now.Add(expires); {
+	case key != nil && expires == 0:
+		c = remedy.Sign(p.Digest, name, key, now.Add(cfg.Remediation.Approval.Expires))
+	case key != nil:
+		c = remedy.Sign(p.Digest, name, key, until)
+	case expires > 0:
+		c.Expires = until
+	}
+	if err := h.Approve(ctx, p, c); err != nil {
+		if _, refused := errors.AsType[*remedy.RefusedError](err); refused && key == nil && len(cfg.Approvers()) > 0 {
+			return &failure{code: exitUsage, err: err, hint: "sign it: --as NAME --key FILE"}
+		}
+		return err
+	}
+	says, next := "Approved as "+name+". ", ""
+	switch {
+	case h.Daemon() && p.Undoes == "":
+		says += "The daemon begins a run, and carries out after it what of the plan is still so. To look at it:"
+		next = a.command("ledger show", "--last", "20")
+	case p.RequestedBy == remedy.Daemon:
+		says += "A daemon carries it out, once it runs, after its first run:"
+		next = a.command("run")
+	default:
+		says += "To have it carried out:"
+		next = a.command("apply", what)
+	}
+	var b bytes.Buffer
+	b.WriteByte('\n')
+	_ = report.Paragraph(&b, "", rules.Escape(says), o) // a buffer takes everything
+	b.WriteString("  " + rules.Escape(next) + "\n")
+	_, err = b.WriteTo(a.out)
+	return delivered(err)
+}
+
+// confirm has a person type what shows that the plan was read.
+func (a *app) confirm(ctx context.Context, digest string) error {
+	fmt.Fprintf(a.err, "\nTo approve it, type the first %d characters of its digest: ", typedDigest)
+	typed := make(chan string, 1)
+	go func() {
+		var line string
+		_, _ = fmt.Fscanln(a.in, &line)
+		typed <- line
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case line := <-typed:
+		if line != digest[:typedDigest] {
+			return &failure{code: exitUsage, err: errors.New("that is not how the digest begins: nothing was approved")}
+		}
+	}
+	return nil
+}
+
+func (a *app) freezeCommand() *cobra.Command {
+	var who person
+	var why string
+	cmd := &cobra.Command{
+		Use:   "freeze",
+		Short: "stop all repair, until unfreeze",
+		Long: `Stop all repair until unfreeze lifts it: no step begins any more, and the one under way ends before
+its request if that was not sent. Reading goes on. Plans and approvals stay.
+
+Where the daemon cannot be reached, the file of remediation.freeze_file, FREEZE in state_dir unless
+it is named, stops repair as well, for as long as it is there.
+
+Exit codes: 0 frozen, 2 it could not be recorded, 3 bad usage or configuration.`,
+		Example: `  agencyaudit freeze --reason "COC is being moved"
+  touch /var/lib/agencyaudit/FREEZE          # the kill switch, without any program`,
+		Args: exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			name, err := reasoned(&who, why)
+			if err != nil {
+				return err
+			}
+			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
+				if err := h.Freeze(cmd.Context(), name, why); err != nil {
+					hint := ""
+					if file := cfg.FreezeFile(); file != "" {
+						hint = "make the kill switch's file instead: touch " + shellWord(file)
+					}
+					return &failure{code: exitPartial, err: err, hint: hint}
+				}
+				return a.said("Repair is frozen. To lift it: " + a.command("unfreeze", "--reason", "WHY"))
+			})
+		},
+	}
+	who.asFlag(cmd)
+	reasonFlag(cmd, &why)
+	return cmd
+}
+
+func (a *app) unfreezeCommand() *cobra.Command {
+	var who person
+	var why, account string
+	cmd := &cobra.Command{
+		Use:   "unfreeze",
+		Short: "let repair go on, or lift what of one account is quarantined or cools down",
+		Long: `Lift a freeze, whether a person or an exceeded limit led to it. With --account: lift the quarantines
+of one account, and end its cooling down after failures; a freeze stays.
+
+Exit codes: 0 lifted, 2 there was nothing to lift or it could not be recorded, 3 bad usage or
+configuration.`,
+		Example: `  agencyaudit unfreeze --reason "the limit is raised now"
+  agencyaudit unfreeze --account prod-eu --reason "the other tool is gone"`,
+		Args: exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			name, err := reasoned(&who, why)
+			if err != nil {
+				return err
+			}
+			return a.withHand(cmd.Context(), func(_ *daemon.Config, h daemon.Hand) error {
+				id, err := heldAccount(cmd.Context(), h, account)
+				if err != nil {
+					return err
+				}
+				if err := h.Unfreeze(cmd.Context(), id, name, why); err != nil {
+					return err
+				}
+				if account != "" {
+					return a.said("What of the account " + account + " was quarantined or cooled down is no longer held.")
+				}
+				return a.said("Repair is no longer frozen.")
+			})
+		},
+	}
+	who.asFlag(cmd)
+	reasonFlag(cmd, &why)
+	cmd.Flags().StringVar(&account, "account", "", "lift what of this account is held, by its `name` or id")
+	_ = cmd.RegisterFlagCompletionFunc("account", a.accountNames)
+	return cmd
+}
+
+func reasonFlag(cmd *cobra.Command, why *string) {
+	cmd.Flags().StringVar(why, "reason", "", "why, in a `sentence`; it is recorded")
+	_ = cmd.RegisterFlagCompletionFunc("reason", cobra.NoFileCompletions)
+}
+
+// reasoned is who does something, if it was said why.
+func reasoned(who *person, why string) (string, error) {
+	if strings.TrimSpace(why) == "" {
+		return "", misuse(`add --reason "WHY"`, "it is not said why")
+	}
+	return who.name()
+}
+
+// said writes one sentence of a result.
+func (a *app) said(text string) error {
+	return delivered(report.Paragraph(a.out, "", rules.Escape(text), a.layout()))
+}
+
+// heldAccount is the id of an account of which something is held, by its name or id.
+func heldAccount(ctx context.Context, h daemon.Hand, account string) (string, error) {
+	if account == "" {
+		return "", nil
+	}
+	s, err := h.Status(ctx)
+	if err != nil {
+		return "", err
+	}
+	ids := map[string]bool{}
+	look := func(id, name string) {
+		if id == account || name == account {
+			ids[id] = true
+		}
+	}
+	for i := range s.Quarantined {
+		look(s.Quarantined[i].AccountID, s.Quarantined[i].Step.Account)
+	}
+	for i := range s.Last {
+		look(s.Last[i].Step.AccountID, s.Last[i].Step.Account)
+	}
+	if s.Plan != nil {
+		for i := range s.Plan.Held {
+			look(s.Plan.Held[i].AccountID, s.Plan.Held[i].Account)
+		}
+	}
+	if ids[account] || len(ids) == 0 {
+		return account, nil
+	}
+	if len(ids) > 1 {
+		return "", misuse("name it by its id", "%d accounts bear the name %q", len(ids), account)
+	}
+	for id := range ids {
+		account = id
+	}
+	return account, nil
+}
