@@ -154,8 +154,8 @@ type trick struct {
 	away bool
 	// assumed has every victim be entered by an agency, sts says that agencies are assumed by STS rather than by IAM.
 	assumed, sts bool
-	// hasty gives the program little time.
-	hasty bool
+	// hasty gives the program little time, and steady has no account that has drifted before.
+	hasty, steady bool
 	// passing says that the fault is over before anybody takes it away.
 	passing bool
 	// unaudited says that the fault is nothing to `audit`, and lasting that its end takes effect after minutes, since a key that was

@@ -188,19 +188,22 @@ func trustsAnother(s *scene, acct simcloud.Account) []simcloud.Drift {
 	return []simcloud.Drift{{Kind: simcloud.DriftUpdateAgency, Account: acct.ID, Agency: agency.ID, Trust: &agency.Trust}}
 }
 
-// imitated has custom policies with a required one's name take its place.
+// imitate has a custom policy with a required one's name take its place.
+func imitate(s *scene, acct simcloud.Account) []simcloud.Drift {
+	agency := agencyOf(acct, auditedAgency)
+	right := simcloud.Grant{Policy: "COCServiceAgencyDefaultPolicy", Scope: "all_resources"}
+	twin := simcloud.Grant{Policy: right.Policy, Custom: true, Scope: right.Scope}
+	do := func(kind string, g simcloud.Grant) simcloud.Drift {
+		return simcloud.Drift{Kind: kind, Account: acct.ID, Agency: agency.ID, Grant: &g}
+	}
+	s.happens(do(simcloud.DriftRevoke, right))
+	s.happens(do(simcloud.DriftGrant, twin))
+	return []simcloud.Drift{do(simcloud.DriftRevoke, twin), do(simcloud.DriftGrant, right)}
+}
+
+// imitated has that happen.
 var imitated = func() trick {
-	d := drifts(func(s *scene, acct simcloud.Account) []simcloud.Drift {
-		agency := agencyOf(acct, auditedAgency)
-		right := simcloud.Grant{Policy: "COCServiceAgencyDefaultPolicy", Scope: "all_resources"}
-		twin := simcloud.Grant{Policy: right.Policy, Custom: true, Scope: right.Scope}
-		do := func(kind string, g simcloud.Grant) simcloud.Drift {
-			return simcloud.Drift{Kind: kind, Account: acct.ID, Agency: agency.ID, Grant: &g}
-		}
-		s.happens(do(simcloud.DriftRevoke, right))
-		s.happens(do(simcloud.DriftGrant, twin))
-		return []simcloud.Drift{do(simcloud.DriftRevoke, twin), do(simcloud.DriftGrant, right)}
-	})
+	d := drifts(imitate)
 	d.organization = func(org *simcloud.Organization) {
 		for i := range org.Accounts {
 			org.Accounts[i].Policies = append(org.Accounts[i].Policies, simcloud.Policy{
