@@ -1,0 +1,508 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// other is a second account in which something is lost.
+const (
+	other     = "edge-test-000003"
+	lostThere = `"account": "` + other + `", "agency": "ServiceAgencyForCOC", "grant": {"policy": "RMS ReadOnlyAccess", "scope": "global"}`
+)
+
+// bench is a simulated organization of eight accounts that can be repaired, and a folder with the configuration for it.
+type bench struct {
+	*simulator
+	dir string
+}
+
+// repairable makes one, with repair in a mode. more is added to what its configuration says of repair.
+func repairable(t *testing.T, mode, more string) *bench {
+	t.Helper()
+	b := &bench{startSimulator(t, "--generate", "8", "--steady", "--repair", mode), t.TempDir()}
+	if !strings.Contains(more, "limits:") {
+		more += "  limits: {fleet_percent_per_day: 100}\n"
+	}
+	b.config += more
+	b.write(t, b.config)
+	return b
+}
+
+func (b *bench) write(t *testing.T, config string) {
+	t.Helper()
+	replace(t, filepath.Join(b.dir, defaultConfig), config)
+}
+
+// asks runs a command to its end, in the folder and with the keys, and wants that exit code.
+func (b *bench) asks(t *testing.T, code int, args ...string) (out, err string) {
+	t.Helper()
+	return b.asksWith(t, b.key, code, args...)
+}
+
+func (b *bench) asksWith(t *testing.T, env []string, code int, args ...string) (out, err string) {
+	t.Helper()
+	p := launch(t, b.dir, env, args)
+	got := p.wait(t)
+	out, err = p.out.String(), p.err.String()
+	if got != code {
+		t.Fatalf("agencyaudit %s: exit code %d, want %d\nstdout:\n%s\nstderr:\n%s", strings.Join(args, " "), got, code, out, err)
+	}
+	for _, secret := range []string{b.secret, repairKey.Secret, "PRIVATE KEY"} {
+		if strings.Contains(out+err, secret) {
+			t.Errorf("agencyaudit %s shows a secret", strings.Join(args, " "))
+		}
+	}
+	if line, n := longest(out); n > 100 {
+		t.Errorf("agencyaudit %s: a line of %d characters: %s", strings.Join(args, " "), n, line)
+	}
+	return out, err
+}
+
+// wrote are the changes of the cloud that a client made, as operation and account.
+func (b *bench) wrote(t *testing.T) []string {
+	t.Helper()
+	var journal []struct{ Operation, Account string }
+	if err := json.Unmarshal([]byte(b.do(t, http.MethodGet, "/journal", "")), &journal); err != nil {
+		t.Fatal(err)
+	}
+	all := make([]string, len(journal))
+	for i, j := range journal {
+		all[i] = j.Operation + " " + j.Account
+	}
+	return all
+}
+
+var runPattern = regexp.MustCompile(`agencyaudit undo ([0-9a-f]+) `)
+
+// wants a text to hold another.
+func wants(t *testing.T, text string, held ...string) {
+	t.Helper()
+	for _, h := range held {
+		if !strings.Contains(text, h) {
+			t.Errorf("%q is not in:\n%s", h, text)
+		}
+	}
+}
+
+// By hand and without a daemon: what was shown is approved, done once, and taken back.
+func TestAPlanIsApprovedAppliedAndUndone(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "approve", "")
+	b.asks(t, exitOK, "plan")
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+
+	out, _ := b.asks(t, exitDrift, "plan", "--account", victim, "--out", "plan.json", "--as", "alice")
+	wants(t, out, "Plan: 1 step in 1 account", "DCS UserAccess", victim, "inject faults", "it fits", "mode approve", "agencyaudit approve plan.json", "agencyaudit apply plan.json")
+	if info, err := os.Stat(filepath.Join(b.dir, "plan.json")); err != nil || info.Mode().Perm() != newFileMode {
+		t.Errorf("the plan's file: %v %v", info, err)
+	}
+	_, said := b.asks(t, exitUsage, "apply", "plan.json")
+	wants(t, said, "nobody approved the plan")
+	_, said = b.asks(t, exitUsage, "approve", "plan.json", "--as", "bob")
+	wants(t, said, "add --yes")
+	b.untouched(t)
+
+	out, _ = b.asks(t, exitOK, "approve", "plan.json", "--as", "bob", "--yes", "--expires", "4h")
+	wants(t, out, "DCS UserAccess", "Approved as bob", "agencyaudit apply plan.json")
+	out, _ = b.asks(t, exitOK, "apply", "plan.json")
+	wants(t, out, "1 of 1 step done", "request ", "agencyaudit undo ")
+	if got := b.wrote(t); len(got) != 1 {
+		t.Fatalf("the cloud was changed: %q", got)
+	}
+	b.asks(t, exitOK, "audit")
+	b.asks(t, exitOK, "plan")
+	// The approval counts once.
+	_, said = b.asks(t, exitUsage, "apply", "plan.json")
+	wants(t, said, "nobody approved the plan")
+
+	run := runPattern.FindStringSubmatch(out)[1]
+	out, _ = b.asks(t, exitDrift, "undo", run, "--out", "undo.json")
+	wants(t, out, "Plan to take back what was done after run "+run, "revoke", "takes back what was granted")
+	b.asks(t, exitOK, "approve", "undo.json", "--yes")
+	b.asks(t, exitOK, "apply", "undo.json")
+	if got := b.wrote(t); len(got) != 2 {
+		t.Fatalf("the cloud was changed: %q", got)
+	}
+	b.asks(t, exitDrift, "audit")
+	_, said = b.asks(t, exitUsage, "undo", run)
+	wants(t, said, "nothing of the run")
+
+	out, _ = b.asks(t, exitOK, "ledger", "show", "--account", victim, "-o", "json")
+	var shown struct {
+		Total   int
+		Whole   bool
+		Entries []struct {
+			Kind, Outcome, Run string
+			RequestID          string `json:"request_id"`
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &shown); err != nil || !shown.Whole || len(shown.Entries) != 6 || shown.Total <= 6 ||
+		shown.Entries[2].Outcome != "done" || shown.Entries[2].RequestID == "" || shown.Entries[5].Outcome != "done" {
+		t.Errorf("the ledger: %v\n%s", err, out)
+	}
+	out, _ = b.asks(t, exitOK, "ledger", "show", "--run", run)
+	wants(t, out, "grant DCS UserAccess", "is carried out")
+	if strings.Contains(out, "revoke") {
+		t.Errorf("what followed from another run is shown:\n%s", out)
+	}
+	out, _ = b.asks(t, exitOK, "ledger", "verify")
+	wants(t, out, "OK: the ledger", "which the history remembers")
+	out, _ = b.asks(t, exitOK, "__complete", "undo", "")
+	wants(t, out, run)
+	out, _ = b.asks(t, exitOK, "__complete", "ledger", "show", "--account", "")
+	wants(t, out, victim)
+}
+
+// Beside a daemon, whose socket is its user's alone, the commands need no key, and the daemon does what was approved, and not what is frozen.
+func TestCommandsGoThroughTheDaemon(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "approve", "")
+	b.write(t, b.looped())
+	d := b.serveFile(t, b.dir, filepath.Join(b.dir, defaultConfig), b.key)
+	d.settled(t, "compliant")
+	info, err := os.Lstat(filepath.Join(b.dir, "state", "agencyaudit.sock"))
+	if err != nil || info.Mode().Perm() != 0o600 || info.Mode().Type() != fs.ModeSocket {
+		t.Fatalf("the socket: %v %v", info, err)
+	}
+	without := func(code int, args ...string) (out, err string) {
+		t.Helper()
+		return b.asksWith(t, nil, code, args...)
+	}
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	d.shows(t, "the drift shows", func(s series) bool { return s.one("policy_missing", ofVictim, ofLost) == 1 })
+	out, _ := without(exitDrift, "plan")
+	wants(t, out, "the daemon's last run", "asked for by  daemon", "mode approve, by the daemon", "To have the daemon carry it out")
+	digest := regexp.MustCompile(`agencyaudit approve ([0-9a-f]{12})\n`).FindStringSubmatch(out)[1]
+	_, said := without(exitUsage, "approve", digest[:11], "--yes")
+	wants(t, said, "too little of a digest")
+	_, said = without(exitUsage, "approve", strings.Repeat("0", 12), "--yes")
+	wants(t, said, "the plan that is shown now is another one")
+	b.untouched(t)
+
+	out, _ = without(exitOK, "freeze", "--reason", "not today")
+	wants(t, out, "Repair is frozen", "agencyaudit unfreeze")
+	out, _ = without(exitDrift, "plan")
+	wants(t, out, "stopped       frozen", "not today")
+	out, _ = without(exitOK, "approve", digest, "--yes", "--as", "bob")
+	wants(t, out, "The daemon begins a run", "agencyaudit ledger show")
+	within(t, "a run follows", func() string {
+		if strings.Contains(d.err.String(), `"trigger":"approval"`) {
+			return ""
+		}
+		return last(d.err.String(), 2000)
+	})
+	d.ranAgain(t)
+	b.untouched(t)
+	_, said = without(exitUsage, "unfreeze")
+	wants(t, said, `add --reason "WHY"`)
+	without(exitOK, "unfreeze", "--reason", "today")
+	d.shows(t, "it is repaired", func(s series) bool { return s.one("policy_missing", ofVictim, ofLost) == 0 })
+	if got := b.wrote(t); len(got) != 1 {
+		t.Errorf("the cloud was changed: %q", got)
+	}
+	out, _ = without(exitOK, "plan")
+	wants(t, out, "Plan: nothing to do", "last          ", "done")
+	out, _ = without(exitOK, "ledger", "show", "--last", "3")
+	wants(t, out, "outcome", "of ")
+	without(exitOK, "ledger", "verify")
+	_, said = without(exitPartial, "unfreeze", "--reason", "again")
+	wants(t, said, "repair is not frozen")
+	d.interrupt(t)
+	if _, err := os.Lstat(filepath.Join(b.dir, "state", "agencyaudit.sock")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+// keyOf makes a private key and its public one, as openssl does, by openssl itself where there is one.
+func keyOf(t *testing.T, dir, name string) {
+	t.Helper()
+	private, public := filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".pub.pem")
+	if openssl, err := exec.LookPath("openssl"); err == nil {
+		for _, args := range [][]string{{"genpkey", "-algorithm", "ed25519", "-out", private}, {"pkey", "-in", private, "-pubout", "-out", public}} {
+			if out, err := exec.CommandContext(t.Context(), openssl, args...).CombinedOutput(); err != nil {
+				t.Fatalf("openssl: %v\n%s", err, out)
+			}
+		}
+	} else {
+		pub, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err1 := x509.MarshalPKCS8PrivateKey(key)
+		two, err2 := x509.MarshalPKIXPublicKey(pub)
+		if err := errors.Join(err1, err2, os.WriteFile(private, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: one}), 0o600),
+			os.WriteFile(public, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: two}), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chmod(private, 0o600), os.Chmod(public, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Where people have keys, a plan is signed by who asked for it and approved by somebody else, each with a key that nobody else can read.
+func TestPeopleSignWhatTheyAskForAndApprove(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "approve", "  approval: {people: {alice: alice.pub.pem, bob: bob.pub.pem}}\n")
+	for _, name := range []string{"alice", "bob", "mallory"} {
+		keyOf(t, b.dir, name)
+	}
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	b.asks(t, exitDrift, "plan", "--out", "unsigned.json", "--as", "alice")
+	b.asks(t, exitDrift, "plan", "--out", "forged.json", "--as", "alice", "--key", "mallory.pem")
+	out, _ := b.asks(t, exitDrift, "plan", "--out", "plan.json", "--as", "alice", "--key", "alice.pem")
+	wants(t, out, "alice, signed", "agencyaudit approve plan.json --as NAME --key FILE")
+	for plan, want := range map[string]string{"unsigned.json": "is not signed by", "forged.json": "is not signed by"} {
+		_, said := b.asks(t, exitUsage, "approve", plan, "--yes", "--as", "bob", "--key", "bob.pem")
+		wants(t, said, want)
+	}
+	for _, c := range []struct{ as, key, want string }{
+		{"alice", "alice.pem", "somebody else has to approve it"},
+		{"bob", "mallory.pem", "not signed by the key of"},
+		{"mallory", "mallory.pem", "does not know"},
+		{"bob", "bob.pub.pem", "does not hold one private key"},
+	} {
+		_, said := b.asks(t, exitUsage, "approve", "plan.json", "--yes", "--as", c.as, "--key", c.key)
+		wants(t, said, c.want)
+	}
+	_, said := b.asks(t, exitUsage, "approve", "plan.json", "--yes", "--as", "bob")
+	wants(t, said, "--as NAME --key FILE")
+	if err := os.Chmod(filepath.Join(b.dir, "bob.pem"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, said = b.asks(t, exitUsage, "approve", "plan.json", "--yes", "--as", "bob", "--key", "bob.pem")
+	wants(t, said, "others than its owner can read it", "chmod 600")
+	if err := os.Chmod(filepath.Join(b.dir, "bob.pem"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, said = b.asks(t, exitUsage, "approve", "plan.json", "--yes", "--as", "bob", "--key", "bob.pem", "--expires", "25h")
+	wants(t, said, "longer than remediation.approval.expires allows")
+	b.untouched(t)
+	b.asks(t, exitOK, "approve", "plan.json", "--yes", "--as", "bob", "--key", "bob.pem")
+	b.asks(t, exitOK, "apply", "plan.json")
+	if got := b.wrote(t); len(got) != 1 {
+		t.Errorf("the cloud was changed: %q", got)
+	}
+	out, _ = b.asks(t, exitOK, "ledger", "show")
+	wants(t, out, "rejected", "approved")
+}
+
+// An account that changed since voids its steps, and those alone; a plan that was changed is none.
+func TestAnOldPlanIsVoidWhereTheAccountChanged(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "auto", "")
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	b.drift(t, `{"kind": "revoke", %s}`, lostThere)
+	out, _ := b.asks(t, exitDrift, "plan", "--out", "plan.json")
+	wants(t, out, "2 steps in 2 accounts", "agencyaudit apply plan.json")
+	data, err := os.ReadFile(filepath.Join(b.dir, "plan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{`"` + victim + `"`: `"another"`, "inject faults": "do nothing", `"grant"`: `"revoke"`} {
+		replace(t, filepath.Join(b.dir, "forged.json"), strings.Replace(string(data), from, to, 1))
+		_, said := b.asks(t, exitUsage, "apply", "forged.json")
+		wants(t, said, "forged.json: the plan was changed after it was written")
+	}
+	b.drift(t, `{"kind": "grant", "account": %q, "agency": "ServiceAgencyForCOC", "grant": {"policy": "ECS CommonOperations", "scope": "global"}}`, victim)
+	b.untouched(t)
+	out, _ = b.asks(t, exitDrift, "apply", "plan.json")
+	wants(t, out, "1 of 2 steps done", "void", "stale_plan")
+	if got := b.wrote(t); len(got) != 1 || !strings.Contains(got[0], other) {
+		t.Errorf("the cloud was changed: %q", got)
+	}
+	out, _ = b.asks(t, exitDrift, "plan", "--account", victim)
+	wants(t, out, "1 step in 1 account", "Not put right", "not_listed")
+	_, said := b.asks(t, exitUsage, "plan", "--account", "data-stage-000003")
+	wants(t, said, "did you mean "+victim+"?")
+	// From stdin, as JSON, and of what is done already.
+	p := launch(t, b.dir, b.key, nil)
+	p.wait(t)
+	var o, e bytes.Buffer
+	c := exec.CommandContext(t.Context(), p.cmd.Path, "apply", "-", "-o", "json")
+	c.Args[0], c.Dir, c.Env, c.Stdin, c.Stdout, c.Stderr = "agencyaudit", b.dir, p.cmd.Env, bytes.NewReader(data), &o, &e
+	if err := c.Run(); c.ProcessState.ExitCode() != exitDrift {
+		t.Fatalf("%v: %s%s", err, o.String(), e.String())
+	}
+	wants(t, o.String(), `"agencyaudit.repair.outcome/v1"`, `"whole": false`, `"stale_plan"`)
+	if got := b.wrote(t); len(got) != 1 {
+		t.Errorf("the cloud was changed: %q", got)
+	}
+}
+
+// A plan that exceeds a limit is not carried out in part, but stops all repair until a person lifts that.
+func TestALimitThatIsExceededFreezes(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "auto", "  limits: {grant_accounts_per_run: 1, fleet_percent_per_day: 100}\n")
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	b.drift(t, `{"kind": "revoke", %s}`, lostThere)
+	out, _ := b.asks(t, exitDrift, "plan", "--out", "plan.json")
+	wants(t, out, "it exceeds one", "grant_accounts_per_run is 1")
+	out, _ = b.asks(t, exitDrift, "plan", "--account", other, "--out", "one.json")
+	wants(t, out, "it fits")
+	out, _ = b.asks(t, exitDrift, "apply", "plan.json")
+	wants(t, out, "0 of 2 steps done", "frozen")
+	out, _ = b.asks(t, exitDrift, "apply", "one.json")
+	wants(t, out, "0 of 1 step done", "Stopped: frozen")
+	b.untouched(t)
+	b.asks(t, exitOK, "unfreeze", "--reason", "one at a time")
+	b.asks(t, exitOK, "apply", "one.json")
+	if got := b.wrote(t); len(got) != 1 {
+		t.Errorf("the cloud was changed: %q", got)
+	}
+	// The kill switch is a file, whatever is in it.
+	replace(t, filepath.Join(b.dir, "state", "FREEZE"), "")
+	b.asks(t, exitDrift, "plan", "--account", victim, "--out", "two.json")
+	out, _ = b.asks(t, exitDrift, "apply", "two.json")
+	wants(t, out, "kill_switch", "delete it to go on")
+}
+
+// A ledger that is not whole stops repair and nothing else, and is shown as far as it is.
+func TestALedgerThatIsNotWholeStopsRepairAlone(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "auto", "")
+	_, said := b.asks(t, exitOK, "ledger", "verify")
+	if said != "" {
+		t.Errorf("stderr: %s", said)
+	}
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	b.asks(t, exitDrift, "plan", "--out", "plan.json")
+	b.asks(t, exitOK, "apply", "plan.json")
+	b.drift(t, `{"kind": "revoke", %s}`, lostThere)
+	file := filepath.Join(b.dir, "state", "ledger.jsonl")
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(whole, []byte("\n"))
+	cut := bytes.Join(lines[:len(lines)-2], nil) // the last is empty
+	altered := bytes.Replace(whole, []byte(`"outcome":"done"`), []byte(`"outcome":"noop"`), 1)
+	for name, c := range map[string]struct {
+		text []byte
+		show int
+	}{"altered": {altered, exitDrift}, "cut": {cut, exitOK}, "gone": {nil, exitOK}} {
+		if c.text == nil {
+			err = os.Remove(file)
+		} else {
+			err = os.WriteFile(file, c.text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, said := b.asks(t, exitDrift, "ledger", "verify")
+		wants(t, said, "cannot be relied on", "keep the file")
+		out, _ := b.asks(t, c.show, "ledger", "show")
+		if c.text != nil {
+			wants(t, out, "started", "intent")
+		}
+		b.asks(t, exitDrift, "audit")
+		out, _ = b.asks(t, exitDrift, "plan", "--out", "next.json")
+		wants(t, out, "stopped       ledger", "cannot be relied on")
+		_, said = b.asks(t, exitPartial, "apply", "next.json")
+		wants(t, said, "cannot be relied on")
+		_, said = b.asks(t, exitPartial, "freeze", "--reason", "to be sure")
+		wants(t, said, "touch ")
+		if got := b.wrote(t); len(got) != 1 {
+			t.Fatalf("%s: the cloud was changed: %q", name, got)
+		}
+	}
+	if err := os.WriteFile(file, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.asks(t, exitOK, "ledger", "verify")
+	b.asks(t, exitOK, "apply", "next.json")
+	if got := b.wrote(t); len(got) != 2 {
+		t.Errorf("the cloud was changed: %q", got)
+	}
+}
+
+// In the modes off and plan nothing can be carried out, whatever is asked for.
+func TestInOffAndPlanNothingIsWritten(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "plan", "")
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	without := make([]string, 0, len(b.key))
+	for _, k := range b.key {
+		if !strings.HasPrefix(k, "REPAIR_") { // these are not even read
+			without = append(without, k)
+		}
+	}
+	out, _ := b.asksWith(t, without, exitDrift, "plan", "--out", "plan.json")
+	wants(t, out, "1 step in 1 account", "Nothing of it can be carried out, since remediation.mode is plan")
+	_, said := b.asksWith(t, without, exitUsage, "apply", "plan.json")
+	wants(t, said, "remediation.mode is plan")
+	b.asksWith(t, without, exitPartial, "approve", "plan.json", "--yes")
+	out, _ = b.asksWith(t, without, exitDrift, "plan", "-o", "json")
+	var doc struct {
+		Schema string
+		Plan   struct{ Steps []any }
+		Repair struct{ Mode string }
+	}
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || doc.Schema != "agencyaudit.repair.plan/v1" || len(doc.Plan.Steps) != 1 || doc.Repair.Mode != "plan" {
+		t.Errorf("%v: %s", err, out)
+	}
+	b.write(t, strings.Replace(b.config, "mode: plan", `mode: "off"`, 1))
+	for _, args := range [][]string{{"plan"}, {"apply", "plan.json"}, {"undo", "x"}} {
+		_, said := b.asksWith(t, without, exitUsage, args...)
+		wants(t, said, "remediation.mode is off")
+	}
+	_, said = b.asksWith(t, without, exitUsage, "ledger", "verify")
+	wants(t, said, "names no state_dir")
+	b.write(t, b.config)
+	d := b.serve(t, b.looped())
+	d.shows(t, "the drift shows", func(s series) bool { return s.one("policy_missing", ofVictim, ofLost) == 1 })
+	d.ranAgain(t)
+	b.untouched(t)
+	d.interrupt(t)
+}
+
+// ranAgain waits until two more runs have ended.
+func (d *served) ranAgain(t *testing.T) {
+	t.Helper()
+	before := d.scrape(t).runs("complete")
+	d.shows(t, "it ran again", func(s series) bool { return s.runs("complete") >= before+2 })
+}
+
+// On a terminal whoever approves types how the digest begins.
+func TestAnApprovalIsConfirmedOnATerminal(t *testing.T) {
+	digest := strings.Repeat("0123456789abcdef", 4)
+	for typed, want := range map[string]bool{digest[:8] + "\n": true, digest[:8]: true, "01234566\n": false, "yes\n": false, "\n": false, "": false} {
+		var e bytes.Buffer
+		a := &app{console: console{in: strings.NewReader(typed), err: &e, inTerminal: true, errTerminal: true}}
+		if err := a.confirm(t.Context(), digest); (err == nil) != want {
+			t.Errorf("%q: %v", typed, err)
+		}
+		wants(t, e.String(), "first 8 characters")
+	}
+}
+
+// Nobody is called what the program calls itself.
+func TestNobodyIsTheDaemon(t *testing.T) {
+	for _, name := range []string{"daemon", "Daemon", " "} {
+		if _, err := (&person{as: name}).name(); err == nil {
+			t.Errorf("%q may be somebody", name)
+		}
+	}
+	if name, err := (&person{as: "alice"}).name(); err != nil || name != "alice" {
+		t.Errorf("alice: %q %v", name, err)
+	}
+	if name, err := (&person{}).name(); err != nil || name == "" {
+		t.Errorf("the user's name: %q %v", name, err)
+	}
+}
