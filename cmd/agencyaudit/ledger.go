@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/history"
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/report"
@@ -32,13 +34,13 @@ func (a *app) ledgerCommand() *cobra.Command {
 		Short: "show or verify what repair wrote down of all that it intended, did and was told",
 		Long: `Show or verify the ledger in state_dir: what repair wrote down of all that it intended, did and was
 told, before it did it. It is read as it lies there, beside a daemon or without one, and is never
-changed by that.`,
+changed by that. Where one is lost for good, renew begins another.`,
 		Example: `  agencyaudit ledger show --last 20
   agencyaudit ledger verify`,
 		Args: a.noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.ledgerShowCommand(), a.ledgerVerifyCommand())
+	cmd.AddCommand(a.ledgerShowCommand(), a.ledgerVerifyCommand(), a.ledgerRenewCommand())
 	return cmd
 }
 
@@ -128,6 +130,47 @@ usage or configuration.`,
 		},
 	}
 	place.flag(cmd)
+	return cmd
+}
+
+func (a *app) ledgerRenewCommand() *cobra.Command {
+	var place ledgerPlace
+	var who person
+	var why string
+	cmd := &cobra.Command{
+		Use:   "renew",
+		Short: "put a ledger aside that cannot be relied on, and begin another",
+		Long: `Put the ledger aside, under a name with the time, and begin another one. It is for somebody who has
+looked into why the ledger cannot be relied on, and takes the loss: the new one knows nothing of
+limits that were used up, of quarantines and of intents that are open. So it begins frozen, until
+unfreeze. End the daemon first.
+
+Exit codes: 0 done, 2 it could not be done, 3 bad usage or configuration.`,
+		Example: `  agencyaudit ledger renew --reason "the disk failed, see SEC-77"`,
+		Args:    exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			name, err := reasoned(&who, why)
+			if err != nil {
+				return err
+			}
+			file, err := a.ledgerFile(cmd, &place)
+			if err != nil {
+				return err
+			}
+			aside, err := daemon.RenewLedger(cmd.Context(), filepath.Dir(file), name, why, time.Now())
+			if err != nil {
+				return &failure{code: exitPartial, err: err}
+			}
+			text := "A new ledger begins, and repair is frozen. To lift that: " + a.command("unfreeze", "--reason", "WHY")
+			if aside != "" {
+				text = "The ledger before lies in " + aside + ". " + text
+			}
+			return a.said(text)
+		},
+	}
+	place.flag(cmd)
+	who.asFlag(cmd)
+	reasonFlag(cmd, &why)
 	return cmd
 }
 
