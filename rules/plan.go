@@ -45,15 +45,23 @@ type Step struct {
 
 // Target is what the step is about: account, agency, policy and scope. Two steps on one target are about the same grant.
 func (s *Step) Target() string {
-	return strings.Join([]string{s.AccountID, s.AgencyID, string(s.Grant.Scope.Kind), s.Grant.Scope.ID, s.Grant.Policy.ID}, ":")
+	parts := [...]string{s.AccountID, s.AgencyID, string(s.Grant.Scope.Kind), s.Grant.Scope.ID, s.Grant.Policy.ID}
+	for i := range parts {
+		parts[i] = targetPart.Replace(parts[i])
+	}
+	return strings.Join(parts[:], ":")
 }
+
+// targetPart writes what stands between the colons of a target, so that no two grants have one target.
+var targetPart = strings.NewReplacer("%", "%25", ":", "%3A")
 
 // ID is the step's identity: equal for steps that do the same on the same evidence. It covers all that people are shown of a step, so
 // that none can be shown as another one.
 func (s *Step) ID() string {
 	parts := []string{
 		string(s.Action), s.AccountID, s.Account, s.AgencyID, s.Agency, s.Baseline, string(s.Grant.Scope.Kind), s.Grant.Scope.ID,
-		s.Grant.Scope.Name, s.Grant.Policy.ID, s.Grant.Policy.Name, string(s.Grant.Policy.Origin), s.Rule, s.Holding,
+		s.Grant.Scope.Name, s.Grant.Policy.ID, s.Grant.Policy.Name, string(s.Grant.Policy.Origin),
+		strconv.FormatBool(s.Grant.Policy.Unbounded), s.Rule, s.Holding,
 		strconv.FormatInt(s.Undoes, 10),
 	}
 	return digest(append(parts, s.Affects...)...)
@@ -188,19 +196,25 @@ type Held struct {
 // the ids of their policies.
 type Holding struct {
 	agency Agency
-	grants map[string]bool
+	grants map[held]bool
+}
+
+// held is a grant by all that tells grants of one agency apart.
+type held struct {
+	kind          ScopeKind
+	scope, policy string
 }
 
 // HoldingOf is the holding that evidence shows; agency is nil for one that is absent.
 func HoldingOf(agency *Agency, planes []Plane) Holding {
-	h := Holding{grants: map[string]bool{}}
+	h := Holding{grants: map[held]bool{}}
 	if agency == nil {
 		return h
 	}
 	h.agency = *agency
 	for i := range planes {
 		for j := range planes[i].Grants {
-			h.grants[holdingKey(planes[i].Grants[j])] = true
+			h.grants[heldBy(planes[i].Grants[j])] = true
 		}
 	}
 	return h
@@ -214,23 +228,21 @@ func (e Evidence) Holding() Holding {
 	return HoldingOf(&e.agency, e.planes)
 }
 
-func holdingKey(g Grant) string {
-	return string(g.Scope.Kind) + ":" + g.Scope.ID + ":" + g.Policy.ID
-}
+func heldBy(g Grant) held { return held{g.Scope.Kind, g.Scope.ID, g.Policy.ID} }
 
 // Has says whether a grant is held: the policy of that id, at that scope and no other.
-func (h Holding) Has(g Grant) bool { return h.grants[holdingKey(g)] }
+func (h Holding) Has(g Grant) bool { return h.grants[heldBy(g)] }
 
 // After is the holding when a step was carried out, and nothing else happened.
 func (h Holding) After(s *Step) Holding {
-	next := Holding{agency: h.agency, grants: make(map[string]bool, len(h.grants)+1)}
+	next := Holding{agency: h.agency, grants: make(map[held]bool, len(h.grants)+1)}
 	for k := range h.grants {
 		next.grants[k] = true
 	}
 	if s.Action == ActionGrant {
-		next.grants[holdingKey(s.Grant)] = true
+		next.grants[heldBy(s.Grant)] = true
 	} else {
-		delete(next.grants, holdingKey(s.Grant))
+		delete(next.grants, heldBy(s.Grant))
 	}
 	return next
 }
@@ -241,9 +253,16 @@ func (h Holding) Fits(s *Step) bool { return h.Has(s.Grant) == (s.Action == Acti
 // AgencyID is the id of the agency; empty when it is absent.
 func (h Holding) AgencyID() string { return h.agency.ID }
 
-// SameTrust says whether two holdings are of one agency that trusts the same account.
+// SameTrust says whether two agencies trust the same account, as far as both name it.
 func (h Holding) SameTrust(other Holding) bool {
-	return h.agency.ID == other.agency.ID && h.agency.Trust == other.agency.Trust
+	a, b := h.agency.Trust, other.agency.Trust
+	return a.ID == b.ID && (a.Name == b.Name || a.Name == "" || b.Name == "")
+}
+
+// Trusts says whether the agency trusts the account of a baseline, as far as the agency alone shows it: nothing of what it shows is otherwise.
+func (h Holding) Trusts(t Trust) bool {
+	is := h.agency.Trust
+	return (t.ID == "" || is.ID == t.ID) && (is.Name == "" || SameTrustName(is.Name, t.Name))
 }
 
 // Digest is the SHA-256 of the holding, in lower-case hexadecimal. Two are equal if nothing that a step depends on differs.
@@ -253,21 +272,28 @@ func (h Holding) Digest() string {
 	if !a.ExpiresAt.IsZero() {
 		parts[len(parts)-1] = strconv.FormatInt(a.ExpiresAt.UnixMicro(), 10)
 	}
-	keys := make([]string, 0, len(h.grants))
+	all := make([]held, 0, len(h.grants))
 	for k := range h.grants {
-		keys = append(keys, k)
+		all = append(all, k)
 	}
-	slices.Sort(keys)
-	return digest(append(parts, keys...)...)
+	slices.SortFunc(all, func(a, b held) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.scope, b.scope), cmp.Compare(a.policy, b.policy))
+	})
+	for _, k := range all {
+		parts = append(parts, string(k.kind), k.scope, k.policy)
+	}
+	return digest(parts...)
 }
 
 // digest is the SHA-256 of texts, so written down that no two lists of them look the same.
 func digest(parts ...string) string {
-	d := sha256.New()
+	var text []byte
 	for _, p := range parts {
-		d.Write([]byte(strconv.Quote(p) + "\n"))
+		text = append(strconv.AppendInt(text, int64(len(p)), 10), ':')
+		text = append(text, p...)
 	}
-	return hex.EncodeToString(d.Sum(nil))
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // CompareSteps orders steps: grants before revokes, then by account, agency, scope and policy.

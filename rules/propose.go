@@ -212,6 +212,11 @@ func (p *proposal) revoke(f *Finding) {
 // lasted says whether a grant has been seen for as long as it must have been, or what is lacking.
 func (p *proposal) lasted(g Grant) (detail string, ok bool) {
 	grace := p.may.Revoke.Grace
+	// A clock that was ahead while it was read makes nothing older.
+	readAt := p.ReadAt
+	if readAt.After(p.now) {
+		readAt = p.now
+	}
 	since := time.Time{}
 	if p.Since != nil {
 		since = p.Since(g)
@@ -219,7 +224,7 @@ func (p *proposal) lasted(g Grant) (detail string, ok bool) {
 	switch {
 	case since.IsZero():
 		return fmt.Sprintf("its grant at %s must have been seen for %s", g.Scope, Span(grace)), false
-	case p.ReadAt.Sub(since) < grace:
+	case readAt.Sub(since) < grace:
 		return fmt.Sprintf("its grant at %s must have been seen for %s, which is so from %s on", g.Scope, Span(grace),
 			since.Add(grace).UTC().Format(time.RFC3339)), false
 	}
