@@ -33,6 +33,8 @@ type trip struct {
 	pending bool
 	// intents are those of the plan, in order.
 	intents []int64
+	// done says that a step had its effect.
+	done bool
 }
 
 // unit are steps of one kind in one agency, which are carried out together.
@@ -40,43 +42,42 @@ type unit []rules.Step
 
 // carry carries out a plan, which is a part of what is proposed now: all of it within the limits, or nothing. The caller holds turn. Its
 // error is one of the ledger.
-func (e *Engine) carry(ctx context.Context, job *Job, p, proposed *Plan, approval int64, actor string) (intents []int64, err error) {
+func (e *Engine) carry(ctx context.Context, job *Job, p, proposed *Plan, approval int64, actor string) (*trip, error) {
 	now := e.clock.Now()
+	t := &trip{job: job, plan: p, approval: approval, actor: actor, expected: map[string]string{}, void: map[string]bool{}}
 	if why, detail := e.stopped(job, now); why != "" {
 		e.meter.Blocked(why)
 		e.log.Warn("repair is held back", "reason", why, "detail", detail, "steps", len(p.Steps))
-		return nil, nil
+		return t, nil
 	}
 	for i := range p.Steps {
 		if s := &p.Steps[i]; job.Appliers[s.Action] == nil {
-			return nil, fmt.Errorf("carry out %s: nothing here can do that", s.Short())
+			return t, fmt.Errorf("carry out %s: nothing here can do that", s.Short())
 		}
 	}
 	e.mu.Lock()
 	e.ended = nil
-	e.state.forget(now)
 	over := job.Policy.Limits.exceeds(p, e.state, proposed.Fleet, now)
 	e.mu.Unlock()
 	if over != "" {
 		e.meter.Blocked(rules.HoldBudget)
 		e.log.Error("the plan exceeds a limit: nothing of it is carried out", "plan", p.Digest, "reason", over)
-		return nil, e.Freeze(Daemon, over)
+		return t, e.Freeze(Daemon, over)
 	}
 	if _, err := e.note(Entry{
 		Kind: KindPlanned, Actor: actor, Run: p.Run, Plan: p.Digest, Approval: approval, Steps: len(p.Steps), Fleet: proposed.Fleet,
 		Reason: "is carried out",
 	}); err != nil {
-		return nil, err
+		return t, err
 	}
 	e.log.Info("repair begins", "plan", p.Digest, "run", p.Run, "steps", len(p.Steps), "by", actor)
-	t := &trip{job: job, plan: p, approval: approval, actor: actor, expected: map[string]string{}, void: map[string]bool{}}
 	for i := range p.Steps {
 		t.expected[agencyKey(&p.Steps[i])] = p.Steps[i].Holding
 	}
-	if err = e.waves(ctx, t); errors.Is(err, errStop) {
-		err = nil
+	if err := e.waves(ctx, t); !errors.Is(err, errStop) {
+		return t, err
 	}
-	return t.intents, err
+	return t, nil
 }
 
 func agencyKey(s *rules.Step) string { return s.AccountID + ":" + s.Agency }
@@ -96,11 +97,12 @@ func units(steps []rules.Step) []unit {
 }
 
 // waves carries units out in waves of one, two, four and so on: each wave begins when all of the one before is known to have had its effect.
+// After one in which nothing was to be done any more the next is no greater.
 func (e *Engine) waves(ctx context.Context, t *trip) error {
 	todo := units(t.plan.Steps)
-	for size := 1; len(todo) > 0; size *= 2 {
+	for size := 1; len(todo) > 0; {
 		wave := todo[:min(size, len(todo))]
-		todo = todo[len(wave):]
+		todo, t.done = todo[len(wave):], false
 		for _, u := range wave {
 			if err := e.unit(ctx, t, u); err != nil {
 				return err
@@ -110,6 +112,9 @@ func (e *Engine) waves(ctx context.Context, t *trip) error {
 			e.meter.Blocked(rules.HoldPending)
 			e.log.Info("repair goes on when the cloud shows what was done", "plan", t.plan.Digest)
 			return nil
+		}
+		if t.done {
+			size *= 2
 		}
 	}
 	return nil
@@ -164,22 +169,33 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 	if before.Digest() != t.expected[agencyKey(s)] || before.AgencyID() != s.AgencyID || before.Fits(s) {
 		return void(rules.HoldMoved, "the agency is not what it was when the plan was made (reading "+first(ids)+")")
 	}
-	if why, detail := e.stopped(t.job, e.clock.Now()); why != "" {
+	why, detail, err := e.begin(t.job, o)
+	if err != nil {
+		return err
+	}
+	if why != "" {
 		if err := e.finish(o, OutcomeNotSent, auditor.Answer{}, ids, string(why)+": "+detail); err != nil {
 			return err
 		}
 		return e.block(why, detail)
 	}
-	sent, err := e.note(Entry{Kind: KindSent, Actor: Daemon, Run: intent.Run, Plan: intent.Plan, Intent: intent.Seq})
-	if err != nil {
-		return err
-	}
-	o.SentAt = sent.Time
 	answer, err := e.apply(ctx, t.job, o)
 	if err != nil {
 		return err
 	}
 	return e.verify(ctx, t, o, before, answer)
+}
+
+// begin writes down that a request is about to be sent, unless something holds it back. A freeze comes before both or after both.
+func (e *Engine) begin(job *Job, o *Open) (rules.Hold, string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if why, detail := e.holds(job, e.clock.Now()); why != "" {
+		return why, detail, nil
+	}
+	sent, err := e.append(Entry{Kind: KindSent, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent})
+	o.SentAt = sent.Time
+	return "", "", err
 }
 
 func (e *Engine) block(why rules.Hold, detail string) error {
@@ -220,6 +236,7 @@ func (e *Engine) read(ctx context.Context, job *Job, st *auditor.Standing, b *ru
 		}
 	}()
 	last := st.LastEvidence()
+	last.All = true
 	ev, _, err := job.Reader.Observe(ctx, st.Account, *b, last)
 	if err != nil {
 		return h, nil, err
@@ -275,6 +292,9 @@ func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Hold
 		if err != nil {
 			continue
 		}
+		if after.AgencyID() != "" && !after.SameTrust(before) {
+			return e.estranged(t, o, after, a, ids)
+		}
 		outcome, reason := judge(s, a.Said, after, false)
 		if outcome == "" {
 			continue
@@ -286,19 +306,51 @@ func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Hold
 		if err := e.finish(o, outcome, a, ids, join(why(a), reason)); err != nil {
 			return err
 		}
-		if !after.SameTrust(before) {
-			// The change went into an agency that trusts somebody else by now.
-			return errors.Join(e.Freeze(Daemon, fmt.Sprintf("while intent %d was carried out, it changed whom the agency %s of account %s (%s) "+
-				"trusts: look at it first", o.Intent, s.Agency, s.Account, s.AccountID)), errStop)
-		}
 		if outcome == OutcomeDone || outcome == OutcomeNoop {
+			t.done = true
 			return nil
 		}
 		return e.block(rules.HoldStopped, string(outcome)+": "+why(a))
 	}
 	// It is neither done nor not: later runs read again.
-	t.pending = true
 	t.void[key] = true
+	if err := e.pend(t, o, a); err != nil {
+		return err
+	}
+	if a.Said == auditor.SaidDone || a.Said == auditor.SaidAlready {
+		return nil
+	}
+	return e.block(rules.HoldPending, "it is not known what came of a request: "+why(a))
+}
+
+// estranged is that the change went into an agency that trusts somebody else by now: everything stops, whatever came of the request.
+func (e *Engine) estranged(t *trip, o *Open, after rules.Holding, a auditor.Answer, ids []string) error {
+	outcome, reason := judge(&o.Step, a.Said, after, false)
+	var err error
+	if outcome == "" {
+		err = e.pend(t, o, a)
+	} else {
+		err = e.finish(o, outcome, a, ids, join(why(a), reason))
+	}
+	if err != nil {
+		return err
+	}
+	if err := e.distrust(o); err != nil {
+		return err
+	}
+	return errStop
+}
+
+// distrust freezes everything since an agency trusts somebody else than it did.
+func (e *Engine) distrust(o *Open) error {
+	return e.Freeze(Daemon, fmt.Sprintf("while intent %d was carried out, it changed whom the agency %s of account %s (%s) trusts: look at it first",
+		o.Intent, o.Step.Agency, o.Step.Account, o.Step.AccountID))
+}
+
+// pend writes down that it is not known yet what came of a request.
+func (e *Engine) pend(t *trip, o *Open, a auditor.Answer) error {
+	t.pending = true
+	s := &o.Step
 	if _, err := e.note(Entry{
 		Kind: KindPending, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent, Said: string(a.Said), RequestID: a.RequestID, Reason: why(a),
 	}); err != nil {
@@ -306,10 +358,7 @@ func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Hold
 	}
 	e.log.Warn("a step is pending", "account", s.Account, "account_id", s.AccountID, "step", s.Short(), "said", a.Said,
 		"request_id", a.RequestID, "reason", why(a))
-	if a.Said == auditor.SaidDone || a.Said == auditor.SaidAlready {
-		return nil
-	}
-	return e.block(rules.HoldPending, "it is not known what came of a request: "+why(a))
+	return nil
 }
 
 func why(a auditor.Answer) string {
@@ -403,6 +452,11 @@ func (e *Engine) settle(ctx context.Context, job *Job) error {
 		}
 		if err := e.finish(o, outcome, said, ids, reason); err != nil {
 			return err
+		}
+		if o.Step.Action == rules.ActionGrant && after.AgencyID() == o.Step.AgencyID && after.Fits(&o.Step) && !after.Trusts(b.Trust) {
+			if err := e.distrust(o); err != nil {
+				return err
+			}
 		}
 		if outcome != OutcomeUnverified {
 			continue

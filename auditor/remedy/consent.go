@@ -1,6 +1,7 @@
 package remedy
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -98,6 +99,10 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 		return refused("remediation.mode is %s: there is nothing to approve", e.policy.Mode)
 	case len(p.Steps) == 0:
 		return refused("the plan has no steps")
+	case len(p.Steps) > mostDigests:
+		return refused("the plan has %d steps, and one approval may be of %d: make one of fewer accounts", len(p.Steps), mostDigests)
+	case p.Digest != p.digest():
+		return refused("the plan was changed after it was made: its steps do not fit its digest")
 	case strings.TrimSpace(c.Actor) == "" || c.Actor == Daemon:
 		return refused("an approval is a person's: say who approves")
 	case e.state.nonces[c.Nonce]:
@@ -110,19 +115,32 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 	if err := e.askedBy(p); err != nil {
 		return err
 	}
-	if len(e.policy.People) == 0 {
-		return nil
+	if err := e.policy.hears(c, p.Digest); err != nil {
+		return err
 	}
-	switch key, known := e.policy.People[c.Actor]; {
-	case !known:
-		return refused("remediation.approval.people does not know %q; it knows %s", c.Actor, strings.Join(slices.Sorted(maps.Keys(e.policy.People)), ", "))
-	case c.Nonce == "" || !signed(key, c.Text(p.Digest), c.Signature):
-		return refused("the approval is not signed by the key of %q", c.Actor)
-	case c.Actor == p.RequestedBy:
+	if len(e.policy.People) > 0 && c.Actor == p.RequestedBy {
 		return refused("%q asked for the plan: somebody else has to approve it", c.Actor)
 	}
 	return nil
 }
+
+// hears says why a consent to a plan is nobody's who may approve; nil when it is somebody's. It is asked again when the consent is used:
+// whose key was taken away approves nothing any more, nor does who writes an approval into the ledger by other means.
+func (p *Policy) hears(c *Consent, digest string) error {
+	if len(p.People) == 0 {
+		return nil
+	}
+	switch key, known := p.People[c.Actor]; {
+	case !known:
+		return refused("remediation.approval.people does not know %q; it knows %s", c.Actor, strings.Join(slices.Sorted(maps.Keys(p.People)), ", "))
+	case c.Nonce == "" || !signed(key, c.Text(digest), c.Signature):
+		return refused("the approval is not signed by the key of %q", c.Actor)
+	}
+	return nil
+}
+
+// mostDigests is how many steps' identities one entry of the ledger bears at most, so that its line stays short.
+const mostDigests = 500
 
 // askedBy says why a plan is not of whom it says. The caller holds mu.
 func (e *Engine) askedBy(p *Plan) error {
@@ -174,6 +192,8 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 		return nil, refused("remediation.mode is %s: nothing can be carried out", job.Policy.Mode)
 	case noLedger != nil:
 		return nil, noLedger
+	case p.Digest != p.digest():
+		return nil, refused("the plan was changed after it was made: its steps do not fit its digest")
 	}
 	if err := e.settle(ctx, &job); err != nil {
 		return nil, err
@@ -188,7 +208,7 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 	err := e.askedBy(p)
 	var consent *approval
 	if job.Policy.Mode == ModeApprove {
-		approvals := e.state.inForce(now)
+		approvals := e.state.inForce(job.Policy, now)
 		if i := slices.IndexFunc(approvals, func(a *approval) bool { return a.plan == p.Digest }); i >= 0 {
 			consent = approvals[i]
 		} else if err == nil {
@@ -199,14 +219,22 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 	if err != nil {
 		return nil, err
 	}
+	// What is carried out is what is proposed now, in its order, as far as it was asked for and, where that is needed, approved.
 	still := *p
 	still.Run, still.Steps = proposed.Run, nil
 	r := &Result{Stopped: proposed.Stopped, Detail: proposed.Detail}
+	asked := p.ids()
+	covers := func(id string) bool {
+		return slices.Contains(asked, id) && (consent == nil || slices.Contains(consent.digests, id))
+	}
 	ids := proposed.ids()
+	for i := range proposed.Steps {
+		if covers(ids[i]) {
+			still.Steps = append(still.Steps, proposed.Steps[i])
+		}
+	}
 	for i := range p.Steps {
-		if slices.Contains(ids, p.Steps[i].ID()) {
-			still.Steps = append(still.Steps, p.Steps[i])
-		} else {
+		if !covers(asked[i]) || !slices.Contains(ids, asked[i]) {
 			r.Void = append(r.Void, voided(&p.Steps[i], proposed))
 		}
 	}
@@ -220,8 +248,8 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 	if consent != nil {
 		seq = consent.seq
 	}
-	intents, err := e.carry(ctx, &job, &still, proposed, seq, actor)
-	e.tell(r, &still, intents, &job)
+	t, err := e.carry(ctx, &job, &still, proposed, seq, actor)
+	e.tell(r, &still, t, &job)
 	return r, err
 }
 
@@ -241,12 +269,12 @@ func voided(s *rules.Step, proposed *Plan) rules.Held {
 }
 
 // tell puts together what came of a plan.
-func (e *Engine) tell(r *Result, p *Plan, intents []int64, job *Job) {
+func (e *Engine) tell(r *Result, p *Plan, t *trip, job *Job) {
 	stopped, detail := e.stopped(job, e.clock.Now())
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	begun := map[string]bool{}
-	for _, n := range intents {
+	for _, n := range t.intents {
 		if o := e.state.open[n]; o != nil {
 			r.Open = append(r.Open, *o)
 			begun[o.Step.ID()] = true
@@ -317,6 +345,7 @@ func (e *Engine) undo(job *Job, run, requester string, now time.Time) *Plan {
 		}
 	}
 	e.mu.Unlock()
+	slices.SortFunc(done, func(a, b Done) int { return cmp.Compare(a.Intent, b.Intent) })
 	for i := range done {
 		e.inverse(p, job, &done[i], now)
 	}

@@ -261,6 +261,11 @@ func (e *Engine) Release(accountID, actor, reason string) error {
 func (e *Engine) stopped(job *Job, now time.Time) (rules.Hold, string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.holds(job, now)
+}
+
+// holds is stopped for whoever holds mu.
+func (e *Engine) holds(job *Job, now time.Time) (rules.Hold, string) {
 	if e.halted != "" {
 		return rules.HoldLedger, e.halted
 	}
@@ -310,7 +315,10 @@ func fresh(s *auditor.Snapshot, st *auditor.Standing, now time.Time) bool {
 }
 
 // look takes note of which excess grants the run saw. The caller holds turn.
-func (e *Engine) look(s *auditor.Snapshot, now time.Time) {
+//
+// One that was not seen before counts from now on, which is later than its reading: the clock may have been set in between. While the
+// clock is known to be wrong, nothing counts that was not seen before.
+func (e *Engine) look(s *auditor.Snapshot, skewed bool, now time.Time) {
 	next := make(map[string]time.Time, len(e.seen))
 	for i := range s.Standings {
 		st := &s.Standings[i]
@@ -328,14 +336,13 @@ func (e *Engine) look(s *auditor.Snapshot, now time.Time) {
 			}
 			for _, g := range f.Grants {
 				t := target(st.Account.ID, agency.ID, g)
-				at := st.ReadAt()
-				if was, known := e.seen[t]; known && was.Before(at) {
-					at = was
+				was, known := e.seen[t]
+				switch {
+				case known && was.Before(now):
+					next[t] = was
+				case !skewed:
+					next[t] = now
 				}
-				if at.After(now) {
-					at = now
-				}
-				next[t] = at
 			}
 		}
 	}
@@ -353,7 +360,6 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 	if s.Run != nil {
 		p.Run, p.RunEndedAt = s.Run.ID, s.Run.EndedAt
 	}
-	e.look(s, now)
 	accounts := map[string]bool{}
 	p.Unread = unread(s, nil, now)
 	for i := range s.Standings {
@@ -367,14 +373,14 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 			continue
 		}
 		report := st.Last.Report
-		report.Findings = st.Findings
+		report.Findings = accepted(s, st, now)
 		agencyID := ""
 		if report.Agency != nil {
 			agencyID = report.Agency.ID
 		}
 		steps, held := rules.Propose(rules.Case{
 			Baseline: b, Report: &report, Planes: st.Last.Planes, ReadAt: st.ReadAt(),
-			Since: func(g rules.Grant) time.Time { return e.seen[target(st.Account.ID, agencyID, g)] },
+			Since: func(g rules.Grant) time.Time { return e.since(st, target(st.Account.ID, agencyID, g), g) },
 		}, job.Policy.May, now)
 		p.Steps, p.Held = append(p.Steps, steps...), append(p.Held, held...)
 	}
@@ -389,6 +395,18 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 	return p
 }
 
+// accepted are the findings of a standing, with what is accepted now: by the run's waivers or by those that count since. A clock that was wrong
+// when the run judged them has none of them repaired.
+func accepted(s *auditor.Snapshot, st *auditor.Standing, now time.Time) []rules.Finding {
+	again := rules.Accepted(st.Account, st.Baseline, st.Findings, slices.Concat(s.Waivers, s.Run.Waivers), now)
+	for i := range again {
+		if again[i].Waived == nil && st.Findings[i].Waived != nil { // then it is a copy
+			again[i].Waived = st.Findings[i].Waived
+		}
+	}
+	return again
+}
+
 // unread counts the accounts, of those with these names or ids or of all of them, of which the last run does not know everything.
 func unread(s *auditor.Snapshot, accounts []string, now time.Time) int {
 	dark := map[string]bool{}
@@ -400,15 +418,37 @@ func unread(s *auditor.Snapshot, accounts []string, now time.Time) int {
 	return len(dark)
 }
 
+// since is when the reading began that first showed a grant, with no evidence since that did not: as far as this program saw it, and not
+// before the finding that it is part of, of which the snapshot knows also in the runs after which nothing was repaired.
+func (e *Engine) since(st *auditor.Standing, target string, g rules.Grant) time.Time {
+	at, known := e.seen[target]
+	if !known {
+		return time.Time{}
+	}
+	for i := range st.Findings {
+		f := &st.Findings[i]
+		if (f.Rule == rules.RuleExcess || f.Rule == rules.RuleImpostor) && f.PolicyID == g.Policy.ID && f.Scope == g.Scope.Kind {
+			if found := st.Since(f); found.After(at) {
+				at = found
+			}
+		}
+	}
+	return at
+}
+
 // sift takes out of a plan the steps that have to wait, with the reasons.
 func (e *Engine) sift(p *Plan, job *Job, now time.Time) (steps []rules.Step, held []rules.Held) {
+	readAt := map[string]time.Time{}
+	for i := range job.Snapshot.Standings {
+		st := &job.Snapshot.Standings[i]
+		readAt[st.Account.ID+":"+st.Agency] = st.ReadAt()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.state.forget(now)
 	steps, held = make([]rules.Step, 0, len(p.Steps)), p.Held
 	for i := range p.Steps {
 		step := &p.Steps[i]
-		why, detail := e.waits(step, job.Policy, now)
+		why, detail := e.waits(step, job.Policy, readAt[agencyKey(step)], now)
 		if why == "" {
 			steps = append(steps, *step)
 			continue
@@ -428,7 +468,7 @@ func (e *Engine) sift(p *Plan, job *Job, now time.Time) (steps []rules.Step, hel
 const fought = "it was written twice within a day, and is not as it was left: somebody else, or another tool, undoes it"
 
 // waits says why a step is not to be carried out now, by what the ledger knows. The caller holds mu.
-func (e *Engine) waits(step *rules.Step, p Policy, now time.Time) (rules.Hold, string) {
+func (e *Engine) waits(step *rules.Step, p Policy, readAt, now time.Time) (rules.Hold, string) {
 	t := step.Target()
 	if q, ok := e.state.quarantine[t]; ok {
 		return rules.HoldQuarantine, fmt.Sprintf("since %s: %s; `agencyaudit unfreeze --account %s` lifts it", q.Since.UTC().Format(time.RFC3339),
@@ -437,11 +477,18 @@ func (e *Engine) waits(step *rules.Step, p Policy, now time.Time) (rules.Hold, s
 	if e.state.busy(step.AccountID) {
 		return rules.HoldPending, "what came of the last step in the account is read first"
 	}
+	if readAt.Before(e.state.touched[step.AccountID]) {
+		return rules.HoldPending, "the account was not read since the last step in it: the next run does"
+	}
 	if until := e.state.cooling(step.AccountID, p.CoolDown); now.Before(until) {
 		return rules.HoldCooling, "until " + until.UTC().Format(time.RFC3339)
 	}
-	if e.state.written(t, now) >= writesOfAGrant {
+	switch all, effective, first := e.state.written(t, now); {
+	case effective >= writesOfAGrant:
 		return rules.HoldQuarantine, fought
+	case all >= writesOfAGrant:
+		return rules.HoldCooling, fmt.Sprintf("it was tried %d times within a day, and is tried again from %s on", all,
+			first.Add(day).UTC().Format(time.RFC3339))
 	}
 	return "", ""
 }
@@ -462,19 +509,22 @@ func (e *Engine) AfterRun(ctx context.Context, job Job) error {
 	e.mu.Lock()
 	e.policy = job.Policy
 	e.mu.Unlock()
+	// What a run saw counts in every mode: what was gone meanwhile is not as old as it looks.
+	e.look(job.Snapshot, job.skewed(), e.clock.Now())
+	if job.Policy.Mode != ModeApprove {
+		e.waitsNot()
+	}
 	if job.Policy.Mode == ModeOff {
 		e.show(nil)
 		return nil
 	}
-	if err := e.settle(ctx, &job); err != nil {
-		return err
-	}
+	failed := e.settle(ctx, &job)
 	now := e.clock.Now()
 	p := e.propose(&job, now)
 	e.show(p)
 	e.count(p)
-	if !job.Policy.Mode.Acts() || len(p.Steps) == 0 && !e.isWaiting() {
-		return nil
+	if failed != nil || !job.Policy.Mode.Acts() {
+		return failed
 	}
 	if err := e.fighting(p); err != nil {
 		return err
@@ -493,17 +543,26 @@ func (e *Engine) AfterRun(ctx context.Context, job Job) error {
 	return nil
 }
 
-// isWaiting says whether a plan waits for approval.
-func (e *Engine) isWaiting() bool {
+// waitsNot says that no plan waits for approval any more.
+func (e *Engine) waitsNot() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.state.waiting) > 0
+	clear(e.state.waiting)
+}
+
+// skewed says whether this machine's clock is known to differ too much from the cloud's.
+func (j *Job) skewed() bool {
+	if j.Skew == nil {
+		return false
+	}
+	ahead, known := j.Skew()
+	return known && ahead.Abs() > MaxSkew
 }
 
 // ask has a plan wait for approval, or carries out what was approved of it.
 func (e *Engine) ask(ctx context.Context, job *Job, p *Plan, now time.Time) error {
 	e.mu.Lock()
-	approvals := e.state.inForce(now)
+	approvals := e.state.inForce(job.Policy, now)
 	_, waits := e.state.waiting[p.Digest]
 	e.mu.Unlock()
 	for _, a := range approvals {
@@ -514,21 +573,21 @@ func (e *Engine) ask(ctx context.Context, job *Job, p *Plan, now time.Time) erro
 		if p.Stopped != "" {
 			return nil // the approval stands until it ends
 		}
-		_, err := e.carry(ctx, job, some, p, a.seq, a.actor)
+		_, err := e.carry(ctx, job, some, p, a.seq, a.Actor)
 		return err
 	}
 	switch {
 	case len(p.Steps) == 0:
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		clear(e.state.waiting)
+		e.waitsNot()
 		return nil
 	case waits:
 		return nil
 	}
 	e.log.Warn("repair waits for approval", "plan", p.Digest, "steps", len(p.Steps))
+	ids := p.ids()
 	_, err := e.note(Entry{
-		Kind: KindPlanned, Actor: Daemon, Run: p.Run, Plan: p.Digest, Steps: len(p.Steps), Digests: p.ids(), Fleet: p.Fleet, Reason: "waits for approval",
+		Kind: KindPlanned, Actor: Daemon, Run: p.Run, Plan: p.Digest, Steps: len(p.Steps), Digests: ids[:min(len(ids), mostDigests)], Fleet: p.Fleet,
+		Reason: "waits for approval",
 	})
 	return err
 }

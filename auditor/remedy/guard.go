@@ -27,18 +27,30 @@ func (l Limits) accounts(fleet int) int { return max(1, fleet*l.FleetPercent/100
 
 // exceeds says which limit a plan exceeds, given what was done within the last day; empty when it exceeds none.
 func (l Limits) exceeds(p *Plan, s *State, fleet int, now time.Time) string {
-	if n := p.Accounts(rules.ActionGrant); n > l.GrantAccounts {
-		return fmt.Sprintf("the plan grants in %d accounts, and limits.grant_accounts_per_run is %d", n, l.GrantAccounts)
+	if len(p.Steps) == 0 {
+		return ""
 	}
-	if n := p.Accounts(rules.ActionRevoke); n > l.RevokeAccounts {
-		return fmt.Sprintf("the plan revokes in %d accounts, and limits.revoke_accounts_per_run is %d", n, l.RevokeAccounts)
+	// What was written already on the evidence of one run counts with the next plan that rests on it.
+	run := map[rules.Action]map[string]bool{rules.ActionGrant: {}, rules.ActionRevoke: {}}
+	for _, w := range s.writes {
+		if w.run == p.Run {
+			run[kind(w.action, w.undoes)][w.account] = true
+		}
 	}
 	accounts, policies := map[string]bool{}, map[string]int{}
-	for _, w := range s.writes {
-		if now.Sub(w.at) < day {
-			accounts[w.account] = true
-			policies[w.policy]++
-		}
+	s.within(now, func(w *write) {
+		accounts[w.account] = true
+		policies[w.policy]++
+	})
+	for i := range p.Steps {
+		step := &p.Steps[i]
+		run[kind(step.Action, step.Undoes > 0)][step.AccountID] = true
+	}
+	if n := len(run[rules.ActionGrant]); n > l.GrantAccounts {
+		return fmt.Sprintf("with the plan the run would grant in %d accounts, and limits.grant_accounts_per_run is %d", n, l.GrantAccounts)
+	}
+	if n := len(run[rules.ActionRevoke]); n > l.RevokeAccounts {
+		return fmt.Sprintf("with the plan the run would revoke in %d accounts, and limits.revoke_accounts_per_run is %d", n, l.RevokeAccounts)
 	}
 	for i := range p.Steps {
 		step := &p.Steps[i]
@@ -59,11 +71,7 @@ func (l Limits) exceeds(p *Plan, s *State, fleet int, now time.Time) string {
 // remaining is in how many accounts more something of a kind may be done now.
 func (l Limits) remaining(action rules.Action, s *State, fleet int, now time.Time) int {
 	accounts := map[string]bool{}
-	for _, w := range s.writes {
-		if now.Sub(w.at) < day {
-			accounts[w.account] = true
-		}
-	}
+	s.within(now, func(w *write) { accounts[w.account] = true })
 	most := l.GrantAccounts
 	if action == rules.ActionRevoke {
 		most = l.RevokeAccounts

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -113,7 +115,11 @@ func ParsePlan(data []byte) (*Plan, error) {
 	var p Plan
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil {
+	err := d.Decode(&p)
+	if err == nil && d.Decode(&struct{}{}) != io.EOF {
+		err = errors.New("something follows it")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("this is no plan: %w; `plan --out` writes one", err)
 	}
 	switch {

@@ -28,7 +28,8 @@ type State struct {
 	open map[int64]*Open
 	// writes are the requests of the last day, or what may have been one.
 	writes     []write
-	failures   map[string]failures // by account
+	touched    map[string]time.Time // when the last request was about to be sent, or was settled, by account
+	failures   map[string]failures  // by account
 	quarantine map[string]Quarantine
 	approvals  map[int64]*approval
 	nonces     map[string]bool
@@ -81,9 +82,26 @@ type Done struct {
 
 type write struct {
 	at             time.Time
+	intent         int64
+	run            string
 	action         rules.Action
+	undoes         bool
 	account        string
 	policy, target string
+	// failed says that the request is known to have had no effect.
+	failed bool
+}
+
+// kind is the kind of repair by whose limit a write counts: one that takes another back counts like that, so that whatever was within
+// the limits can be taken back within them.
+func kind(action rules.Action, undoes bool) rules.Action {
+	switch {
+	case !undoes:
+		return action
+	case action == rules.ActionGrant:
+		return rules.ActionRevoke
+	}
+	return rules.ActionGrant
 }
 
 type failures struct {
@@ -92,13 +110,16 @@ type failures struct {
 }
 
 type approval struct {
+	Consent
 	seq     int64
 	digests []string
 	plan    string
-	actor   string
-	expires time.Time
 	used    bool
 }
+
+// keptWrites is how long writes are kept beyond the last one: many times the longest span that is asked for. It goes by the ledger's own
+// times, since a clock that was ahead for a moment would have them forgotten.
+const keptWrites = 30 * day
 
 // lastShown is how many of the last outcomes are kept for people to see.
 const lastShown = 20
@@ -106,7 +127,7 @@ const lastShown = 20
 // NewState is the state of an empty ledger.
 func NewState() *State {
 	return &State{
-		open: map[int64]*Open{}, failures: map[string]failures{}, quarantine: map[string]Quarantine{}, approvals: map[int64]*approval{},
+		open: map[int64]*Open{}, touched: map[string]time.Time{}, failures: map[string]failures{}, quarantine: map[string]Quarantine{}, approvals: map[int64]*approval{},
 		nonces: map[string]bool{}, waiting: map[string]time.Time{}, done: map[int64]Done{}, undone: map[int64]bool{},
 	}
 }
@@ -128,7 +149,9 @@ func (s *State) Add(e Entry) {
 		}
 		delete(s.waiting, e.Plan)
 	case KindApproved:
-		s.approvals[e.Seq] = &approval{seq: e.Seq, digests: e.Digests, plan: e.Plan, actor: e.Actor, expires: e.Expires}
+		s.approvals[e.Seq] = &approval{
+			Consent: Consent{Actor: e.Actor, Nonce: e.Nonce, Expires: e.Expires, Signature: e.Signature}, seq: e.Seq, digests: e.Digests, plan: e.Plan,
+		}
 		s.nonces[e.Nonce] = true
 	case KindRejected:
 	case KindIntent:
@@ -138,9 +161,12 @@ func (s *State) Add(e Entry) {
 	case KindSent:
 		if o := s.open[e.Intent]; o != nil {
 			o.SentAt = e.Time
+			s.touched[o.Step.AccountID] = e.Time
 			s.writes = append(s.writes, write{
-				at: e.Time, action: o.Step.Action, account: o.Step.AccountID, policy: o.Step.Grant.Policy.ID, target: o.Step.Target(),
+				at: e.Time, intent: e.Intent, run: o.Run, action: o.Step.Action, undoes: o.Step.Undoes > 0, account: o.Step.AccountID,
+				policy: o.Step.Grant.Policy.ID, target: o.Step.Target(),
 			})
+			s.writes = slices.DeleteFunc(s.writes, func(w write) bool { return e.Time.Sub(w.at) > keptWrites })
 		}
 	case KindPending:
 		if o := s.open[e.Intent]; o != nil {
@@ -180,6 +206,18 @@ func (s *State) end(e Entry) {
 		s.last = slices.Delete(s.last, 0, n)
 	}
 	id := o.Step.AccountID
+	if !o.SentAt.IsZero() {
+		s.touched[id] = e.Time
+	}
+	switch e.Outcome {
+	case OutcomeNotSent:
+		s.writes = slices.DeleteFunc(s.writes, func(w write) bool { return w.intent == e.Intent })
+	case OutcomeFailed:
+		for i := range s.writes {
+			s.writes[i].failed = s.writes[i].failed || s.writes[i].intent == e.Intent
+		}
+	case OutcomeDone, OutcomeNoop, OutcomeSuperseded, OutcomeUnverified:
+	}
 	switch e.Outcome {
 	case OutcomeDone:
 		delete(s.failures, id)
@@ -194,11 +232,6 @@ func (s *State) end(e Entry) {
 		s.failures[id] = failures{f.n + 1, e.Time}
 	case OutcomeNotSent, OutcomeSuperseded:
 	}
-}
-
-// forget drops what is out of every span.
-func (s *State) forget(now time.Time) {
-	s.writes = slices.DeleteFunc(s.writes, func(w write) bool { return now.Sub(w.at) >= day })
 }
 
 // busy says whether something is open in an account.
@@ -232,22 +265,37 @@ func (s *State) cooling(account string, coolDown time.Duration) time.Time {
 	return f.last.Add(time.Duration(times) * coolDown)
 }
 
-// written counts the writes of a grant in the last day.
-func (s *State) written(target string, now time.Time) int {
-	n := 0
-	for _, w := range s.writes {
-		if w.target == target && now.Sub(w.at) < day {
-			n++
+// within are the writes of the last day.
+func (s *State) within(now time.Time, yield func(*write)) {
+	for i := range s.writes {
+		if now.Sub(s.writes[i].at) < day {
+			yield(&s.writes[i])
 		}
 	}
-	return n
 }
 
-// inForce are the approvals that count, the newest first.
-func (s *State) inForce(now time.Time) []*approval {
+// written counts the writes of a grant in the last day, and those of them that may have had an effect; first is when the first was.
+func (s *State) written(target string, now time.Time) (all, effective int, first time.Time) {
+	s.within(now, func(w *write) {
+		if w.target != target {
+			return
+		}
+		if all == 0 || w.at.Before(first) {
+			first = w.at
+		}
+		all++
+		if !w.failed {
+			effective++
+		}
+	})
+	return all, effective, first
+}
+
+// inForce are the approvals that count, the newest first: not used, not ended, and of somebody who may approve now.
+func (s *State) inForce(p Policy, now time.Time) []*approval {
 	var list []*approval
 	for _, a := range s.approvals {
-		if !a.used && now.Before(a.expires) {
+		if !a.used && now.Before(a.Expires) && p.hears(&a.Consent, a.plan) == nil {
 			list = append(list, a)
 		}
 	}
