@@ -58,7 +58,7 @@ func (p *page) diagnosisHead(d *auditor.Diagnosis) {
 	}
 	p.say("clock     ", clockWords(d.Ahead, d.ClockKnown))
 	p.say("rate      ", headroomWords(d))
-	p.say("writes    ", "not probed: this program only reads")
+	p.say("writes    ", "not probed: the doctor only reads")
 }
 
 // doctorsList says of which accounts the doctor knows.

@@ -102,7 +102,7 @@ func (p *page) unknown(r *rules.Report) {
 	p.why(u)
 	p.gap()
 	p.say("  ", "It does not mean that the account is compliant, and not that it has drifted: what could not be read may hold "+
-		"anything. Nothing was changed: the program only reads.")
+		"anything. Nothing was changed: this only reads.")
 	if len(r.Findings) > 0 {
 		p.say("  ", "What was read all the same stands below. It is true, but it is not the whole.")
 	}

@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, c console) (code int) {
 		// The value of a panic may hold anything, a key too; its type and the names of the stack's functions do not.
 		code = exitPartial
 		a.log.Error("a bug in this program ended the command", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-		a.say("a bug in this program ended the command; nothing was changed in the cloud. Please report the log line above.")
+		a.say("a bug in this program ended the command. Please report the log line above. Whatever was changed in the cloud stands in the ledger.")
 	}()
 	root := a.root()
 	root.SetArgs(args)
@@ -131,7 +131,7 @@ func (a *app) root() *cobra.Command {
 		Short: "audit what the agencies of cloud services may do in your accounts",
 		Long: `agencyaudit reads, in every account of a Huawei Cloud organization, what the agency of a cloud
 service may do there, compares it with a baseline, and says what is missing, what is too much, and
-what could not be read. It only reads.
+what could not be read. It only reads, unless it is configured to repair.
 
 Exit codes of all commands: 0 done and nothing is wrong, 1 an account has drifted, 2 not
 everything could be read or done (which wins over 1: the answer is not whole), 3 bad usage or

@@ -22,7 +22,7 @@ the key is one of this account, and each permission to read, by sending the requ
 Say what the clock is off, how much of the time of a run the rate takes, and whether the account has
 the agency at all; and of each fault what to do about it, and who can.
 
-The doctor changes nothing, as the whole program changes nothing: permissions to write are not
+The doctor changes nothing, however repair is configured: permissions to write are not
 probed. What an account is like, against the baseline, is what audit says.
 
 Exit codes: 0 an audit would read everything, 2 it would not, 3 the command line or the

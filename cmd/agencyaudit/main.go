@@ -1,5 +1,6 @@
 // Command agencyaudit compares the permissions of cloud service agencies with baselines, in every account of an
-// organization, and says what is missing, what is too much, and what could not be read. It never changes anything.
+// organization, and says what is missing, what is too much, and what could not be read. It changes nothing unless it is
+// configured to put that right.
 //
 // docs/commands.md describes the commands, their exit codes and what they write where.
 package main

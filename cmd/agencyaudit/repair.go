@@ -60,23 +60,23 @@ func repairFailure(err error) error {
 	return &failure{code: exitPartial, err: err}
 }
 
-// person is who does something by hand.
-type person struct{ as, keyFile string }
+// signer is who does something by hand.
+type signer struct{ as, keyFile string }
 
 // asFlag adds the flag that says who somebody is.
-func (p *person) asFlag(cmd *cobra.Command) {
+func (p *signer) asFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.as, "as", "", "do it as this `person`, whose name is recorded; the user's name unless it is given")
 	_ = cmd.RegisterFlagCompletionFunc("as", cobra.NoFileCompletions)
 }
 
 // keyFlag adds the flag that names what somebody signs with.
-func (p *person) keyFlag(cmd *cobra.Command) {
+func (p *signer) keyFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.keyFile, "key", "",
 		"sign with the private key in this `file`: ed25519 in PEM, as openssl genpkey writes it; needed where remediation.approval.people have keys")
 }
 
 // name is who it is.
-func (p *person) name() (string, error) {
+func (p *signer) name() (string, error) {
 	name := p.as
 	if name == "" {
 		u, err := user.Current()
@@ -92,7 +92,7 @@ func (p *person) name() (string, error) {
 }
 
 // key is what it signs with; nil for nothing.
-func (p *person) key() (ed25519.PrivateKey, error) {
+func (p *signer) key() (ed25519.PrivateKey, error) {
 	if p.keyFile == "" {
 		return nil, nil
 	}
@@ -144,7 +144,7 @@ func (a *app) readPlan(file string) (*remedy.Plan, error) {
 
 // planFlags are the flags of the commands that make plans.
 type planFlags struct {
-	person
+	signer
 	out, format string
 	verbose     bool
 }
@@ -329,7 +329,7 @@ const (
 )
 
 func (a *app) applyCommand() *cobra.Command {
-	var who person
+	var who signer
 	var format string
 	cmd := &cobra.Command{
 		Use:   "apply PLAN",
@@ -430,7 +430,7 @@ func applied(r *remedy.Result) error {
 }
 
 func (a *app) approveCommand() *cobra.Command {
-	var who person
+	var who signer
 	var expires time.Duration
 	var yes bool
 	cmd := &cobra.Command{
@@ -579,7 +579,7 @@ func (a *app) confirm(ctx context.Context, digest string) error {
 }
 
 func (a *app) freezeCommand() *cobra.Command {
-	var who person
+	var who signer
 	var why string
 	cmd := &cobra.Command{
 		Use:   "freeze",
@@ -617,7 +617,7 @@ Exit codes: 0 frozen, 2 it could not be recorded, 3 bad usage or configuration.`
 }
 
 func (a *app) unfreezeCommand() *cobra.Command {
-	var who person
+	var who signer
 	var why, account string
 	cmd := &cobra.Command{
 		Use:   "unfreeze",
@@ -663,7 +663,7 @@ func reasonFlag(cmd *cobra.Command, why *string) {
 }
 
 // reasoned is who does something, if it was said why.
-func reasoned(who *person, why string) (string, error) {
+func reasoned(who *signer, why string) (string, error) {
 	if strings.TrimSpace(why) == "" {
 		return "", misuse(`add --reason "WHY"`, "it is not said why")
 	}

@@ -495,14 +495,14 @@ func TestAnApprovalIsConfirmedOnATerminal(t *testing.T) {
 // Nobody is called what the program calls itself.
 func TestNobodyIsTheDaemon(t *testing.T) {
 	for _, name := range []string{"daemon", "Daemon", " "} {
-		if _, err := (&person{as: name}).name(); err == nil {
+		if _, err := (&signer{as: name}).name(); err == nil {
 			t.Errorf("%q may be somebody", name)
 		}
 	}
-	if name, err := (&person{as: "alice"}).name(); err != nil || name != "alice" {
+	if name, err := (&signer{as: "alice"}).name(); err != nil || name != "alice" {
 		t.Errorf("alice: %q %v", name, err)
 	}
-	if name, err := (&person{}).name(); err != nil || name == "" {
+	if name, err := (&signer{}).name(); err != nil || name == "" {
 		t.Errorf("the user's name: %q %v", name, err)
 	}
 }

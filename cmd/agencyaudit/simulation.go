@@ -187,13 +187,13 @@ func readerOf(org *simcloud.Organization, by simcloud.Account, way string) (agen
 
 // trusts says whether an agency of IAM v3 lets an account in, but for the two by which accounts are repaired.
 func trusts(a simcloud.Agency, by simcloud.Account) bool {
-	return a.Name != grantAgency && a.Name != revokeAgency && (a.Trust.ID == by.ID || a.Trust.ID == "" && a.Trust.Name == by.Name)
+	return a.Name != granter && a.Name != revoker && (a.Trust.ID == by.ID || a.Trust.ID == "" && a.Trust.Name == by.Name)
 }
 
 // The two agencies by which accounts of a simulated organization are repaired, and the environment variables with the key for that.
 const (
-	grantAgency          = "AgencyAuditGrant"
-	revokeAgency         = "AgencyAuditRevoke"
+	granter              = "AgencyAuditGrant"
+	revoker              = "AgencyAuditRevoke"
 	repairAccessVariable = "REPAIR_AK"
 	repairSecretVariable = "REPAIR_SK"
 )
@@ -213,8 +213,8 @@ func makeRepairable(org *simcloud.Organization) error {
 		return err
 	}
 	ways := map[string][]string{
-		grantAgency: {"iam:permissions:grantRoleToAgency", "iam:permissions:grantRoleToAgencyOnDomain"},
-		revokeAgency: {
+		granter: {"iam:permissions:grantRoleToAgency", "iam:permissions:grantRoleToAgencyOnDomain"},
+		revoker: {
 			"iam:agencies:detachPolicyV5", "iam:permissions:revokeRoleFromAgency", "iam:permissions:revokeRoleFromAgencyOnDomain",
 			"iam:permissions:revokeRoleFromAgencyOnEnterpriseProject", "iam:permissions:revokeRoleFromAgencyOnProject",
 		},
@@ -248,8 +248,8 @@ func repairConfig(id identity, mode string) []byte {
 	}
 	fmt.Fprintf(&b, "remediation:\n  mode: %s\n", mode)
 	fmt.Fprintf(&b, "  credentials: {source: environment, account_id: %q, ak_env: %s, sk_env: %s}\n", id.account.ID, repairAccessVariable, repairSecretVariable)
-	fmt.Fprintf(&b, "  missing: {enabled: true, via: iam, agency: %s}\n", grantAgency)
-	fmt.Fprintf(&b, "  excess: {enabled: true, via: iam, agency: %s, policies: [CES ReadOnlyAccess, Tenant Guest], grace: 1h}\n", revokeAgency)
+	fmt.Fprintf(&b, "  missing: {enabled: true, via: iam, agency: %s}\n", granter)
+	fmt.Fprintf(&b, "  excess: {enabled: true, via: iam, agency: %s, policies: [CES ReadOnlyAccess, Tenant Guest], grace: 1h}\n", revoker)
 	return b.Bytes()
 }
 
