@@ -157,7 +157,7 @@ func clocked(m trouble, span time.Duration) trouble {
 			before(w)
 		}
 		w.pending()
-		w.later(span, nil)
+		w.later(span)
 	}
 	return m
 }
@@ -181,38 +181,13 @@ func faster(answer string) trouble {
 	return m
 }
 
-// excessive is a grant that nobody requires and that may be revoked.
-var excessive = simcloud.Grant{Policy: "Tenant Guest", Scope: "global"}
-
-const revoking = ample + "  excess: {enabled: true, via: iam, agency: " + revokeAgency + ", policies: [Tenant Guest], grace: 1h}\n"
-
-// revokedBefore has somebody revoke the same at the last moment.
-var revokedBefore = func() trouble {
-	drift := func(w *workshop, kind string) {
-		for _, acct := range w.victims() {
-			w.happens(simcloud.Drift{Kind: kind, Account: acct.ID, Agency: auditedAgency, Grant: &excessive})
-		}
-	}
-	m := beforeWriting(func(w *workshop) { drift(w, simcloud.DriftRevoke) })
-	m.section, m.clocked, m.helped = revoking, true, true
-	m.breaks = func(w *workshop) {
-		drift(w, simcloud.DriftGrant)
-		w.held(rules.HoldGrace)
-		if n := w.changing.Load(); n > 0 {
-			w.t.Errorf("%d changes before the grace was over", n)
-		}
-		w.later(2*time.Hour, nil)
-	}
-	return m
-}()
-
 // stale has lists show no change for longer than a cloud may take, or so it looks: for twenty minutes nothing is sent again, and then it shows.
 var stale = trouble{
 	clocked: true,
 	before:  func(w *workshop) { w.set(simcloud.Settings{ReadAfterWriteDelay: time.Hour}) },
 	after: func(w *workshop) {
 		w.pending()
-		w.later(20*time.Minute, nil)
+		w.later(20 * time.Minute)
 		if m := w.twoRuns(); m.one("remediation_open_intents") != 1 || m.one("remediation_pending_verification") != 1 || w.changing.Load() != 1 {
 			w.t.Errorf("after 20 minutes %v are open, and %d requests were sent", m.one("remediation_open_intents"), w.changing.Load())
 		}
@@ -293,7 +268,7 @@ var lostOnTheWay = func() trouble {
 		if m := w.look(); m.one("remediation_open_intents") != 1 || w.changing.Load() != 1 {
 			w.t.Errorf("after the start %v are open, and %d requests were sent", m.one("remediation_open_intents"), w.changing.Load())
 		}
-		w.later(time.Hour, nil)
+		w.later(time.Hour)
 	}
 	return m
 }()
@@ -422,7 +397,7 @@ var deniedBaseline = trouble{before: func(w *workshop) {
 		w.t.Fatal(err)
 	}
 	bad := strings.Replace(string(good), "baselines: [coc]", "baselines: [own.yaml]", 1)
-	const want = "Tenant Administrator, which gives its holder the account and is never granted"
+	const want = `"Tenant Administrator" lets its holder take over the account and may not be part of a baseline`
 	other := filepath.Join(dir, "other.yaml")
 	replace(w.t, other, strings.Replace(bad, "state_dir: state", "state_dir: another", 1))
 	p := launch(w.t, dir, w.env, []string{"run", "--config", other})
@@ -435,8 +410,8 @@ var deniedBaseline = trouble{before: func(w *workshop) {
 	}
 }}
 
-// person is somebody with a key.
-func person(n byte) ed25519.PrivateKey {
+// approver is somebody with a key.
+func approver(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
 }
 
@@ -469,7 +444,7 @@ func (w *workshop) waiting(steps int) *remedy.Plan {
 var replayed = trouble{
 	mode: "approve", section: ample + "  approval: {people: {alice: alice.pem, bob: bob.pem}}\n",
 	breaks: func(w *workshop) {
-		alice, mallory := person(1), person(3)
+		alice, mallory := approver(1), approver(3)
 		until := time.Now().Add(time.Hour)
 		refusals := 0
 		refused := func(what string, p *remedy.Plan, c remedy.Consent) {
@@ -520,7 +495,7 @@ var replayed = trouble{
 func (w *workshop) writePeople() {
 	w.t.Helper()
 	for i, name := range []string{"alice", "bob"} {
-		der, err := x509.MarshalPKIXPublicKey(person(byte(i + 1)).Public())
+		der, err := x509.MarshalPKIXPublicKey(approver(byte(i + 1)).Public())
 		if err != nil {
 			w.t.Fatal(err)
 		}
