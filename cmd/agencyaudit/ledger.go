@@ -135,7 +135,7 @@ usage or configuration.`,
 
 func (a *app) ledgerRenewCommand() *cobra.Command {
 	var place ledgerPlace
-	var who person
+	var who signer
 	var why string
 	cmd := &cobra.Command{
 		Use:   "renew",
