@@ -89,7 +89,7 @@ func equip(t *testing.T, org *simcloud.Organization) {
 		acct := &org.Accounts[i]
 		acct.Policies = append(slices.Clone(acct.Policies), grant, revoke)
 		acct.Agencies = slices.Clone(acct.Agencies)
-		for name, policy := range map[string]string{grantAgency: grant.DisplayName, revokeAgency: revoke.DisplayName} {
+		for name, policy := range map[string]string{granter: grant.DisplayName, revoker: revoke.DisplayName} {
 			acct.Agencies = append(acct.Agencies, simcloud.Agency{
 				Name: name, Trust: simcloud.Trust{Name: main.Name}, Grants: []simcloud.Grant{{Policy: policy, Custom: true, Scope: "global"}},
 			})
@@ -104,7 +104,7 @@ remediation:
   mode: %q
   credentials: {source: environment, account_id: %q, ak_env: REPAIR_AK, sk_env: REPAIR_SK}
   missing: {enabled: true, via: iam, agency: %s}
-%s`, mode, account, grantAgency, rest)
+%s`, mode, account, granter, rest)
 }
 
 // ample is that no limit is in the way.
@@ -370,7 +370,7 @@ func (w *workshop) balanced(writes int) {
 		}
 		sent[key] = slices.Delete(sent[key], at, at+1)
 		done[key]++
-		if want := "agency/" + map[rules.Action]string{rules.ActionGrant: grantAgency, rules.ActionRevoke: revokeAgency}[action] + "/"; !strings.HasPrefix(j.Actor, want) {
+		if want := "agency/" + map[rules.Action]string{rules.ActionGrant: granter, rules.ActionRevoke: revoker}[action] + "/"; !strings.HasPrefix(j.Actor, want) {
 			w.t.Errorf("%s was done by %s", key, j.Actor)
 		}
 	}
