@@ -529,6 +529,13 @@ func (e *Engine) AfterRun(ctx context.Context, job Job) error {
 	if err := e.fighting(p); err != nil {
 		return err
 	}
+	if e.setback() {
+		if len(p.Steps) > 0 {
+			e.meter.Blocked(rules.HoldStopped)
+			e.log.Warn("repair waits for the next run: what is settled only now has failed", "steps", len(p.Steps))
+		}
+		return nil
+	}
 	switch job.Policy.Mode {
 	case ModeAuto:
 		if len(p.Steps) == 0 || p.Stopped != "" {
@@ -557,6 +564,13 @@ func (j *Job) skewed() bool {
 	}
 	ahead, known := j.Skew()
 	return known && ahead.Abs() > MaxSkew
+}
+
+// setback says whether something failed that was settled by this run.
+func (e *Engine) setback() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.ContainsFunc(e.ended, func(d Done) bool { return d.Outcome == OutcomeFailed || d.Outcome == OutcomeUnverified })
 }
 
 // ask has a plan wait for approval, or carries out what was approved of it.
