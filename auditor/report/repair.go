@@ -118,17 +118,24 @@ func (p *page) planHead(v PlanView) {
 	}
 }
 
-// steps are the steps of a plan, in the order in which they are carried out.
+// steps are the steps of a plan, in the order in which they are carried out. What one affects is said once.
 func (p *page) steps(steps []rules.Step) {
 	rows := make([][]cell, len(steps))
+	said := map[string]int{}
 	for i := range steps {
 		s := &steps[i]
 		what := elide(policyOf(s.Grant.Policy.Name, s.Grant.Policy.ID), maxName) + "\nat " + elide(s.Grant.Scope.String(), maxName)
 		if s.Grant.Policy.Origin == rules.Custom {
 			what += "\ncustom policy " + rules.Escape(s.Grant.Policy.ID)
 		}
-		for _, affected := range s.Affects {
-			what += "\n- " + elide(affected, maxSentence)
+		all := fmt.Sprintf("%q", s.Affects)
+		if as := said[all]; as > 0 {
+			what += fmt.Sprintf("\n- it affects what step %d does", as)
+		} else {
+			said[all] = i + 1
+			for _, affected := range s.Affects {
+				what += "\n- " + elide(affected, maxSentence)
+			}
 		}
 		rows[i] = []cell{
 			{fmt.Sprintf("%d", i+1), ""}, {rules.Escape(string(s.Action)), actionColor(s.Action)},

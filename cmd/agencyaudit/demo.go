@@ -112,6 +112,14 @@ func demoFlags(cmd *cobra.Command, once bool, every time.Duration, listen string
 	return nil
 }
 
+// demoRepair is what the demo's configuration says of repair: in this mode nothing can be written.
+const demoRepair = `
+remediation:
+  mode: plan
+  missing: {enabled: true}
+  excess: {enabled: true, policies: [ECS ReadOnlyAccess, Tenant Guest]}
+`
+
 // demo is the simulated cloud with the bundled organization, and the auditor's configuration for it.
 type demo struct {
 	cloud  *simcloud.Cloud
@@ -154,8 +162,8 @@ func (a *app) startDemo(every time.Duration, listen string) (*demo, error) {
 			pause = every.String() // a schedule knows no days
 		}
 		// The demo sees no file and no environment of the machine: no real key can get into it.
-		text = fmt.Appendf(text, "\nschedule: {cron: \"@every %s\", jitter: 0s, drain: 1s}\nmax_age: %s\nlisten: {address: %q}\n",
-			pause, 2*every+15*time.Minute, listen)
+		text = fmt.Appendf(text, "\nschedule: {cron: \"@every %s\", jitter: 0s, drain: 1s}\nmax_age: %s\nlisten: {address: %q}\n%s",
+			pause, 2*every+15*time.Minute, listen, demoRepair)
 		noFile := func(string) (fs.File, error) { return nil, fs.ErrNotExist }
 		if cfg, err = daemon.ParseConfig("demo.yaml", text, noFile, id.lookupEnv); err == nil {
 			return &demo{cloud, server, cfg}, nil
@@ -172,7 +180,21 @@ func (a *app) demoOnce(ctx context.Context, d *demo) error {
 	o := a.layout()
 	o.Verbose, o.Explain = true, "agencyaudit demo --once --explain"
 	out := result{to: a.out}
-	if err := out.write(func(w io.Writer) error { return report.Table(w, run, o) }); err != nil {
+	if err := out.write(func(w io.Writer) error {
+		if err := report.Table(w, run, o); err != nil {
+			return err
+		}
+		now := time.Now()
+		v := report.PlanView{
+			Plan: daemon.Propose(d.config, run, now), Now: now,
+			Next: "This is what repair would do here, in mode plan, which can write nothing. docs/repair.md leads from there to more.",
+		}
+		if _, err := io.WriteString(w, "\n"); err != nil {
+			return err
+		}
+		o.Verbose = false
+		return report.Plan(w, v, o)
+	}); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.err)

@@ -473,7 +473,7 @@ not count, and why.`,
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&expires, "expires", 0, "how long the approval counts, such as 4h; as remediation.approval.expires says unless it is given")
+	f.DurationVar(&expires, "expires", 0, "for how long it counts, such as 4h; as configured unless it is given")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	who.asFlag(cmd)
 	who.keyFlag(cmd)
@@ -591,7 +591,7 @@ Where the daemon cannot be reached, the file of remediation.freeze_file, FREEZE 
 it is named, stops repair as well, for as long as it is there.
 
 Exit codes: 0 frozen, 2 it could not be recorded, 3 bad usage or configuration.`,
-		Example: `  agencyaudit freeze --reason "COC is being moved"
+		Example: `  agencyaudit freeze --reason CHG-4711
   touch /var/lib/agencyaudit/FREEZE          # the kill switch, without any program`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -627,8 +627,8 @@ of one account, and end its cooling down after failures; a freeze stays.
 
 Exit codes: 0 lifted, 2 there was nothing to lift or it could not be recorded, 3 bad usage or
 configuration.`,
-		Example: `  agencyaudit unfreeze --reason "the limit is raised now"
-  agencyaudit unfreeze --account prod-eu --reason "the other tool is gone"`,
+		Example: `  agencyaudit unfreeze --reason CHG-4712
+  agencyaudit unfreeze --account prod-eu --reason CHG-4713`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			name, err := reasoned(&who, why)
