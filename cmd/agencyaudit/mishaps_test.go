@@ -260,6 +260,7 @@ func killedAt(at phase, write, applied bool) trouble {
 // lostOnTheWay kills the daemon when it has sent a change that does not arrive; what became of it is read when the cloud had its time.
 var lostOnTheWay = func() trouble {
 	m := killedAt(sending, true, false)
+	m.keyed = true
 	kill := m.after
 	m.after = func(w *workshop) {
 		w.damage.do.clocked = true // from now on

@@ -131,6 +131,9 @@ func openWorkshop(t *testing.T, d damage) *workshop {
 		scene: stage(t, fault{id: d.id, what: d.what, do: play, state: d.state, metric: d.metric}),
 		dir:   filepath.Join(dir, "state"), file: filepath.Join(dir, "agencyaudit.yaml"),
 	}
+	for i := range w.accounts { // since temporary keys end when the clock is set
+		w.accounts[i].assumed = w.accounts[i].assumed && !d.do.clocked && !d.do.keyed
+	}
 	if d.do.hasty {
 		w.limits, w.schedule = "limits: {run_timeout: 1m, account_timeout: 20s, request_timeout: 3s}\n", busy
 	}

@@ -86,8 +86,8 @@ type trouble struct {
 	helped, spoiled bool
 	// buggy says that there is a bug in the program.
 	buggy bool
-	// clocked has it be played in this process, by a clock that is set.
-	clocked bool
+	// clocked has it be played in this process, by a clock that is set, keyed has no account be entered by an agency.
+	clocked, keyed bool
 	// before happens before the accounts are broken, when everything is known, breaks instead of taking a grant from each, and after once they are.
 	before, breaks, after func(w *workshop)
 	// at happens at each request since.
@@ -146,7 +146,9 @@ func (w *workshop) settles(before moment) {
 	w.unscathed(before, during)
 	w.shown(before, during)
 	w.answersSoon()
-	w.pages()
+	if !d.do.clocked { // a clock that is set makes a scheduler look dead for some seconds
+		w.pages()
+	}
 }
 
 // lacking says which state is not reached, or which metric does not show it yet.
