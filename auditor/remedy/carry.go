@@ -254,20 +254,28 @@ func (e *Engine) read(ctx context.Context, job *Job, st *auditor.Standing, b *ru
 // maxReadIDs is how many ids of a reading's answers the ledger keeps.
 const maxReadIDs = 8
 
-// apply has the one request sent. A panic of it leaves the intent open, and freezes everything.
+// apply has the one request sent. A panic of it, be it survived there already, leaves the intent open, and freezes everything.
 func (e *Engine) apply(ctx context.Context, job *Job, o *Open) (a auditor.Answer, err error) {
 	defer func() {
-		p := recover()
-		if p == nil {
-			return
-		}
-		e.meter.Panicked("write")
-		e.log.Error("panic", "while", "sending a change", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-		if err = e.Freeze(Daemon, fmt.Sprintf("a bug in this program ended the sending of a change (intent %d)", o.Intent)); err == nil {
-			err = errStop
+		if p := recover(); p != nil {
+			e.log.Error("panic", "while", "sending a change", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = e.panicked(o)
 		}
 	}()
-	return job.Appliers[o.Step.Action].Apply(ctx, &o.Step), nil
+	a = job.Appliers[o.Step.Action].Apply(ctx, &o.Step)
+	if a.Why != nil && a.Why.Reason == rules.ReasonPanic {
+		return a, e.panicked(o)
+	}
+	return a, nil
+}
+
+// panicked freezes everything since a bug ended the sending of a change.
+func (e *Engine) panicked(o *Open) error {
+	e.meter.Panicked("write")
+	if err := e.Freeze(Daemon, fmt.Sprintf("a bug in this program ended the sending of a change (intent %d)", o.Intent)); err != nil {
+		return err
+	}
+	return errStop
 }
 
 // verify reads until the account shows what became of a request, or for as long as one waits at once.
