@@ -17,7 +17,7 @@ type oracle struct {
 	wrong []string
 	// committed are the readings of the last run, by account; first is since when runs showed a grant, without one between that did not.
 	committed map[string]*reading
-	first     map[string]time.Time
+	first     map[sighting]time.Time
 	// The ledger as it was written.
 	intents  map[int64]*remedy.Entry
 	outcomes map[int64]*remedy.Entry
@@ -37,7 +37,7 @@ type oracle struct {
 }
 
 func (o *oracle) init(*world) {
-	o.committed, o.first = map[string]*reading{}, map[string]time.Time{}
+	o.committed, o.first = map[string]*reading{}, map[sighting]time.Time{}
 	o.intents, o.outcomes, o.sentAt = map[int64]*remedy.Entry{}, map[int64]*remedy.Entry{}, map[int64]int{}
 	o.approved, o.used, o.muddied, o.mine = map[int64][]rules.Step{}, map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
 }
@@ -129,7 +129,11 @@ func (w *world) mayRevoke(p remedy.Policy, g at, now time.Time) bool {
 	return !w.waived(rule, g, now) && (slices.Contains(p.May.Revoke.Policies, g.policy) || is.Origin == rules.System && slices.Contains(p.May.Revoke.Policies, is.Name))
 }
 
-func seenKey(account, agency string, g at) string { return fmt.Sprint(account, agency, g) }
+// sighting is one grant of one agency.
+type sighting struct {
+	account, agency string
+	at
+}
 
 // commits takes note of what a committed run saw.
 func (w *world) commits() {
@@ -149,22 +153,13 @@ func (w *world) commits() {
 			continue
 		}
 		for k := range w.first {
-			if strings.HasPrefix(k, id+last.agency) || !strings.HasPrefix(k, id+"agency") {
-				continue
-			}
-			delete(w.first, k)
-		}
-		now := map[string]bool{}
-		for _, g := range last.held {
-			k := seenKey(id, last.agency, g)
-			now[k] = true
-			if _, ok := w.first[k]; !ok {
-				w.first[k] = last.begun
-			}
-		}
-		for k := range w.first {
-			if strings.HasPrefix(k, id+"agency") && !now[k] {
+			if k.account == id && (k.agency != last.agency || !last.has(k.at)) {
 				delete(w.first, k)
+			}
+		}
+		for _, g := range last.held {
+			if _, ok := w.first[sighting{id, last.agency, g}]; !ok {
+				w.first[sighting{id, last.agency, g}] = last.begun
 			}
 		}
 	}
@@ -457,7 +452,7 @@ func (w *world) justified(q *request, intent *remedy.Entry) {
 			w.fail("W3 %s is not to be granted", s.Short())
 		}
 	case rules.ActionRevoke:
-		since, seen := w.first[seenKey(s.AccountID, s.AgencyID, g)]
+		since, seen := w.first[sighting{s.AccountID, s.AgencyID, g}]
 		switch {
 		case !slices.Contains(excess, g), !w.mayRevoke(w.policyNow, g, w.local()):
 			w.fail("W2 %s is not to be revoked", s.Short())
@@ -495,9 +490,9 @@ func (w *world) balance() {
 		}
 	}
 	for i := range w.ledger.entries {
-		e := w.ledger.read(i)
+		e := &w.ledger.entries[i]
 		if e.Kind == remedy.KindOutcome && e.Outcome == remedy.OutcomeDone && !w.muddied[e.Intent] {
-			of := w.ledger.read(int(e.Intent) - 1)
+			of := &w.ledger.entries[e.Intent-1]
 			book = append(book, string(of.Step.Action)+" "+of.Step.Target())
 		}
 	}

@@ -42,10 +42,10 @@ type rates struct {
 
 var modes = map[string]rates{
 	"calm":   {},
-	"faulty": {unread: 0.01, torn: 0.02, lag: 0.05, write: 0.3, person: 0.05},
-	"moving": {lag: 0.05, write: 0.05, meddle: 0.1, person: 0.1},
-	"wild":   {unread: 0.02, readPanic: 0.002, torn: 0.02, lag: 0.1, write: 0.2, meddle: 0.05, ledger: 0.01, kill: 0.03, clock: 0.1, person: 0.1},
-	"deadly": {write: 0.1, ledger: 0.02, kill: 0.1},
+	"faulty": {unread: 0.005, torn: 0.02, lag: 0.03, write: 0.5, person: 0.05},
+	"moving": {lag: 0.03, write: 0.1, meddle: 0.3, person: 0.05},
+	"wild":   {unread: 0.005, readPanic: 0.001, torn: 0.01, lag: 0.05, write: 0.3, meddle: 0.1, ledger: 0.005, kill: 0.02, clock: 0.1, person: 0.1},
+	"deadly": {write: 0.2, ledger: 0.01, kill: 0.05},
 }
 
 var modeNames = []string{"calm", "faulty", "moving", "wild", "deadly"}
@@ -85,6 +85,17 @@ type world struct {
 	plans    []*remedy.Plan   // that people kept
 	consents []remedy.Consent // that were given
 	panics   int
+	// What a test chooses instead of chance: the fault of a request, what happens while an account is read or waited for, and the place
+	// at which the process dies or the ledger fails, counted down.
+	fault         func(*rules.Step) string
+	hook          func(*member)
+	dieAt, failAt int
+	failsDurably  bool
+	restricted    bool        // the run is
+	stays         bool        // the process does not end when the ledger failed
+	shut          bool        // the window is
+	todo          chan func() // the process, as long as it lives
+	ended         chan bool
 
 	oracle
 }
@@ -133,7 +144,7 @@ func newWorld(seed uint64, t *tally) *world {
 		},
 	}
 	w.log = slog.New(slog.DiscardHandler)
-	if seed%16 == 0 {
+	if seed%32 == 0 {
 		w.log = slog.New(slog.NewTextHandler(&w.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	w.mode = modeNames[w.r.IntN(len(modeNames))]
@@ -162,7 +173,7 @@ func newWorld(seed uint64, t *tally) *world {
 	w.reverting = w.rates.meddle > 0 && w.chance(0.3)
 	w.settings()
 	w.cloud = &cloud{w: w, byID: map[string]*member{}, readings: map[string]*reading{}, last: map[string]*reading{}}
-	for i := range 1 + w.r.IntN(8) {
+	for i := range 1 + w.r.IntN(6) {
 		w.join(i)
 	}
 	w.oracle.init(w)
@@ -213,20 +224,20 @@ func (w *world) settings() {
 	p := remedy.Policy{
 		Mode:   []remedy.Mode{remedy.ModeAuto, remedy.ModeAuto, remedy.ModeAuto, remedy.ModeApprove, remedy.ModeApprove, remedy.ModePlan, remedy.ModeOff}[w.r.IntN(7)],
 		May:    rules.Repairs{Grant: !w.chance(0.1)},
-		Limits: remedy.Limits{GrantAccounts: 1 + w.r.IntN(6), RevokeAccounts: 1 + w.r.IntN(4), FleetPercent: []int{5, 30, 60, 100}[w.r.IntN(4)], PolicyWrites: 1 + w.r.IntN(20)},
+		Limits: remedy.Limits{GrantAccounts: 1 + w.r.IntN(10), RevokeAccounts: 1 + w.r.IntN(8), FleetPercent: []int{5, 30, 100, 100}[w.r.IntN(4)], PolicyWrites: 1 + w.r.IntN(40)},
 		Settle: 30 * time.Minute, CoolDown: time.Duration(1+w.r.IntN(3)) * 30 * time.Minute, ApprovalExpires: time.Duration(1+w.r.IntN(24)) * time.Hour,
 		Open:    func(now time.Time) bool { return w.window == 0 || now.Sub(now.Truncate(time.Hour)) < w.window },
 		Stopped: func() string { return map[bool]string{true: "the file is there"}[w.stopped] },
 	}
 	if !w.chance(0.15) {
-		p.May.Revoke = &rules.Revocation{Grace: time.Duration(1+w.r.IntN(24)) * time.Hour}
+		p.May.Revoke = &rules.Revocation{Grace: time.Duration(1+w.r.IntN(10)) * time.Hour}
 		for _, id := range []string{"twin", "Tenant Guest", "obs", "own", "own1", "lost", "DCS UserAccess", "iam", "sfs"} {
 			if w.chance(0.6) {
 				p.May.Revoke.Policies = append(p.May.Revoke.Policies, id)
 			}
 		}
 	}
-	if w.chance(0.5) {
+	if w.chance(0.3) {
 		p.People = publicKeys()
 	}
 	w.window = 0
@@ -267,14 +278,31 @@ func (w *world) accounts() []rules.Account {
 
 // alive does something that may end the process, as kill -9 does; then it says no.
 func (w *world) alive(do func()) bool {
-	ended := make(chan bool)
-	go func() {
-		whole := false
-		defer func() { ended <- whole }()
-		do()
-		whole = true
-	}()
-	return <-ended
+	if w.todo == nil {
+		w.todo, w.ended = make(chan func()), make(chan bool)
+		go func() {
+			defer func() { w.ended <- false }()
+			for do := range w.todo {
+				do()
+				w.ended <- true
+			}
+			runtime.Goexit()
+		}()
+	}
+	w.todo <- do
+	if !<-w.ended {
+		w.todo = nil
+		return false
+	}
+	return true
+}
+
+// over ends what stands for the process.
+func (w *world) over() {
+	if w.todo != nil {
+		close(w.todo)
+		<-w.ended
+	}
 }
 
 // act is what a person has the process do.
@@ -286,7 +314,10 @@ func (w *world) act(do func()) {
 
 // mayDie is a place where the process may be killed. Deferred calls of the program run, which only let go of locks.
 func (w *world) mayDie(where string) {
-	if w.chance(w.rates.kill) {
+	if w.dieAt > 0 {
+		w.dieAt--
+	}
+	if w.chance(w.rates.kill) || w.dieAt == 1 {
 		w.count("killed " + where)
 		if where == "before the request" || where == "after the request" || w.open() {
 			w.happen("killed between intent and outcome")
@@ -314,11 +345,17 @@ func (l *ledger) Append(e remedy.Entry) (remedy.Entry, error) {
 	w.mayDie("before an entry")
 	e.Seq = int64(len(l.entries) + 1)
 	fails := w.chance(w.rates.ledger)
+	durable := w.chance(0.5)
+	if w.failAt > 0 {
+		if w.failAt--; w.failAt == 1 {
+			fails, durable = true, w.failsDurably
+		}
+	}
 	if fails {
 		w.count("ledger failed")
 		l.broken = errors.New("the disk is full")
 	}
-	if !fails || w.chance(0.5) {
+	if !fails || durable {
 		if e.Step != nil {
 			step := *e.Step
 			e.Step = &step
@@ -368,6 +405,7 @@ func (w *world) audit() {
 	a := &auditor.Auditor{
 		Inventory: w.cloud, Observer: w.cloud, Baselines: []rules.Baseline{w.baseline}, Waivers: w.waivers, Logger: w.log, Now: w.local, Program: "v1",
 		Concurrency: 1, Before: w.snapshot, RunTimeout: time.Hour, AccountTimeout: time.Hour,
+		Restricted: w.restricted,
 	}
 	clear(w.cloud.last)
 	run, err := a.Run(context.Background(), "test", nil)
@@ -403,7 +441,7 @@ func (w *world) call(what string, do func() error) {
 			w.fail("%s says nothing of the ledger's failure", what)
 		}
 		w.count("restarted since the ledger failed")
-		if w.chance(0.7) {
+		if !w.stays && w.chance(0.7) {
 			w.start()
 		}
 	case err != nil && !isRefused:
@@ -414,10 +452,10 @@ func (w *world) call(what string, do func() error) {
 // round is one interval: what others do, a run, and what follows from it.
 func (w *world) round() {
 	w.pause(w.between(5*time.Minute, 30*time.Minute))
-	if w.chance(0.15) {
+	if w.chance(0.3) {
 		w.pause(w.between(time.Hour, 13*time.Hour))
 	}
-	for w.mode != "deadly" && w.chance(0.35) {
+	for w.chance(0.6) {
 		w.drift(w.member())
 	}
 	if w.reverting {
@@ -470,12 +508,12 @@ func (w *world) drift(m *member) {
 		}
 		return
 	}
-	switch w.r.IntN(12) {
+	switch w.r.IntN(20) {
 	case 0:
 		w.trust(m, w.one([]string{strangerID, cocID}))
 	case 1:
 		w.recreate(m)
-	case 2, 3, 4, 5:
+	case 2, 3, 4, 5, 10, 11, 12, 13:
 		if held := m.now().held; len(held) > 0 {
 			w.touch(m, held[w.r.IntN(len(held))], false)
 		}
@@ -536,20 +574,23 @@ func (w *world) revert() {
 
 // meddle is what others do while the program is at work in an account.
 func (w *world) meddle(m *member) {
+	if w.hook != nil {
+		w.hook(m)
+	}
 	if !w.chance(w.rates.meddle) {
 		return
 	}
-	switch w.r.IntN(6) {
-	case 0, 1:
+	switch w.r.IntN(8) {
+	case 0, 1, 2, 3:
 		if w.carrying {
 			w.trust(m, strangerID)
 		}
-	case 2:
+	case 4:
 		if w.carrying {
 			w.note(w.engine.Freeze("alice", "wait"))
 			w.count("frozen while it carries out")
 		}
-	case 3:
+	case 5:
 		w.stopped = w.carrying
 	default:
 		w.drift(m)
@@ -566,7 +607,7 @@ func (w *world) note(err error) {
 // person is what people do between runs.
 func (w *world) person() {
 	st := w.engine.Status()
-	if st.Frozen != nil && w.chance(0.4) {
+	if st.Frozen != nil && w.chance(0.8) {
 		w.unfreeze()
 	}
 	if w.ledger.broken != nil {
