@@ -1,0 +1,417 @@
+package remedy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// asking is a world in which a plan of alice's, of one account of two that lack something, waits for bob's approval.
+func asking(t *testing.T, withKeys bool) (*world, *remedy.Plan) {
+	t.Helper()
+	w := still(t, 3)
+	w.policy.Mode = remedy.ModeApprove
+	if withKeys {
+		w.policy.People = publicKeys()
+	}
+	w.lacks(0, baselineGrants[0])
+	w.lacks(1, baselineGrants[0])
+	w.turn()
+	p := w.engine.Plan(w.job(), "alice", []string{"name-00"})
+	if len(p.Steps) != 1 || p.Over != "" {
+		t.Fatalf("the plan %+v", p)
+	}
+	p.SignRequest(people["alice"])
+	return w, p
+}
+
+// bob is an approval of a plan by bob, for an hour.
+func bob(w *world, p *remedy.Plan) remedy.Consent {
+	return remedy.Sign(p.Digest, "bob", people["bob"], w.local().Add(time.Hour))
+}
+
+func isRefused(err error) bool {
+	_, is := errors.AsType[*remedy.RefusedError](err)
+	return is
+}
+
+// given gives a consent and has the plan carried out then.
+func (w *world) given(p *remedy.Plan, c remedy.Consent) (approve, apply error) {
+	w.approving = p
+	approve = w.engine.Approve(p, c)
+	w.approving = nil
+	w.call("Apply", func() error { _, apply = w.engine.Apply(context.Background(), w.job(), p, "alice"); return apply })
+	return approve, apply
+}
+
+// TestApprovals: an approval counts for one plan as it is, by somebody else who may approve, for a time, and once.
+func TestApprovals(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(w *world, p *remedy.Plan, c *remedy.Consent)
+		ok     bool
+	}{
+		"as it should be": {func(*world, *remedy.Plan, *remedy.Consent) {}, true},
+		"for as long as may be": {func(w *world, p *remedy.Plan, c *remedy.Consent) {
+			*c = remedy.Sign(p.Digest, "bob", people["bob"], w.local().Add(12*time.Hour))
+		}, true},
+		"for too long": {func(w *world, p *remedy.Plan, c *remedy.Consent) {
+			*c = remedy.Sign(p.Digest, "bob", people["bob"], w.local().Add(13*time.Hour))
+		}, false},
+		"ended":        {func(w *world, _ *remedy.Plan, _ *remedy.Consent) { w.pause(time.Hour) }, false},
+		"made to last": {func(_ *world, _ *remedy.Plan, c *remedy.Consent) { c.Expires = c.Expires.Add(time.Minute) }, false},
+		"another digest": {func(_ *world, _ *remedy.Plan, c *remedy.Consent) {
+			*c = remedy.Sign("other", "bob", people["bob"], c.Expires)
+		}, false},
+		"another nonce": {func(_ *world, _ *remedy.Plan, c *remedy.Consent) { c.Nonce += "x" }, false},
+		"no nonce": {func(_ *world, p *remedy.Plan, c *remedy.Consent) {
+			c.Nonce = ""
+			c.Signature = ""
+		}, false},
+		"unsigned": {func(_ *world, _ *remedy.Plan, c *remedy.Consent) { c.Signature = "" }, false},
+		"signed by alice": {func(_ *world, p *remedy.Plan, c *remedy.Consent) {
+			*c = remedy.Sign(p.Digest, "bob", people["alice"], c.Expires)
+		}, false},
+		"her own plan": {func(_ *world, p *remedy.Plan, c *remedy.Consent) {
+			*c = remedy.Sign(p.Digest, "alice", people["alice"], c.Expires)
+		}, false},
+		"nobody known": {func(_ *world, p *remedy.Plan, c *remedy.Consent) {
+			*c = remedy.Sign(p.Digest, "carol", people["bob"], c.Expires)
+		}, false},
+		"nobody": {func(_ *world, _ *remedy.Plan, c *remedy.Consent) { c.Actor = " " }, false},
+		"the daemon": {func(_ *world, p *remedy.Plan, c *remedy.Consent) {
+			*c = remedy.Sign(p.Digest, remedy.Daemon, people["bob"], c.Expires)
+		}, false},
+		"a plan that nobody signed": {func(_ *world, p *remedy.Plan, _ *remedy.Consent) { p.Signature = "" }, false},
+		"a plan of another requester": {func(w *world, p *remedy.Plan, c *remedy.Consent) {
+			*p = p.By("mallory", nil)
+			*c = bob(w, p)
+		}, false},
+		"a plan that is said to be the daemon's": {func(w *world, p *remedy.Plan, c *remedy.Consent) {
+			*p = p.By(remedy.Daemon, nil)
+			*c = bob(w, p)
+		}, false},
+		"steps of another account under its digest": {func(w *world, p *remedy.Plan, _ *remedy.Consent) {
+			p.Steps = w.engine.Plan(w.job(), "alice", []string{"name-01"}).Steps
+		}, false},
+		"one step more": {func(w *world, p *remedy.Plan, _ *remedy.Consent) {
+			p.Steps = append(slices.Clone(p.Steps), w.engine.Plan(w.job(), "alice", []string{"name-01"}).Steps...)
+		}, false},
+		"another mode": {func(w *world, _ *remedy.Plan, _ *remedy.Consent) {
+			w.policy.Mode = remedy.ModePlan
+			w.engine.Configure(w.policy)
+		}, false},
+		"no steps": {func(w *world, p *remedy.Plan, c *remedy.Consent) {
+			*p = p.By("alice", []string{"nobody"})
+			p.SignRequest(people["alice"])
+			*c = bob(w, p)
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, p := asking(t, true)
+			c := bob(w, p)
+			tt.change(w, p, &c)
+			approve, apply := w.given(p, c)
+			if tt.ok {
+				if approve != nil || apply != nil || len(w.cloud.requests) != 1 {
+					t.Errorf("%v, %v, %d requests", approve, apply, len(w.cloud.requests))
+				}
+				return
+			}
+			if !isRefused(approve) || !isRefused(apply) || len(w.cloud.requests) > 0 {
+				t.Errorf("%v, %v, %d requests", approve, apply, len(w.cloud.requests))
+			}
+			if last := w.ledger.entries[len(w.ledger.entries)-1]; last.Kind != remedy.KindRejected {
+				t.Errorf("the refusal is not written down: %s", last.Kind)
+			}
+		})
+	}
+}
+
+// TestApprovalOnce: an approval is used up when its plan begins, whatever becomes of that, and is not given twice.
+func TestApprovalOnce(t *testing.T) {
+	w, p := asking(t, true)
+	c := bob(w, p)
+	w.fault = func(*rules.Step) string { return "refused" }
+	if approve, apply := w.given(p, c); approve != nil || apply != nil {
+		t.Fatal(approve, apply)
+	}
+	if approve, apply := w.given(p, c); !isRefused(approve) || !isRefused(apply) || !strings.Contains(approve.Error(), "used") {
+		t.Errorf("again: %v, %v", approve, apply)
+	}
+	w.start()
+	w.turn()
+	if err := w.engine.Approve(p, c); !isRefused(err) || !strings.Contains(err.Error(), "used") {
+		t.Errorf("after a restart: %v", err)
+	}
+	w.check(t, "in all", 1, false)
+}
+
+// TestApprovalOutlivesRestarts, and is used up by a plan that began when the process died before its first intent.
+func TestApprovalOutlivesRestarts(t *testing.T) {
+	for _, dies := range []bool{false, true} {
+		w, p := asking(t, true)
+		w.approving = p
+		if err := w.engine.Approve(p, bob(w, p)); err != nil {
+			t.Fatal(err)
+		}
+		w.approving = nil
+		w.start()
+		w.pause(15 * time.Minute)
+		w.audit()
+		if dies {
+			w.dieAt = 3 // after the plan was written down, before its intent
+		}
+		w.repair()
+		w.dieAt = 0
+		last := w.ledger.entries[len(w.ledger.entries)-1]
+		if dies && (last.Kind != remedy.KindStarted || w.ledger.entries[len(w.ledger.entries)-2].Kind != remedy.KindPlanned) {
+			t.Fatalf("it ended elsewhere: %s", last.Kind)
+		}
+		w.turn()
+		w.check(t, fmt.Sprintf("dies %v", dies), map[bool]int{true: 0, false: 1}[dies], false)
+	}
+}
+
+// TestApprovalOfSomebodyGone: whose key was taken away approves nothing any more, nor does one that the ledger alone knows.
+func TestApprovalOfSomebodyGone(t *testing.T) {
+	w, p := asking(t, true)
+	w.approving = p
+	if err := w.engine.Approve(p, bob(w, p)); err != nil {
+		t.Fatal(err)
+	}
+	w.approving = nil
+	delete(w.policy.People, "bob")
+	w.turn()
+	w.check(t, "without bob", 0, false)
+	w.policy.People = publicKeys()
+	for i := range w.ledger.entries {
+		w.ledger.entries[i].Signature = ""
+	}
+	w.ledger.lines = nil
+	w.start()
+	w.turn()
+	w.check(t, "forged in the ledger", 0, false)
+}
+
+// TestApprovalWithoutKeys: where nobody has a key, whoever reaches the program approves.
+func TestApprovalWithoutKeys(t *testing.T) {
+	w, p := asking(t, false)
+	if approve, apply := w.given(p, remedy.Consent{Actor: "alice"}); approve != nil || apply != nil {
+		t.Error(approve, apply)
+	}
+	w.check(t, "approved", 1, false)
+	daemons := w.engine.Plan(w.job(), "", nil)
+	w.approving = daemons
+	if err := w.engine.Approve(daemons, remedy.Consent{Actor: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	w.approving = nil
+	w.turn()
+	w.check(t, "the daemon's", 2, false)
+	w.turn()
+	if err := w.engine.Approve(daemons, remedy.Consent{Actor: "alice"}); !isRefused(err) {
+		t.Errorf("the daemon's plan of before: %v", err)
+	}
+}
+
+// TestWaiting: one plan waits at a time, since when it does, and none when there is nothing to wait for.
+func TestWaiting(t *testing.T) {
+	w, _ := asking(t, false)
+	first := w.engine.Status().Waiting
+	w.turn()
+	if got := w.engine.Status().Waiting; len(got) != 1 || fmt.Sprint(got) != fmt.Sprint(first) {
+		t.Errorf("%v, then %v", first, got)
+	}
+	w.lacks(2, baselineGrants[1])
+	w.turn()
+	if got := w.engine.Status().Waiting; len(got) != 1 || fmt.Sprint(got) == fmt.Sprint(first) {
+		t.Errorf("%v, and changed %v", first, got)
+	}
+	for i, g := range []at{baselineGrants[0], baselineGrants[0], baselineGrants[1]} {
+		w.touch(w.cloud.members[i], g, true)
+	}
+	w.turn()
+	if got := w.engine.Status().Waiting; len(got) > 0 {
+		t.Errorf("all is right, and %v waits", got)
+	}
+}
+
+// TestOldPlan: of a plan that somebody kept, what has changed since is void, and the rest is done.
+func TestOldPlan(t *testing.T) {
+	w := still(t, 3)
+	w.policy.Mode = remedy.ModePlan
+	for i := range 3 {
+		w.lacks(i, baselineGrants[0])
+	}
+	w.lacks(1, baselineGrants[1])
+	w.turn()
+	p := w.engine.Plan(w.job(), "alice", nil)
+	w.touch(w.cloud.members[1], at{rules.Project, "p1", "sfs"}, true)
+	w.policy.Mode = remedy.ModeAuto
+	w.policy.May.Revoke = nil
+	w.pause(15 * time.Minute)
+	w.audit()
+	var r *remedy.Result
+	apply := func() {
+		w.call("Apply", func() (err error) { r, err = w.engine.Apply(context.Background(), w.job(), p, "alice"); return err })
+	}
+	apply()
+	if len(r.Done) != 2 || len(r.Void) != 2 || r.Whole() || r.Void[0].AccountID != "account-01" || r.Void[1].AccountID != "account-01" || r.Void[0].Reason != rules.HoldMoved {
+		t.Errorf("%+v", r)
+	}
+	apply()
+	if len(r.Done) > 0 || len(r.Void) != 4 {
+		t.Errorf("again: %+v", r)
+	}
+	w.check(t, "in all", 2, false)
+}
+
+// TestPlanFile: what was changed in a plan's file is refused, and so is what is none.
+func TestPlanFile(t *testing.T) {
+	w := still(t, 2)
+	w.policy.Mode = remedy.ModePlan
+	w.lacks(0, baselineGrants[0])
+	w.touch(w.cloud.members[1], at{rules.Project, "p1", "sfs"}, true)
+	w.turn()
+	p := w.engine.Plan(w.job(), "alice", nil)
+	data, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := remedy.ParsePlan(data)
+	if err != nil || read.Digest != p.Digest || len(read.Steps) != 1 {
+		t.Fatal(err, read)
+	}
+	for _, change := range [][2]string{
+		{`"account_id": "account-00"`, `"account_id": "account-01"`}, {`"account": "name-00"`, `"account": "name-01"`}, {`"id": "iam"`, `"id": "ta"`},
+		{`"agency_id": "agency-1"`, `"agency_id": "agency-2"`}, {`"action": "grant"`, `"action": "revoke"`}, {`"kind": "global"`, `"kind": "all_resources"`},
+		{`"requested_by": "alice"`, `"requested_by": "bob"`}, {`can use IAM`, `can no longer use IAM`}, {`"format": 1`, `"format": 2`},
+		{`"format": 1`, `"format": 1, "also": 2`}, {`"holding": "`, `"holding": "0`},
+	} {
+		edited := bytes.Replace(data, []byte(change[0]), []byte(change[1]), 1)
+		if bytes.Equal(edited, data) {
+			t.Errorf("the plan has no %s:\n%s", change[0], data)
+		}
+		if _, err := remedy.ParsePlan(edited); err == nil {
+			t.Errorf("%s for %s is read", change[1], change[0])
+		}
+	}
+	for name, text := range map[string][]byte{
+		"nothing": nil, "a list": []byte("[]"), "two plans": append(slices.Clone(data), data...), "more": append(slices.Clone(data), 'x'),
+		"too much": bytes.Repeat([]byte(" "), 17<<20),
+	} {
+		if _, err := remedy.ParsePlan(text); err == nil {
+			t.Errorf("%s is a plan", name)
+		}
+	}
+	// A digest that fits other steps is found out by the engine as well.
+	w.policy.Mode = remedy.ModeAuto
+	forged := *p
+	forged.Steps = append(slices.Clone(p.Steps), p.Steps[0])
+	if _, err := w.engine.Apply(context.Background(), w.job(), &forged, "alice"); !isRefused(err) {
+		t.Errorf("a forged plan: %v", err)
+	}
+}
+
+// TestUndo: what a run did is taken back to the grant, also where policies share a name, within the limits by which it was done, once.
+func TestUndo(t *testing.T) {
+	w := still(t, 4)
+	w.policy.Limits = remedy.Limits{GrantAccounts: 3, RevokeAccounts: 1, FleetPercent: 100, PolicyWrites: 100}
+	for i := range 3 {
+		w.lacks(i, baselineGrants[i])
+	}
+	for _, g := range []at{{rules.Global, "", "own1"}, {rules.Global, "", "own2"}, {rules.Identity, "", "own1"}, {rules.Project, "p1", "guest"}, {rules.Project, "p2", "guest"}} {
+		w.touch(w.cloud.members[3], g, true)
+	}
+	w.policy.Mode = remedy.ModePlan
+	w.turn()
+	w.pause(3 * time.Hour)
+	w.policy.Mode = remedy.ModeAuto
+	before := w.held()
+	w.turn()
+	w.check(t, "done", 8, false)
+	run := w.run.ID
+	w.policy.Mode = remedy.ModePlan
+	w.turn()
+	w.policy.Mode = remedy.ModeAuto
+	if _, err := w.engine.Undo(w.job(), "another run", "alice"); !isRefused(err) {
+		t.Error(err)
+	}
+	p, err := w.engine.Undo(w.job(), run, "alice")
+	if err != nil || len(p.Steps) != 8 || p.Over != "" || p.Steps[0].Action != rules.ActionGrant {
+		t.Fatal(err, p)
+	}
+	for i := range p.Steps {
+		if p.Steps[i].Undoes == 0 || len(p.Steps[i].Affects) == 0 {
+			t.Errorf("%+v", p.Steps[i])
+		}
+	}
+	var r *remedy.Result
+	apply := func() {
+		w.call("Apply", func() (err error) { r, err = w.engine.Apply(context.Background(), w.job(), p, "alice"); return err })
+	}
+	apply()
+	if !r.Whole() || len(r.Done) != 8 {
+		t.Errorf("%+v", r)
+	}
+	for id, held := range w.held() {
+		if !slices.Equal(held, before[id]) {
+			t.Errorf("%s holds %v, and held %v", id, held, before[id])
+		}
+	}
+	w.start()
+	w.pause(15 * time.Minute)
+	w.audit()
+	if p, err := w.engine.Undo(w.job(), run, "alice"); !isRefused(err) {
+		t.Errorf("twice: %v, %v", err, p)
+	}
+	apply()
+	w.check(t, "in all", 16, false)
+}
+
+// TestUndoHeld: what would not be taken back says why.
+func TestUndoHeld(t *testing.T) {
+	for name, tt := range map[string]struct {
+		move func(*world)
+		why  rules.Hold
+	}{
+		"it is so already":    {func(w *world) { w.lacks(0, baselineGrants[0]) }, rules.HoldMoved},
+		"another agency":      {func(w *world) { w.recreate(w.cloud.members[0]) }, rules.HoldMoved},
+		"the account is dark": {func(w *world) { w.unreadable["account-00"] = true }, rules.HoldUnreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := still(t, 2)
+			w.lacks(0, baselineGrants[0])
+			w.turn()
+			run := w.run.ID
+			w.policy.Mode = remedy.ModePlan
+			tt.move(w)
+			w.turn()
+			p, err := w.engine.Undo(w.job(), run, "alice")
+			if err != nil || len(p.Steps) > 0 || len(p.Held) != 1 || p.Held[0].Reason != tt.why || p.Held[0].Detail == "" {
+				t.Errorf("%v, %+v", err, p)
+			}
+		})
+	}
+	// A grant is not given back to whoever it is that the agency trusts by now.
+	w := still(t, 2)
+	w.touch(w.cloud.members[0], at{rules.Global, "", "guest"}, true)
+	w.turn()
+	w.pause(3 * time.Hour)
+	w.turn()
+	w.check(t, "revoked", 1, false)
+	run := w.run.ID
+	w.trust(w.cloud.members[0], strangerID)
+	w.turn()
+	if p, err := w.engine.Undo(w.job(), run, "alice"); err != nil || len(p.Steps) > 0 || len(p.Held) != 1 || p.Held[0].Reason != rules.HoldTrust {
+		t.Errorf("%v, %+v", err, p)
+	}
+}
