@@ -43,7 +43,7 @@ func still(t *testing.T, n int) *world {
 	}
 	w.stays = true
 	w.oracle.init(w)
-	w.ledger.entries, w.ledger.lines, w.ledger.events = nil, nil, nil
+	w.ledger = &ledger{w: w}
 	w.start()
 	t.Cleanup(func() {
 		for _, line := range w.wrong {

@@ -32,7 +32,7 @@ type oracle struct {
 	before                               int // requests before it
 	policyNow                            remedy.Policy
 	approving                            *remedy.Plan
-	mayUnfreeze                          bool
+	mayUnfreeze, recovering              bool
 	froze                                bool // by a limit
 }
 
@@ -248,7 +248,7 @@ func (w *world) written(e *remedy.Entry) {
 		w.used[e.Approval] = true
 		w.count("approval used")
 	case remedy.KindApproved:
-		if w.approving == nil {
+		if w.approving == nil || w.approving.Digest != e.Plan {
 			w.fail("W14 an approval that nobody gave")
 			return
 		}
@@ -278,7 +278,7 @@ func (w *world) written(e *remedy.Entry) {
 		}
 	case remedy.KindUnfrozen:
 		w.frozen = false
-		if !w.mayUnfreeze || e.Actor == remedy.Daemon {
+		if !w.mayUnfreeze && !w.recovering || e.Actor == remedy.Daemon {
 			w.fail("W9 unfrozen by nobody")
 		}
 	case remedy.KindQuarantined:

@@ -267,7 +267,7 @@ func TestRepairs(t *testing.T) {
 // guards say how often, in a thousand worlds, something must have happened at least.
 var guards = map[string]int{
 	"worlds with a request": 300, "worlds with killed between intent and outcome": 50, "worlds with lost answer": 50,
-	"worlds with trust changed between plan and write": 50, "worlds with an undoing": 300,
+	"worlds with trust changed between plan and write": 50, "worlds with an undoing": 300, "worlds with a power cut": 50,
 }
 
 // guard fails a campaign of n worlds in which too little happened. Few worlds prove nothing either way.

@@ -178,6 +178,9 @@ func newWorld(seed uint64, t *tally) *world {
 	}
 	w.oracle.init(w)
 	w.ledger = &ledger{w: w}
+	if w.rates.kill > 0 {
+		w.ledger.disk = &disk{}
+	}
 	w.start()
 	return w
 }
@@ -252,8 +255,8 @@ func (w *world) start() {
 	for {
 		w.ledger.broken = nil
 		st := remedy.NewState()
-		for i := range w.ledger.entries {
-			st.Add(w.ledger.read(i))
+		if !w.ledger.open(st) {
+			return
 		}
 		w.engine = remedy.New(remedy.Options{Journal: w.ledger, State: st, Clock: clock{w}, Meter: meter{w}, Log: w.log})
 		w.engine.Configure(w.policy)
@@ -333,6 +336,81 @@ type ledger struct {
 	lines   [][]byte // as they are on the disk, as far as they were read from there
 	events  []int
 	broken  error
+	// disk, if there is one, has a real Ledger on it.
+	disk *disk
+	real *remedy.Ledger
+}
+
+// open reads the ledger as a process does that starts, after a kill or after a cut of the power.
+func (l *ledger) open(st *remedy.State) bool {
+	w := l.w
+	if l.disk == nil {
+		for i := range l.entries {
+			st.Add(l.read(i))
+		}
+		return true
+	}
+	if l.real != nil && w.chance(0.5) {
+		w.count("power cut")
+		w.happen("a power cut")
+		l.disk = l.disk.someCut(w.r)
+	} else {
+		l.disk = l.disk.killed()
+	}
+	n := 0
+	var err error
+	l.real, err = remedy.OpenLedger(l.disk, name, remedy.LedgerOptions{Each: func(e remedy.Entry) {
+		switch {
+		case n < len(l.entries) && l.entries[n].Hash != e.Hash:
+			w.fail("A1 entry %d is not what was written", e.Seq)
+		case n == len(l.entries):
+			w.count("entry that nobody was told of")
+			w.recovering = true
+			l.took(e)
+			w.recovering = false
+		}
+		n++
+		st.Add(e)
+	}})
+	if err != nil || n < len(l.entries) {
+		w.fail("A1 of %d entries, %d are there: %v", len(l.entries), n, err)
+		return false
+	}
+	return true
+}
+
+// took takes note of an entry that is durable.
+func (l *ledger) took(e remedy.Entry) {
+	l.entries, l.events = append(l.entries, e), append(l.events, l.w.event())
+	l.w.written(&l.entries[len(l.entries)-1])
+}
+
+// write has the real ledger write an entry. It may fail, or the process may end, at any operation of that.
+func (l *ledger) write(e remedy.Entry, fails bool) (remedy.Entry, error) {
+	w := l.w
+	ends := w.chance(w.rates.kill)
+	if fails || ends {
+		l.disk.at, l.disk.met, l.disk.errno = l.disk.ops+1+w.r.IntN(3), "", errnos[w.r.IntN(len(errnos))]
+		l.disk.fate = failNone + fate(w.r.IntN(int(fates-failNone)))
+		if ends {
+			l.disk.fate = endBefore + fate(w.r.IntN(2))
+		}
+	}
+	written, err := l.real.Append(e)
+	if l.disk.dead {
+		w.count("killed within an entry")
+		if w.open() {
+			w.happen("killed between intent and outcome")
+		}
+		runtime.Goexit()
+	}
+	if err != nil {
+		l.broken = err
+		return e, err
+	}
+	l.took(written)
+	w.mayDie("after an entry")
+	return written, nil
 }
 
 func (l *ledger) Err() error { return l.broken }
@@ -355,13 +433,15 @@ func (l *ledger) Append(e remedy.Entry) (remedy.Entry, error) {
 		w.count("ledger failed")
 		l.broken = errors.New("the disk is full")
 	}
+	if l.disk != nil {
+		return l.write(e, fails)
+	}
 	if !fails || durable {
 		if e.Step != nil {
 			step := *e.Step
 			e.Step = &step
 		}
-		l.entries, l.events = append(l.entries, e), append(l.events, w.event())
-		w.written(&l.entries[len(l.entries)-1])
+		l.took(e)
 	}
 	if fails {
 		return e, l.broken
@@ -685,7 +765,6 @@ func (w *world) approves(p *remedy.Plan, c remedy.Consent, mustRefuse bool) (cou
 	w.approving = p
 	var err error
 	whole := w.alive(func() { err = w.engine.Approve(p, c) })
-	w.approving = nil
 	if !whole {
 		w.start()
 		return false
@@ -739,6 +818,9 @@ func (w *world) leaks() {
 		if bytes.Contains(l, []byte(canary)) {
 			w.fail("A4 the ledger has a secret: %s", l)
 		}
+	}
+	if w.ledger.disk != nil && bytes.Contains(w.ledger.disk.shown, []byte(canary)) {
+		w.fail("A4 the ledger has a secret")
 	}
 	if strings.Contains(w.logged.String(), canary) {
 		w.fail("A4 the log has a secret")
