@@ -219,6 +219,9 @@ func TestRepairs(t *testing.T) {
 		return
 	}
 	n := uint64(defaultWorlds)
+	if testing.Short() {
+		n /= 4
+	}
 	if text := os.Getenv("AGENCYAUDIT_REPAIRS"); text != "" {
 		var err error
 		if n, err = strconv.ParseUint(text, 10, 64); err != nil {

@@ -817,4 +817,243 @@ var mutants = []mutant{
 		file: "auditor/history/rows.go",
 		old:  `if !bytes.Equal(hash, hashOf("mark", name, value)) {`, new: `if len(hash) == 0 {`,
 	},
+	// Repair: what is proposed, what holds it back, and what becomes of it.
+	{
+		name: "not-read-again", what: "the account were not read again before a request", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  `if before.Digest() != t.expected[agencyKey(s)] || before.AgencyID() != s.AgencyID || before.Fits(s) {`,
+		new:  `if before.Digest() == "" {`,
+	},
+	{
+		name: "limits-in-memory", what: "a restart gave a day its limits anew", by: "repair",
+		file: "auditor/remedy/engine.go",
+		old:  "\tif o.State == nil {\n\t\to.State = NewState()\n\t}\n",
+		new:  "\tif o.State == nil {\n\t\to.State = NewState()\n\t}\n\to.State.writes = nil\n",
+	},
+	{
+		name: "limits-of-a-run", what: "what was done in a day did not count", by: "repair",
+		file: "auditor/remedy/state.go",
+		old:  `if now.Sub(s.writes[i].at) < day {`, new: `if now.Sub(s.writes[i].at) < 0 {`,
+	},
+	{
+		name: "limits-of-a-plan", what: "two plans on one run had a limit each", by: "repair",
+		file: "auditor/remedy/guard.go",
+		old:  `if w.run == p.Run {`, new: `if w.run == "" {`,
+	},
+	{
+		name: "as-much-as-may-be", what: "a plan over the limits were carried out as far as they go", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  "\tif over != \"\" {\n",
+		new:  "\tfor ; over != \"\" && len(p.Steps) > 1; over = job.Policy.Limits.exceeds(p, e.state, proposed.Fleet, now) {\n\t\tsome := *p\n\t\tsome.Steps = p.Steps[:len(p.Steps)-1]\n\t\tp, t.plan = &some, &some\n\t}\n\tif over != \"\" {\n",
+	},
+	{
+		name: "done-before-it-shows", what: "what the cloud says were taken for what is so", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  "\texpected := before.After(s)\n\tst,",
+		new:  "\texpected := before.After(s)\n\tif a.Said == auditor.SaidDone {\n\t\treturn e.finish(o, OutcomeDone, a, nil, \"\")\n\t}\n\tst,",
+	},
+	{
+		name: "sent-afterwards", what: "a request were written down when it was sent", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  "\twhy, detail, err := e.begin(t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\tif why",
+		new:  "\tanswer, err := e.apply(ctx, t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\twhy, detail, err := e.begin(t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\tif why == \"\" {\n\t\treturn e.verify(ctx, t, o, before, answer)\n\t}\n\tif why",
+	},
+	{
+		name: "sent-not-durable", what: "a request were sent though that could not be written down", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  "\to.SentAt = sent.Time\n\treturn \"\", \"\", err\n",
+		new:  "\to.SentAt = sent.Time\n\t_ = err\n\treturn \"\", \"\", nil\n",
+	},
+	{
+		name: "sent-not-written", what: "a request were not written down", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  `sent, err := e.append(Entry{Kind: KindSent, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent})`,
+		new:  `sent, err := Entry{Time: e.clock.Now()}, error(nil)`,
+	},
+	{
+		name: "sent-again", what: "a request of which no answer came were sent again", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  "\ta = job.Appliers[o.Step.Action].Apply(ctx, &o.Step)\n",
+		new:  "\ta = job.Appliers[o.Step.Action].Apply(ctx, &o.Step)\n\tif a.Said == auditor.SaidNothing {\n\t\ta = job.Appliers[o.Step.Action].Apply(ctx, &o.Step)\n\t}\n",
+	},
+	{
+		name: "already-is-so", what: "what the cloud says to have been so were not read", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  "\tif a.Said == auditor.SaidUnsent {\n",
+		new:  "\tif a.Said == auditor.SaidAlready {\n\t\treturn e.finish(o, OutcomeNoop, a, nil, \"\")\n\t}\n\tif a.Said == auditor.SaidUnsent {\n",
+	},
+	{
+		name: "restart-lifts-the-freeze", what: "a restart lifted a freeze", by: "repair",
+		file: "auditor/remedy/state.go",
+		old:  "\tcase KindStarted:\n", new: "\tcase KindStarted:\n\t\ts.frozen = nil\n",
+	},
+	{
+		name: "approval-of-any-steps", what: "an approval counted for other steps under the same digest", by: "repair",
+		file: "auditor/remedy/consent.go",
+		old:  "\tcase p.Digest != p.digest():\n\t\treturn refused(", new: "\tcase p.Digest == \"\":\n\t\treturn refused(",
+	},
+	{
+		name: "approval-again", what: "an approval could be used again", by: "repair",
+		file: "auditor/remedy/state.go",
+		old:  `a.used = true`, new: `a.used = false`,
+	},
+	{
+		name: "nonce-again", what: "an approval could be given again", by: "repair",
+		file: "auditor/remedy/state.go",
+		old:  `s.nonces[e.Nonce] = true`, new: `s.nonces[e.Nonce] = false`,
+	},
+	{
+		name: "approval-of-ones-own", what: "people could approve what they asked for", by: "repair",
+		file: "auditor/remedy/consent.go",
+		old:  `if len(e.policy.People) > 0 && c.Actor == p.RequestedBy {`, new: `if c.Actor == "" {`,
+	},
+	{
+		name: "approval-of-somebody-gone", what: "the approval counted of somebody whose key was taken away", by: "repair",
+		file: "auditor/remedy/state.go",
+		old:  `p.hears(&a.Consent, a.plan) == nil`, new: `p.Mode != ""`,
+	},
+	{
+		name: "waived-for-ever", what: "what was accepted once were never repaired", by: "core",
+		file: "rules/propose.go",
+		old:  `case f.WaivedAt(p.now):`, new: `case f.Waived != nil:`,
+	},
+	{
+		name: "waived-and-repaired", what: "what is accepted were repaired all the same", by: "core",
+		file: "rules/propose.go",
+		old:  `case f.WaivedAt(p.now):`, new: `case f.WaivedAt(p.now) && f.Rule == "":`,
+	},
+	{
+		name: "one-failure-is-none", what: "a plan went on after a step that failed", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  "\t\treturn e.block(rules.HoldStopped, string(outcome)+\": \"+why(a))\n", new: "\t\treturn nil\n",
+	},
+	{
+		name: "percentage-rounded-up", what: "a percentage of the fleet were rounded up", by: "repair",
+		file: "auditor/remedy/guard.go",
+		old:  `max(1, fleet*l.FleetPercent/100)`, new: `max(1, (fleet*l.FleetPercent+99)/100)`,
+	},
+	{
+		name: "no-limit-of-a-policy", what: "one policy could be written any number of times", by: "repair",
+		file: "auditor/remedy/guard.go",
+		old:  `n > l.PolicyWrites {`, new: `n > 1<<30 {`,
+	},
+	{
+		name: "fought-for-ever", what: "a grant were written whenever somebody else undoes it", by: "repair",
+		file: "auditor/remedy/state.go",
+		old:  `const writesOfAGrant = 2`, new: `const writesOfAGrant = 200`,
+	},
+	{
+		name: "nothing-is-quarantined", what: "what does not take effect were tried again and again", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  `if outcome != OutcomeUnverified {`, new: `if outcome != "" {`,
+	},
+	{
+		name: "no-cooling", what: "an account were not left alone for longer after each failure", by: "repair",
+		file: "auditor/remedy/state.go",
+		old:  `if times *= 2; times >= maxCooling {`, new: `if times *= 1; times >= maxCooling {`,
+	},
+	{
+		name: "grace-of-the-finding", what: "a new grant were as old as the finding that it is part of", by: "core",
+		file: "rules/propose.go",
+		old:  `if detail, ok := p.lasted(g); !ok {`, new: `if detail, ok := p.lasted(f.Grants[0]); !ok {`,
+	},
+	{
+		name: "no-grace", what: "what was seen once were revoked", by: "core",
+		file: "rules/propose.go",
+		old:  `case readAt.Sub(since) < grace:`, new: `case readAt.Before(since):`,
+	},
+	{
+		name: "grace-by-a-clock-ahead", what: "a clock that is ahead made a grant old", by: "core",
+		file: "rules/propose.go",
+		old:  `if readAt.After(p.now) {`, new: `if p.now.IsZero() {`,
+	},
+	{
+		name: "revokes-what-is-required", what: "a policy of the baseline were revoked where it is too much", by: "core",
+		file: "rules/propose.go",
+		old:  `case policy.Origin != Custom && p.Baseline.names(policy.Name) || p.requires(policy.ID):`,
+		new:  `case policy.ID == "":`,
+	},
+	{
+		name: "trust-not-looked-at", what: "something were granted whomever the agency trusts", by: "core",
+		file: "rules/propose.go",
+		old:  `case has(RuleTrustMismatch):`, new: `case has(RuleTrustMismatch) && p.Report.State == StateCompliant:`,
+	},
+	{
+		name: "acts-on-what-was-recorded", what: "something were done on evidence that was recorded", by: "core",
+		file: "rules/propose.go",
+		old:  `case p.Replayed:`, new: `case p.Replayed && p.now.IsZero():`,
+	},
+	{
+		name: "grants-anything", what: "what gives the account away were granted", by: "core",
+		file: "rules/propose.go",
+		old:  `strings.EqualFold(n, strings.TrimSpace(policy))`, new: `n == policy+" "`,
+	},
+	{
+		name: "acts-on-a-suspect-run", what: "a run that should not be acted on were", by: "repair",
+		file: "auditor/remedy/engine.go",
+		old:  `len(run.Suspect) > 0 {`, new: `len(run.Suspect) > 99 {`,
+	},
+	{
+		name: "acts-in-the-dark", what: "much of the fleet could be unknown", by: "repair",
+		file: "auditor/remedy/guard.go",
+		old:  `n > 1 && n*10 > all {`, new: `n > all {`,
+	},
+	{
+		name: "switch-not-looked-at", what: "the kill switch did nothing", by: "repair",
+		file: "auditor/remedy/engine.go",
+		old:  `if why := job.Policy.Stopped(); why != "" {`, new: `if why := job.Policy.Stopped(); why == "never" {`,
+	},
+	{
+		name: "clock-not-looked-at", what: "it did not matter what the clock says", by: "repair",
+		file: "auditor/remedy/engine.go",
+		old:  `if ahead, known := job.Skew(); known && ahead.Abs() > MaxSkew {`,
+		new:  `if ahead, known := job.Skew(); known && ahead.Abs() > MaxSkew*1000 {`,
+	},
+	{
+		name: "stopped-too-late", what: "what stops repair were not looked at right before a request", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  `if why, detail := e.holds(job, e.clock.Now()); why != "" {`,
+		new:  `if why, detail := e.holds(job, e.clock.Now()); why == "never" {`,
+	},
+	{
+		name: "trust-not-read-back", what: "whom an agency trusts could change while it is changed", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  `if after.AgencyID() != "" && !after.SameTrust(before) {`, new: `if after.AgencyID() == "never" {`,
+	},
+	{
+		name: "undo-as-it-was", what: "an undoing did again what was done", by: "repair",
+		file: "auditor/remedy/consent.go",
+		old:  `if d.Step.Action == rules.ActionRevoke {`, new: `if d.Step.Action == rules.ActionGrant {`,
+	},
+	{
+		name: "undone-twice", what: "what was undone could be undone again", by: "repair",
+		file: "auditor/remedy/state.go",
+		old:  `s.undone[o.Step.Undoes] = true`, new: `s.undone[o.Step.Undoes] = false`,
+	},
+	{
+		name: "settled-by-repeating", what: "what is open after a restart were sent again", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  "\t\tafter, ids, err := e.read(ctx, job, st, b)\n",
+		new:  "\t\t_, _ = e.apply(ctx, job, o)\n\t\tafter, ids, err := e.read(ctx, job, st, b)\n",
+	},
+	{
+		name: "one-wave", what: "all accounts were changed at once", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  `for size := 1; len(todo) > 0; {`, new: `for size := 1000; len(todo) > 0; {`,
+	},
+	{
+		name: "own-writes-not-read", what: "a plan rested on a reading from before the last change", by: "repair",
+		file: "auditor/remedy/engine.go",
+		old:  `if readAt.Before(e.state.touched[step.AccountID]) {`, new: `if readAt.IsZero() {`,
+	},
+	{
+		name: "old-plan-as-it-was", what: "a plan that somebody kept were carried out as it was", by: "repair",
+		file: "auditor/remedy/consent.go",
+		old:  `if covers(ids[i]) {`, new: `if ids[i] != "" {`,
+	},
+	{
+		name: "nobody-looked", what: "grants counted as seen while nobody looked", by: "repair",
+		file: "auditor/remedy/engine.go",
+		old:  `if found := st.Since(f); found.After(at) {`, new: `if found := st.Since(f); found.After(at) && at.IsZero() {`,
+	},
 }
