@@ -24,6 +24,8 @@ type setting struct {
 	since    func(rules.Grant) time.Time
 	readAt   time.Time
 	now      time.Time
+	// later is how long after the verdict it is that something is proposed.
+	later time.Duration
 }
 
 // fataler is a test of package testing or one of rapid.
@@ -56,7 +58,7 @@ func (s *setting) propose(t fataler) ([]rules.Step, []rules.Held) {
 	r, e := s.report(t)
 	return rules.Propose(rules.Case{
 		Baseline: &s.baseline, Report: &r, Planes: e.Planes(), ReadAt: s.readAt, Replayed: s.replayed, Since: s.since,
-	}, s.may, s.now)
+	}, s.may, s.now.Add(s.later))
 }
 
 // shorts are steps in a few words, holds what is held with the reasons.
@@ -157,6 +159,14 @@ func TestPropose(t *testing.T) {
 		"accepted no longer": {
 			grants: append(lacking(), guest), change: func(s *setting) { s.waivers = waive(iamRead, "Tenant Guest"); s.now = now.Add(time.Hour) },
 			steps: []string{"grant IAM ReadOnlyAccess at Global service", "revoke Tenant Guest at Global service"},
+		},
+		"accepted no longer, since the verdict": {
+			grants: append(lacking(), guest), change: func(s *setting) { s.waivers = waive(iamRead, "Tenant Guest"); s.later = time.Hour },
+			steps: []string{"grant IAM ReadOnlyAccess at Global service", "revoke Tenant Guest at Global service"},
+		},
+		"ended, since the verdict": {
+			grants: lacking(), change: func(s *setting) { s.agency.ExpiresAt = now.Add(time.Minute); s.later = time.Minute },
+			held: []string{"grant IAM ReadOnlyAccess: expired"},
 		},
 		"the trust is wrong": {
 			grants: append(lacking(), guest), change: func(s *setting) { s.agency.Trust.Name = "stranger" },
