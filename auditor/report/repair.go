@@ -124,22 +124,23 @@ func (p *page) steps(steps []rules.Step) {
 	said := map[string]int{}
 	for i := range steps {
 		s := &steps[i]
-		what := elide(policyOf(s.Grant.Policy.Name, s.Grant.Policy.ID), maxName) + "\nat " + elide(s.Grant.Scope.String(), maxName)
+		what := []string{elide(policyOf(s.Grant.Policy.Name, s.Grant.Policy.ID), maxName), "at " + elide(s.Grant.Scope.String(), maxName)}
 		if s.Grant.Policy.Origin == rules.Custom {
-			what += "\ncustom policy " + rules.Escape(s.Grant.Policy.ID)
+			what = append(what, "custom policy "+rules.Escape(s.Grant.Policy.ID))
 		}
 		all := fmt.Sprintf("%q", s.Affects)
 		if as := said[all]; as > 0 {
-			what += fmt.Sprintf("\n- it affects what step %d does", as)
+			what = append(what, fmt.Sprintf("- it affects what step %d does", as))
 		} else {
 			said[all] = i + 1
 			for _, affected := range s.Affects {
-				what += "\n- " + elide(affected, maxSentence)
+				what = append(what, "- "+elide(affected, maxSentence))
 			}
 		}
 		rows[i] = []cell{
 			{fmt.Sprintf("%d", i+1), ""}, {rules.Escape(string(s.Action)), actionColor(s.Action)},
-			{elide(s.Account, maxName) + "\n" + rules.Escape(s.AccountID) + "\n" + elide(s.Agency, maxName), ""}, {what, ""},
+			{elide(s.Account, maxName) + "\n" + rules.Escape(s.AccountID) + "\n" + elide(s.Agency, maxName), ""},
+			{strings.Join(what, "\n"), ""},
 		}
 	}
 	p.grid(0, []column{{"#", 5}, {"ACTION", 6}, {"ACCOUNT", 32}, {"WHAT", 0}}, rows)
@@ -217,7 +218,8 @@ func (p *page) limits(v PlanView) {
 	}
 	switch {
 	case plan.Over != "":
-		p.paint("  limits        ", red, "it exceeds one, so that nothing of it would be carried out, and all repair frozen: "+elide(plan.Over, maxSentence))
+		p.paint("  limits        ", red,
+			"it exceeds one, so that nothing of it would be carried out, and all repair frozen: "+elide(plan.Over, maxSentence))
 	case len(plan.Steps) > 0:
 		p.say("  limits        ", "it fits: "+text)
 	}

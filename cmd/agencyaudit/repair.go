@@ -105,14 +105,14 @@ func (p *signer) key() (ed25519.PrivateKey, error) {
 
 // command is another command of this program, to be copied.
 func (a *app) command(words ...string) string {
-	line := "agencyaudit " + words[0]
+	line := []string{"agencyaudit", words[0]}
 	for _, w := range words[1:] {
-		line += " " + shellWord(w)
+		line = append(line, shellWord(w))
 	}
 	if a.config != defaultConfig {
-		line += " --config " + shellWord(a.config)
+		line = append(line, "--config", shellWord(a.config))
 	}
-	return line
+	return strings.Join(line, " ")
 }
 
 // signs is how a person signs where people have keys.

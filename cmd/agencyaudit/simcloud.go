@@ -77,8 +77,8 @@ usage or organization file.`,
 			" assume an agency of IAM v3 by that service, "+byTrust+" assumes a trust agency of IAM v5 by STS, with its external id if it asks for one")
 	complete(cmd, "members", waysIn()...)
 	f.StringVar(&o.repair, "repair", "",
-		"with --config-out: configure repair in this `mode`: plan, approve or auto. Every account but the key's own gets the two agencies by which it is repaired, "+
-			"and the key's account a user with a key for that")
+		"with --config-out: configure repair in this `mode`: plan, approve or auto. Every account but the key's own gets the two agencies by "+
+			"which it is repaired, and the key's account a user with a key for that")
 	complete(cmd, "repair", repairModes()...)
 	cmd.MarkFlagsMutuallyExclusive("organization", "generate")
 	return cmd

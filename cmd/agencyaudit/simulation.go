@@ -247,7 +247,8 @@ func repairConfig(id identity, mode string) []byte {
 		b.WriteString("state_dir: state\n")
 	}
 	fmt.Fprintf(&b, "remediation:\n  mode: %s\n", mode)
-	fmt.Fprintf(&b, "  credentials: {source: environment, account_id: %q, ak_env: %s, sk_env: %s}\n", id.account.ID, repairAccessVariable, repairSecretVariable)
+	fmt.Fprintf(&b, "  credentials: {source: environment, account_id: %q, ak_env: %s, sk_env: %s}\n", id.account.ID, repairAccessVariable,
+		repairSecretVariable)
 	fmt.Fprintf(&b, "  missing: {enabled: true, via: iam, agency: %s}\n", granter)
 	fmt.Fprintf(&b, "  excess: {enabled: true, via: iam, agency: %s, policies: [CES ReadOnlyAccess, Tenant Guest], grace: 1h}\n", revoker)
 	return b.Bytes()
