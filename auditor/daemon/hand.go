@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
@@ -85,12 +86,31 @@ func AskDaemon(ctx context.Context, dir string) Hand {
 type remote struct{ http *http.Client }
 
 func dialHand(dir string) *remote {
-	socket := filepath.Join(dir, SocketName)
 	return &remote{&http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
+			short, release, err := shortFolder(dir)
+			if err != nil {
+				return nil, err
+			}
+			defer release()
+			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", filepath.Join(short, SocketName))
 		},
 	}}}
+}
+
+// maxSocketFolder is how long the path of a folder may be so that every system takes that of a socket in it, and in a folder in it.
+const maxSocketFolder = 70
+
+// shortFolder is a path of a folder by which a socket in it can be used, however long its own is, until it is released.
+func shortFolder(dir string) (path string, release func(), err error) {
+	if len(dir) <= maxSocketFolder || runtime.GOOS != "linux" {
+		return dir, func() {}, nil
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", f.Fd()), func() { _ = f.Close() }, nil
 }
 
 // answers says whether a daemon is there.
@@ -345,7 +365,12 @@ func (d *Daemon) serveHand() (stop func(), err error) {
 	}
 	defer os.RemoveAll(aside)
 	made := filepath.Join(aside, "s")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
+	short, release, err := shortFolder(aside)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(short, "s"), Net: "unix"})
+	release()
 	if err != nil {
 		return nil, err
 	}

@@ -95,10 +95,14 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 
 	if d.past.dir != "" && d.past.store != nil {
 		stopHand, err := d.serveHand()
-		if err != nil {
+		switch {
+		case err == nil:
+			defer stopHand()
+		case cfg.RepairMode() == RepairOff: // there are file systems without sockets, and nothing to be told
+			d.options.Logger.Warn("the commands of repair cannot reach this process through its state directory", "err", err)
+		default:
 			return errors.Join(fmt.Errorf("serve the commands at the socket in the state directory: %w", err), listener.Close())
 		}
-		defer stopHand()
 	}
 
 	// What ends first ends the rest: the caller by ctx, or the server by an error.

@@ -229,6 +229,22 @@ func TestCommandsGoThroughTheDaemon(t *testing.T) {
 	}
 }
 
+// The path of a state directory may be longer than that of a socket.
+func TestTheSocketIsReachedWhereverItIs(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "approve", "")
+	b.dir = filepath.Join(b.dir, strings.Repeat("deep/", 30))
+	if err := os.MkdirAll(b.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.write(t, b.looped())
+	d := b.serveFile(t, b.dir, filepath.Join(b.dir, defaultConfig), b.key)
+	d.settled(t, "compliant")
+	out, _ := b.asksWith(t, nil, exitOK, "plan")
+	wants(t, out, "the daemon's last run")
+	d.interrupt(t)
+}
+
 // keyOf makes a private key and its public one, as openssl does, by openssl itself where there is one.
 func keyOf(t *testing.T, dir, name string) {
 	t.Helper()
