@@ -93,10 +93,10 @@ func (e *Engine) Approve(p *Plan, c Consent) error {
 // refuses says why an approval does not count; nil when it does. The caller holds mu.
 func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 	switch {
-	case e.journal == nil:
-		return e.closed()
 	case e.policy.Mode != ModeApprove:
 		return refused("remediation.mode is %s: there is nothing to approve", e.policy.Mode)
+	case e.journal == nil:
+		return e.closed()
 	case len(p.Steps) == 0:
 		return refused("the plan has no steps")
 	case len(p.Steps) > mostDigests:

@@ -275,6 +275,9 @@ func (a *app) ledgerNames(p ledgerPlace) (runs, accounts map[string]string) {
 
 // rememberedHead is how far the ledger went by what the history beside it remembers.
 func rememberedHead(ctx context.Context, dir string) (head remedy.Head, err error) {
+	if _, err := os.Lstat(filepath.Join(dir, history.FileName)); errors.Is(err, fs.ErrNotExist) {
+		return head, nil
+	}
 	s, err := history.OpenReadOnly(dir)
 	if err != nil {
 		return head, err
@@ -297,6 +300,8 @@ func (a *app) verifyLedger(ctx context.Context, file string) error {
 		return &failure{code: exitDrift, err: &remedy.Refused{
 			File: file, Entry: 1, What: fmt.Sprintf("it is gone, and had %d entries at least", head.Seq), Older: true,
 		}}
+	case errors.Is(err, fs.ErrNotExist) && lost != nil:
+		return &failure{code: exitPartial, err: fmt.Errorf("whether there was a ledger is not known: %w", lost)}
 	case errors.Is(err, fs.ErrNotExist):
 		return a.said("There is no ledger " + file + ": nothing was ever repaired.")
 	case err != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
@@ -28,22 +29,52 @@ func (a *app) withHand(ctx context.Context, do func(cfg *daemon.Config, h daemon
 	if err != nil {
 		return err
 	}
+	m := &meter{idle: "waiting for the daemon"}
 	h := daemon.AskDaemon(ctx, cfg.StateFolder())
 	if h == nil {
 		if cfg, err = a.load(); err != nil {
 			return err
 		}
-		m := &meter{}
+		m.idle = ""
 		if h, err = daemon.OpenHand(ctx, daemon.Options{Config: cfg, Logger: a.log, Version: buildInfo().Version, Progress: m.set}); err != nil {
 			return &failure{code: exitPartial, err: err}
 		}
-		defer a.progress(ctx, m)()
 	}
-	err = repairFailure(do(cfg, h))
+	err = repairFailure(do(cfg, &watched{h, func(ctx context.Context) func() { return a.progress(ctx, m) }}))
 	if closed := h.Close(); closed != nil && err == nil {
 		err = &failure{code: exitPartial, err: closed}
 	}
 	return err
+}
+
+// watched is a Hand at whose work somebody looks.
+type watched struct {
+	daemon.Hand
+	progress func(context.Context) (stop func())
+}
+
+// Plan is Hand.Plan.
+func (w *watched) Plan(ctx context.Context, requester string, accounts []string) (*remedy.Plan, error) {
+	defer w.progress(ctx)()
+	return w.Hand.Plan(ctx, requester, accounts)
+}
+
+// Approve is Hand.Approve.
+func (w *watched) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error {
+	defer w.progress(ctx)()
+	return w.Hand.Approve(ctx, p, c)
+}
+
+// Apply is Hand.Apply.
+func (w *watched) Apply(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error) {
+	defer w.progress(ctx)()
+	return w.Hand.Apply(ctx, p, actor)
+}
+
+// Undo is Hand.Undo.
+func (w *watched) Undo(ctx context.Context, run, requester string) (*remedy.Plan, error) {
+	defer w.progress(ctx)()
+	return w.Hand.Undo(ctx, run, requester)
 }
 
 // repairFailure is an error with the exit code that it deserves: what is refused is a matter of who asked.
@@ -563,9 +594,8 @@ func (a *app) confirm(ctx context.Context, digest string) error {
 	fmt.Fprintf(a.err, "\nTo approve it, type the first %d characters of its digest: ", typedDigest)
 	typed := make(chan string, 1)
 	go func() {
-		var line string
-		_, _ = fmt.Fscanln(a.in, &line)
-		typed <- line
+		line, _ := bufio.NewReader(a.in).ReadString('\n') // what was typed before an end of file counts, too
+		typed <- strings.TrimSpace(line)
 	}()
 	select {
 	case <-ctx.Done():

@@ -463,7 +463,8 @@ func TestInOffAndPlanNothingIsWritten(t *testing.T) {
 	wants(t, out, "1 step in 1 account", "Nothing of it can be carried out, since remediation.mode is plan")
 	_, said := b.asksWith(t, without, exitUsage, "apply", "plan.json")
 	wants(t, said, "remediation.mode is plan")
-	b.asksWith(t, without, exitPartial, "approve", "plan.json", "--yes")
+	_, said = b.asksWith(t, without, exitUsage, "approve", "plan.json", "--yes")
+	wants(t, said, "remediation.mode is plan: there is nothing to approve")
 	out, _ = b.asksWith(t, without, exitDrift, "plan", "-o", "json")
 	var doc struct {
 		Schema string
@@ -498,7 +499,7 @@ func (d *served) ranAgain(t *testing.T) {
 // On a terminal whoever approves types how the digest begins.
 func TestAnApprovalIsConfirmedOnATerminal(t *testing.T) {
 	digest := strings.Repeat("0123456789abcdef", 4)
-	for typed, want := range map[string]bool{digest[:8] + "\n": true, digest[:8]: true, "01234566\n": false, "yes\n": false, "\n": false, "": false} {
+	for typed, want := range map[string]bool{digest[:8] + "\n": true, digest[:8]: true, "01234566\n": false, "01234567 89\n": false, "yes\n": false, "\n": false, "": false} {
 		var e bytes.Buffer
 		a := &app{console: console{in: strings.NewReader(typed), err: &e, inTerminal: true, errTerminal: true}}
 		if err := a.confirm(t.Context(), digest); (err == nil) != want {

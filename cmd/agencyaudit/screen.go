@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -58,6 +59,7 @@ const (
 
 // meter counts what is done and shows it on a terminal once that takes longer than a second.
 type meter struct {
+	idle        string // is shown while nothing is counted; "starting" if it is empty
 	mu          sync.Mutex
 	done, total int
 }
@@ -74,7 +76,7 @@ func (m *meter) String() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.total == 0 {
-		return "starting"
+		return cmp.Or(m.idle, "starting")
 	}
 	return fmt.Sprintf("reading accounts: %d of %d (%d %%)", m.done, m.total, 100*m.done/m.total)
 }
