@@ -166,6 +166,7 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 	if err != nil {
 		return void(rules.HoldUnreachable, err.Error())
 	}
+	passing("reread", "")
 	if before.Digest() != t.expected[agencyKey(s)] || before.AgencyID() != s.AgencyID || before.Fits(s) {
 		return void(rules.HoldMoved, "the agency is not what it was when the plan was made (reading "+first(ids)+")")
 	}
@@ -183,6 +184,7 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 	if err != nil {
 		return err
 	}
+	passing("answered", "")
 	return e.verify(ctx, t, o, before, answer)
 }
 
@@ -300,6 +302,7 @@ func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Hold
 		if err != nil {
 			continue
 		}
+		passing("readback", "")
 		if after.AgencyID() != "" && !after.SameTrust(before) {
 			return e.estranged(t, o, after, a, ids)
 		}
@@ -454,6 +457,7 @@ func (e *Engine) settle(ctx context.Context, job *Job) error {
 		if err != nil {
 			continue // known when it can be read
 		}
+		passing("settling", "")
 		outcome, reason := judge(&o.Step, said.Said, after, over)
 		if outcome == "" {
 			continue

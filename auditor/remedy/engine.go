@@ -166,6 +166,7 @@ func (e *Engine) append(entry Entry) (Entry, error) {
 		e.log.Error("the ledger cannot be written: nothing is repaired until the program was started again and has read it", "err", err)
 		return entry, fmt.Errorf("write the ledger: %w", err)
 	}
+	passing("acknowledged", entry.Kind)
 	e.state.Add(written)
 	return written, nil
 }

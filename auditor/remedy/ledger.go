@@ -125,7 +125,7 @@ func (l *Ledger) Append(e Entry) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("write entry %d of the ledger: %w", e.Seq, err)
 	}
-	if err := l.add(line); err != nil {
+	if err := l.add(line, e.Kind); err != nil {
 		err = fmt.Errorf("%w: entry %d: %w", ErrBroken, e.Seq, err)
 		l.become(l.head, l.size, err)
 		return Entry{}, err
@@ -135,7 +135,7 @@ func (l *Ledger) Append(e Entry) (Entry, error) {
 }
 
 // add writes a line durably behind all others.
-func (l *Ledger) add(line []byte) error {
+func (l *Ledger) add(line []byte, kind Kind) error {
 	size, err := l.file.Size()
 	if err != nil {
 		return err
@@ -143,10 +143,17 @@ func (l *Ledger) add(line []byte) error {
 	if size != l.size {
 		return fmt.Errorf("%s has %d bytes and not %d: something else writes to it", l.name, size, l.size)
 	}
+	passing("begin", kind)
+	tearing(l.file, line, l.size, kind)
 	if _, err := l.file.WriteAt(line, l.size); err != nil {
 		return err
 	}
-	return l.file.Sync()
+	passing("written", kind)
+	if err := l.file.Sync(); err != nil {
+		return err
+	}
+	passing("synced", kind)
+	return nil
 }
 
 func (l *Ledger) become(head Head, size int64, err error) {

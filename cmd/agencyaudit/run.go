@@ -59,7 +59,7 @@ configuration is wrong. What the runs find is no exit code: the metrics say it.`
 			}
 			b := buildInfo()
 			d, err := daemon.New(daemon.Options{
-				Config: cfg, Logger: a.log, Version: b.Version, Revision: b.Commit, Watch: true, Committed: committed,
+				Config: cfg, Logger: a.log, Version: b.Version, Revision: b.Commit, Watch: true, Committed: committed, Now: clock(),
 			})
 			if err != nil {
 				return &failure{code: exitUsage, err: fmt.Errorf("start the auditor: %w", err)}
