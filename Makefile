@@ -21,18 +21,22 @@ SIM_WORLDS ?= 1000
 MUTATIONS ?= 1000000
 # Ways in which `make cuts` cuts the ledger's power.
 CUTS ?= 1000000
-# Times that `make kill` kills the daemon and a process that writes a history, and accounts that `make history` gives 400 days of drift.
+# Times that `make kill` kills the daemon at its audits, the daemon while it repairs, and a process that writes a history; times that
+# `make kill-long` does the second of these; and accounts that `make history` gives 400 days of drift.
 KILLS    ?= 1000
+KILLS_LONG ?= 10000
 ACCOUNTS ?= 10000
 # Ways in which `make mutants-check` breaks the program.
 MUTANTS ?= 10
 
 # One static binary, the same to the byte wherever the same commit is built with the same Go.
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+# The same with points at which it can be made to kill itself. Nobody is given that one.
+FAILPOINTS := $(CACHE)/bin/agencyaudit-failpoints
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-all race fuzz worlds parsers cuts mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
-	prometheus-check page page-check faults kill history bench bench-check ci clean
+	prometheus-check page page-check faults kill kill-repair kill-long history bench bench-check ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,9 +131,17 @@ page-check: ## look at the pages in headless Chromium; installs it where apt-get
 faults: ## play the matrix of faults of the cloud, in full, and print it with its verdicts
 	@.ci/faults
 
-kill: build ## kill the daemon, and a process that writes a history, KILLS times each, and look for what is lost; about twelve minutes
+kill: build kill-repair ## kill the daemon, as it audits and as it repairs, and a process that writes a history, KILLS times each, and look for what is lost; about twenty minutes
 	AGENCYAUDIT_KILLS=$(KILLS) AGENCYAUDIT_PROGRAM=$(CURDIR)/$(BIN) go test -count=1 -timeout 30m -run '^TestKilledDaemon$$' -v ./cmd/agencyaudit
 	AGENCYAUDIT_KILLS=$(KILLS) go test -count=1 -timeout 30m -run '^TestKilled$$' -v ./auditor/history
+
+kill-repair: build
+	$(BUILD) -tags failpoints -o $(FAILPOINTS) ./cmd/agencyaudit
+	AGENCYAUDIT_KILLS=$(KILLS) AGENCYAUDIT_PROGRAM=$(CURDIR)/$(BIN) AGENCYAUDIT_FAILPOINTS=$(CURDIR)/$(FAILPOINTS) \
+		go test -count=1 -timeout 5h -run '^Test(KilledRepair|NoFailpoints)$$' -v ./cmd/agencyaudit
+
+kill-long: ## kill the daemon while it repairs KILLS_LONG times; about an hour and a half
+	@$(MAKE) --no-print-directory kill-repair KILLS=$(KILLS_LONG)
 
 history: ## let 400 days of drift happen to ACCOUNTS accounts, and measure the history; about ten minutes
 	AGENCYAUDIT_HISTORY=$(ACCOUNTS) go test -count=1 -timeout 60m -run '^TestSize$$' -v ./auditor/history

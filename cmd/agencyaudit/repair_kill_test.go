@@ -90,8 +90,8 @@ func TestKilledRepair(t *testing.T) {
 	for _, at := range slices.Sorted(maps.Keys(m.hit)) {
 		t.Logf("%5d killed at %s", m.hit[at], at)
 	}
-	t.Logf("%d kills, %d with an intent open, of which %d were sent; %d torn entries; %d writes of %d intents: %v", cycles, m.cutShort, m.cutSent, m.torn,
-		m.writes, m.intents, m.outcomes)
+	t.Logf("%d kills, %d with an intent open, of which %d were sent; %d torn entries; %d writes (%d of them revoke) of %d intents: %v", cycles,
+		m.cutShort, m.cutSent, m.torn, m.writes, m.revokes, m.intents, m.outcomes)
 	if m.writes == 0 || m.intents < m.writes {
 		t.Errorf("%d writes of %d intents", m.writes, m.intents)
 	}
@@ -488,7 +488,7 @@ func (l *lines) Write(p []byte) (int, error) {
 // aim chooses where the next daemon is killed: at a point of its own, or by the test.
 func (m *mender) aim() (point, outside string) {
 	if !m.failpoints {
-		return "", []string{"request", "write done", "step ended"}[m.r.IntN(3)]
+		return "", []string{"request", "write done"}[m.r.IntN(2)]
 	}
 	nth := func(most int) string { return strconv.Itoa(1 + m.r.IntN(most)) }
 	switch n := m.r.IntN(10); {
@@ -685,7 +685,8 @@ func (m *mender) settle() {
 	t := m.t
 	t.Helper()
 	why := ""
-	for range 6 {
+	// Without a clock of its own a daemon that was killed a moment too late for what was aimed at has what it sent to wait for.
+	for end := time.Now().Add(4 * patience); ; {
 		if m.failpoints {
 			m.advance(25 * time.Hour)
 		}
@@ -719,7 +720,7 @@ func (m *mender) settle() {
 		if t.Failed() {
 			return
 		}
-		if why = m.unsettled(); why == "" {
+		if why = m.unsettled(); why == "" || time.Now().After(end) {
 			break
 		}
 	}
