@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -140,6 +141,8 @@ type mender struct {
 	onRequest  atomic.Pointer[func(number int, writes, done bool)]
 	requests   atomic.Int64
 	undurable  atomic.Pointer[string] // why a write was asked for that the ledger did not announce
+	mu         sync.Mutex
+	asked      map[int64]bool // intents that a write was asked for
 	ledger     []byte                 // as it was last, whole entries alone
 	log        string
 	killedAt   string
@@ -185,7 +188,7 @@ func (m *mender) fleet(seed uint64) {
 	org := simcloud.GenerateSteady(100+seed, mended)
 	first := org.Accounts[0].Name
 	s := &scene{t: t, secrets: &secrets{}, schedule: busy, limits: patient}
-	m.env, m.accounts, m.ledger, m.intendedAt = nil, nil, nil, nil
+	m.env, m.accounts, m.ledger, m.intendedAt, m.asked = nil, nil, nil, nil, map[int64]bool{}
 	for i := range org.Accounts {
 		a := &org.Accounts[i]
 		s.accounts = append(s.accounts, actor{id: a.ID, name: a.Name, assumed: i > 0})
@@ -307,8 +310,10 @@ func (m *mender) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// announced wants the ledger to end with what a request is about: an intent, and that it is sent.
+// announced wants the ledger to end with what a request is about: an intent, that it is sent, and no request before.
 func (m *mender) announced(path string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	why := ""
 	data, err := os.ReadFile(m.file())
 	intents, foldErr := fold(data)
@@ -325,7 +330,10 @@ func (m *mender) announced(path string) {
 		why = "no intent is open that was sent"
 	case !strings.Contains(path, sent.step.AgencyID) || !strings.Contains(path, sent.step.Grant.Policy.ID):
 		why = fmt.Sprintf("what is open is intent %d: %s", sent.seq, sent.step.Short())
+	case m.asked[sent.seq]:
+		why = fmt.Sprintf("intent %d was asked for before", sent.seq)
 	default:
+		m.asked[sent.seq] = true
 		return
 	}
 	why = path + " was asked for: " + why
