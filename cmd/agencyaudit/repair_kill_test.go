@@ -143,7 +143,7 @@ type mender struct {
 	undurable  atomic.Pointer[string] // why a write was asked for that the ledger did not announce
 	mu         sync.Mutex
 	asked      map[int64]bool // intents that a write was asked for
-	ledger     []byte                 // as it was last, whole entries alone
+	ledger     []byte         // as it was last, whole entries alone
 	log        string
 	killedAt   string
 	intendedAt map[int64]*intent
