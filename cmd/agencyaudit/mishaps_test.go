@@ -129,6 +129,17 @@ func locksOut(w *workshop) {
 	})
 }
 
+// unlisted has the list of the organization's accounts fail.
+func unlisted(w *workshop) {
+	w.set(simcloud.Settings{Failures: []simcloud.Failure{{Operation: "ListAccounts", Style: "html_200"}}})
+	w.await("the list is not whole", func(m moment) string {
+		if m.one("run_complete") == 0 {
+			return ""
+		}
+		return "it is"
+	})
+}
+
 // styled has the change of the nth of so many victims fail in the nth of the styles; those that are left go well.
 func styled(victims int, styles ...string) trouble {
 	return trouble{victims: victims, before: func(w *workshop) {

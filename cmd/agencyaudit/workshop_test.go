@@ -169,7 +169,12 @@ func openWorkshop(t *testing.T, d damage) *workshop {
 func (w *workshop) configure(section string) {
 	w.t.Helper()
 	w.section = section
-	replace(w.t, w.file, w.config(w.door.url(), repairSection(w.mode, w.accounts[0].id, section)))
+	text := w.config(w.door.url(), repairSection(w.mode, w.accounts[0].id, section))
+	if w.damage.do.organized {
+		text = strings.Replace(text, fmt.Sprintf("{iam: %q}", w.door.url()), fmt.Sprintf("{iam: %q, organizations: %q}", w.door.url(), w.door.url()), 1) +
+			"  organization: {enabled: true, require_agency: true, access: {via: iam, agency: AgencyAuditReader}}\n"
+	}
+	replace(w.t, w.file, text)
 }
 
 // changes says whether a request could change something.

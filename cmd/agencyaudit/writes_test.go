@@ -43,6 +43,7 @@ var damages = []damage{
 	{"F31", "a custom policy has a required one's name", twin, "drifted(policy/impostor)", "done", 1, "policy_excess{kind=impostor} = 1, remediation_steps_total{result=done} rises"},
 	{"F32", "what a required policy allows is changed", trouble{before: rewrite}, "right", "done", 1, "remediation_steps_total{result=done} rises"},
 	{"F34", "two accounts cannot be entered", trouble{victims: 3, assumed: true, before: locksOut}, "", "", 0, "remediation_blocked_total{reason=incomplete} rises, run_complete = 0"},
+	{"F35", "the organization cannot be listed whole", trouble{organized: true, before: unlisted}, "drifted(policy/missing)", "", 0, "remediation_blocked_total{reason=incomplete} rises, run_complete = 0"},
 	{"F44", "refused before effect: 403; the next account is left to the next run", styled(2, "status_403"), "", "failed, done", 1, "remediation_steps_total{result=failed} rises, remediation_blocked_total{reason=cooling} rises"},
 	{"F44", "refused before effect: 400", styled(1, "status_400"), "drifted(policy/missing)", "failed", 0, "remediation_steps_total{result=failed} rises, remediation_blocked_total{reason=cooling} rises"},
 	{"F44", "500 before effect, which may be after it", clocked(styled(1, "status_500"), time.Hour), "drifted(policy/missing)", "failed", 0, "remediation_steps_total{result=failed} rises"},
@@ -59,8 +60,8 @@ var damages = []damage{
 	{"F51", "killed when it was done and before the answer", killedAt(sending, true, true), "right", "done", 1, "remediation_open_intents = 0"},
 	{"F51", "killed when it was sent and did not arrive", lostOnTheWay, "drifted(policy/missing)", "failed", 0, "remediation_open_intents = 0"},
 	{"F52", "the disk takes no ledger any more", full, "drifted(policy/missing)", "", 0, "ledger_append_errors_total rises, ledger_ok = 0, run_complete = 1"},
-	{"F53", "the disk fails to make the ledger durable", elsewhere("auditor/remedy", "TestCutAnywhere"), "right", "", 0, "ledger_ok = 0"},
-	{"F54", "power cut", elsewhere("auditor/remedy", "TestCutAnywhere"), "right", "", 0, "ledger_ok = 1"},
+	{"F53", "each operation on the ledger fails, with EIO and ENOSPC: nothing more by this process", elsewhere("auditor/remedy", "TestCutAnywhere"), "drifted(policy/missing)", "", 0, "ledger_ok = 0"},
+	{"F54", "power cut, wherever the ledger is written", elsewhere("auditor/remedy", "TestCutAnywhere"), "right", "", 0, "ledger_ok = 1"},
 	{"F55", "the ledger is older than the history remembers", olderLedger, "drifted(policy/missing)", "done", 1, "ledger_ok = 0, run_complete = 1"},
 	{"F55", "a byte of the ledger is another", alteredLedger, "drifted(policy/missing)", "done", 1, "ledger_ok = 0, run_complete = 1"},
 	{"F56", "a second process has the same state directory", second, "right", "done", 1, "remediation_steps_total{result=done} rises"},
@@ -84,6 +85,8 @@ type trouble struct {
 	hasty bool
 	// helped says that somebody else does what was intended, spoiled that the ledger is no good in the end.
 	helped, spoiled bool
+	// organized has the organization list its accounts too.
+	organized bool
 	// buggy says that there is a bug in the program.
 	buggy bool
 	// clocked has it be played in this process, by a clock that is set, keyed has no account be entered by an agency.
@@ -173,7 +176,6 @@ var shortDamages = []string{"F29", "F45", "F51", "F63"}
 func TestFaultsOfWriting(t *testing.T) {
 	t.Parallel()
 	var g sync.WaitGroup
-	slots := make(chan struct{}, atOnce)
 	lines := map[string]int{}
 	for _, d := range damages {
 		name := d.id
