@@ -67,6 +67,9 @@ func refused(format string, args ...any) error { return &RefusedError{fmt.Sprint
 func (e *Engine) Approve(p *Plan, c Consent) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.journal == nil {
+		return errNoLedger
+	}
 	now := e.clock.Now()
 	if len(e.policy.People) == 0 {
 		c.Nonce, c.Signature = rand.Text(), ""

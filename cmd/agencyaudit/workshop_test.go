@@ -137,7 +137,7 @@ func openWorkshop(t *testing.T, d damage) *workshop {
 	if d.do.hasty {
 		w.limits, w.schedule = "limits: {run_timeout: 1m, account_timeout: 20s, request_timeout: 3s}\n", busy
 	}
-	w.env = append(w.env, "REPAIR_AK="+repairAccess, "REPAIR_SK="+repairSecret)
+	w.env = append(w.env, repairAccessVariable+"="+repairAccess, repairSecretVariable+"="+repairSecret)
 	w.secrets.add(repairAccess, repairSecret)
 	if strings.Contains(w.section, "people:") {
 		w.writePeople()
