@@ -695,7 +695,7 @@ var mutants = []mutant{
 	{
 		name: "acknowledged-unsynced", what: "an entry of the ledger were acknowledged and only then, if ever, synced", by: "ledger",
 		file: "auditor/remedy/ledger.go",
-		old:  "\treturn l.file.Sync()\n}", new: "\treturn nil\n}",
+		old:  "\tif err := l.file.Sync(); err != nil {\n\t\treturn err\n\t}\n\tpassing", new: "\tpassing",
 	},
 	{
 		name: "after-a-failed-sync", what: "the ledger went on after a sync that failed", by: "ledger",
@@ -705,7 +705,7 @@ var mutants = []mutant{
 	{
 		name: "failed-sync-tried-again", what: "a sync that failed were tried again, and believed then", by: "ledger",
 		file: "auditor/remedy/ledger.go",
-		old:  "\treturn l.file.Sync()\n}", new: "\tif err := l.file.Sync(); err == nil {\n\t\treturn nil\n\t}\n\treturn l.file.Sync()\n}",
+		old:  "\tif err := l.file.Sync(); err != nil {\n\t\treturn err\n\t}\n\tpassing", new: "\tif err := l.file.Sync(); err != nil {\n\t\tif err = l.file.Sync(); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\tpassing",
 	},
 	{
 		name: "failed-sync-believed", what: "what a failed sync left in the kernel's memory alone were taken for durable at the next start", by: "ledger",
