@@ -508,25 +508,31 @@ func (c *clockwork) now() time.Time {
 	return time.Now().Add(c.ahead)
 }
 
-// startHere starts the daemon in this process.
-func (w *workshop) startHere() {
+// parsed is the configuration, as the program reads it.
+func (w *workshop) parsed() *daemon.Config {
 	w.t.Helper()
-	lookup := func(name string) (string, bool) {
+	text, err := os.ReadFile(w.file)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg, err := daemon.ParseConfig(w.file, text, func(name string) (fs.File, error) { return os.Open(name) }, func(name string) (string, bool) {
 		for _, e := range w.env {
 			if value, ok := strings.CutPrefix(e, name+"="); ok {
 				return value, true
 			}
 		}
 		return "", false
-	}
-	text, err := os.ReadFile(w.file)
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cfg, err := daemon.ParseConfig(w.file, text, func(name string) (fs.File, error) { return os.Open(name) }, lookup)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	return cfg
+}
+
+// startHere starts the daemon in this process.
+func (w *workshop) startHere() {
+	w.t.Helper()
+	cfg := w.parsed()
 	if w.clock == nil {
 		w.clock = &clockwork{}
 	}

@@ -5,12 +5,15 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -258,4 +261,119 @@ func TestOffAndPlanSendNothing(t *testing.T) {
 			w.closed()
 		})
 	}
+}
+
+// Somebody changes the account at the first, the second, … request of a plan that is made and carried out (T19): whom the agency trusts, which agency
+// it is, or what was lacking. Nothing is written that the last reading does not bear out, and what happens behind that is found out at once.
+func TestFaultAtAnyRequest(t *testing.T) {
+	t.Parallel()
+	for what, change := range map[string]func(w *workshop){"trust": trustFlips, "made anew": madeAnew, "granted": granted} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			w := openWorkshop(t, damage{do: trouble{keyed: true, helped: what == "granted"}})
+			w.accounts = []actor{w.accounts[0], w.accounts[bystanders]}
+			ak, sk := keyVariables(bystanders)
+			ak1, sk1 := keyVariables(1)
+			for i, e := range w.env { // the second account in the configuration is another one now
+				e = strings.NewReplacer(ak1+"=", "OTHER_AK=", sk1+"=", "OTHER_SK=").Replace(e)
+				w.env[i] = strings.NewReplacer(ak+"=", ak1+"=", sk+"=", sk1+"=").Replace(e)
+			}
+			w.configure(w.section)
+			org := w.cloud.Load().Organization()
+			every := 3
+			switch {
+			case os.Getenv(faultsInFull) != "":
+				every = 1
+			case testing.Short():
+				every = 16
+			}
+			written, stopped, last := 0, 0, 1<<30
+			for k := 1; k <= last; k += every {
+				w.replaceCloud(org)
+				if err := os.RemoveAll(w.dir); err != nil {
+					t.Fatal(err)
+				}
+				w.breaks()
+				w.changing.Store(0)
+				var mu sync.Mutex
+				asked, read, write := 0, 0, 0 // how many requests there were, and which was the first to read again, and the one that changes something
+				w.happensAt(func(w *workshop, r request, serve func()) {
+					mu.Lock()
+					if asked++; asked == k {
+						change(w)
+					}
+					switch {
+					case r.writes:
+						write = asked
+					case r.phase == reading && read == 0:
+						read = asked
+					}
+					mu.Unlock()
+					serve()
+				})
+				s := w.byHand()
+				frozen := s.Frozen != nil
+				n := len(w.entries(remedy.KindSent))
+				effective, _ := w.written()
+				w.balanced(len(effective))
+				switch {
+				case n > 1 || len(effective) > 1:
+					t.Errorf("request %d: %d were sent, and %d changes made", k, n, len(effective))
+				case what == "trust" && (k <= read || read == 0) && w.changing.Load() > 0:
+					t.Errorf("request %d: granted to whom the account trusts no more, which the reading from request %d on shows", k, read)
+				case what == "trust" && len(effective) > 0 && k <= write && !frozen:
+					t.Errorf("request %d: granted to whom the account trusts no more by request %d, and repair goes on", k, write)
+				case what == "granted" && k <= read && w.changing.Load() > 0:
+					t.Errorf("request %d: granted what is there, which the reading from request %d on shows", k, read)
+				case asked < k && (len(effective) != 1 || frozen):
+					t.Errorf("nothing happened, and %d changes were made", len(effective))
+				}
+				if asked < k {
+					break
+				}
+				if what == "made anew" && write > 0 {
+					last = write // behind it the cloud may still show what it said
+				}
+				written += len(effective)
+				if frozen {
+					stopped++
+				}
+				if t.Failed() {
+					return
+				}
+			}
+			t.Logf("%d changes, %d freezes", written, stopped)
+			if every == 1 && (written == 0 && what != "granted" || what == "trust" && stopped == 0) {
+				t.Errorf("too little happened: %d changes, %d freezes", written, stopped)
+			}
+		})
+	}
+}
+
+// byHand makes a plan in this process and carries it out, and says how repair stands then.
+func (w *workshop) byHand() *remedy.Status {
+	w.t.Helper()
+	h, err := daemon.OpenHand(w.t.Context(), daemon.Options{Config: w.parsed(), Version: "v1.2.3"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() {
+		if err := h.Close(); err != nil {
+			w.t.Error(err)
+		}
+	}()
+	p, err := h.Plan(w.t.Context(), "", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if len(p.Steps) > 0 {
+		if _, err := h.Apply(w.t.Context(), p, "somebody"); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	s, err := h.Status(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
 }
