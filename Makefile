@@ -19,6 +19,8 @@ WORLDS     ?= 100000
 SIM_WORLDS ?= 1000
 # Inputs that each parser of the cloud's answers gets.
 MUTATIONS ?= 1000000
+# Random worlds of detection and repair together that `make sim` plays.
+SIMS ?= 100000
 # Ways in which `make cuts` cuts the ledger's power.
 CUTS ?= 1000000
 # Times that `make kill` kills the daemon at its audits, the daemon while it repairs, and a process that writes a history; times that
@@ -35,7 +37,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X mai
 FAILPOINTS := $(CACHE)/bin/agencyaudit-failpoints
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-all race fuzz worlds parsers cuts mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
+.PHONY: help build test test-all race fuzz worlds parsers cuts sim sim-long mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
 	prometheus-check page page-check faults kill kill-repair kill-long history bench bench-check ci clean
 
 help: ## list the targets
@@ -73,6 +75,12 @@ parsers: ## give each parser of the cloud's answers MUTATIONS inputs made of rec
 
 cuts: ## cut the power of the ledger of repair in CUTS random ways, and in every way of short ones; about half a minute
 	GOGC=800 AGENCYAUDIT_CUTS=$(CUTS) go test -count=1 -timeout 30m -run 'Cut' -v ./auditor/remedy
+
+sim: ## play SIMS random worlds of detection and repair together, against two oracles; three to four minutes on two cores
+	AGENCYAUDIT_REPAIRS=$(SIMS) go test -count=1 -timeout 60m -run '^Test(Kept)?Repairs$$' ./auditor/remedy
+
+sim-long: ## the same with a million, or whatever SIMS is set to
+	@$(MAKE) --no-print-directory sim SIMS=$(if $(filter command line environment,$(origin SIMS)),$(SIMS),1000000)
 
 mutants: ## break the program on purpose, one way after the other, and have the tests find out; about 50 minutes
 	go run ./cmd/mutants
@@ -153,7 +161,7 @@ bench-check: build
 	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100 -history 100 -organization 50
 
 ci: ## everything that CI checks, `make test` first
-	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers cuts reproducible readme-check \
+	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers cuts sim reproducible readme-check \
 		prometheus-check page-check bench-check mutants-check
 
 clean: ## remove what the targets above made

@@ -420,3 +420,26 @@ func TestUndoHeld(t *testing.T) {
 		t.Errorf("%v, %+v", err, p)
 	}
 }
+
+// TestUndoOnce: what was undone is not undone again when a later run did it anew.
+func TestUndoOnce(t *testing.T) {
+	w := still(t, 2)
+	w.lacks(0, baselineGrants[0])
+	w.turn()
+	run := w.run.ID
+	w.policy.Mode = remedy.ModePlan
+	w.turn()
+	w.policy.Mode = remedy.ModeAuto
+	p, err := w.engine.Undo(w.job(), run, "alice")
+	if err != nil || len(p.Steps) != 1 {
+		t.Fatal(err, p)
+	}
+	w.call("Apply", func() error { _, err := w.engine.Apply(context.Background(), w.job(), p, "alice"); return err })
+	w.pause(25 * time.Hour)
+	w.turn() // which grants it once more
+	w.turn()
+	w.check(t, "granted, undone, granted", 3, false)
+	if p, err := w.engine.Undo(w.job(), run, "alice"); !isRefused(err) {
+		t.Errorf("%v, %+v", err, p)
+	}
+}

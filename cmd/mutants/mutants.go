@@ -856,7 +856,7 @@ var mutants = []mutant{
 		name: "sent-afterwards", what: "a request were written down when it was sent", by: "repair",
 		file: "auditor/remedy/carry.go",
 		old:  "\twhy, detail, err := e.begin(t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\tif why",
-		new:  "\tanswer, err := e.apply(ctx, t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\twhy, detail, err := e.begin(t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\tif why == \"\" {\n\t\treturn e.verify(ctx, t, o, before, answer)\n\t}\n\tif why",
+		new:  "\tearly, err := e.apply(ctx, t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\twhy, detail, err := e.begin(t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\tif why == \"\" {\n\t\treturn e.verify(ctx, t, o, before, early)\n\t}\n\tif why",
 	},
 	{
 		name: "sent-not-durable", what: "a request were sent though that could not be written down", by: "repair",
