@@ -363,6 +363,10 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 	}
 	accounts := map[string]bool{}
 	p.Unread = unread(s, nil, now)
+	waivers := s.Waivers
+	if s.Run != nil {
+		waivers = slices.Concat(waivers, s.Run.Waivers)
+	}
 	for i := range s.Standings {
 		st := &s.Standings[i]
 		accounts[st.Account.ID] = true
@@ -374,7 +378,7 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 			continue
 		}
 		report := st.Last.Report
-		report.Findings = accepted(s, st, now)
+		report.Findings = accepted(st, waivers, now)
 		agencyID := ""
 		if report.Agency != nil {
 			agencyID = report.Agency.ID
@@ -396,10 +400,10 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 	return p
 }
 
-// accepted are the findings of a standing, with what is accepted now: by the run's waivers or by those that count since. A clock that was wrong
-// when the run judged them has none of them repaired.
-func accepted(s *auditor.Snapshot, st *auditor.Standing, now time.Time) []rules.Finding {
-	again := rules.Accepted(st.Account, st.Baseline, st.Findings, slices.Concat(s.Waivers, s.Run.Waivers), now)
+// accepted are the findings of a standing, with what is accepted now: a clock that was wrong when the run judged them has none of them
+// repaired.
+func accepted(st *auditor.Standing, waivers []rules.Waiver, now time.Time) []rules.Finding {
+	again := rules.Accepted(st.Account, st.Baseline, st.Findings, waivers, now)
 	for i := range again {
 		if again[i].Waived == nil && st.Findings[i].Waived != nil { // then it is a copy
 			again[i].Waived = st.Findings[i].Waived
@@ -441,6 +445,9 @@ func (e *Engine) since(st *auditor.Standing, target string, g rules.Grant) time.
 func (e *Engine) sift(p *Plan, job *Job, now time.Time) (steps []rules.Step, held []rules.Held) {
 	readAt := map[string]time.Time{}
 	for i := range job.Snapshot.Standings {
+		if len(p.Steps) == 0 {
+			break
+		}
 		st := &job.Snapshot.Standings[i]
 		readAt[st.Account.ID+":"+st.Agency] = st.ReadAt()
 	}
