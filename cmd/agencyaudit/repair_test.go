@@ -35,7 +35,12 @@ type bench struct {
 // repairable makes one, with repair in a mode. more is added to what its configuration says of repair.
 func repairable(t *testing.T, mode, more string) *bench {
 	t.Helper()
-	b := &bench{startSimulator(t, "--generate", "8", "--steady", "--repair", mode), t.TempDir()}
+	return repairableOf(t, "8", mode, more)
+}
+
+func repairableOf(t *testing.T, accounts, mode, more string) *bench {
+	t.Helper()
+	b := &bench{startSimulator(t, "--generate", accounts, "--steady", "--repair", mode), t.TempDir()}
 	if !strings.Contains(more, "limits:") {
 		more += "  limits: {fleet_percent_per_day: 100}\n"
 	}
@@ -387,6 +392,22 @@ func TestALimitThatIsExceededFreezes(t *testing.T) {
 	b.asks(t, exitDrift, "plan", "--account", victim, "--out", "two.json")
 	out, _ = b.asks(t, exitDrift, "apply", "two.json")
 	wants(t, out, "kill_switch", "delete it to go on")
+}
+
+// What became of every step is told, however many there are.
+func TestEveryOutcomeIsTold(t *testing.T) {
+	t.Parallel()
+	b := repairableOf(t, "25", "auto", "  limits: {grant_accounts_per_run: 100, fleet_percent_per_day: 100, policy_writes_per_day: 100}\n")
+	accounts := regexp.MustCompile(`name: "([^"]+)", id: "[^"]+", require_agency: true, access: {via: iam`).FindAllStringSubmatch(b.config, -1)
+	for _, a := range accounts {
+		b.drift(t, `{"kind": "revoke", "account": %q, "agency": "ServiceAgencyForCOC", "grant": {"policy": "DCS UserAccess", "scope": "all_resources"}}`, a[1])
+	}
+	b.asks(t, exitDrift, "plan", "--out", "plan.json")
+	out, _ := b.asks(t, exitOK, "apply", "plan.json")
+	wants(t, out, "24 of 24 steps done")
+	if got := b.wrote(t); len(got) != len(accounts) || len(got) != 24 {
+		t.Errorf("%d accounts, %d changes", len(accounts), len(got))
+	}
 }
 
 // A ledger that is not whole stops repair and nothing else, and is shown as far as it is.
