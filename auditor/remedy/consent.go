@@ -67,8 +67,11 @@ func refused(format string, args ...any) error { return &RefusedError{fmt.Sprint
 func (e *Engine) Approve(p *Plan, c Consent) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.journal == nil {
-		return errNoLedger
+	switch {
+	case e.journal == nil && e.policy.Mode != ModeApprove: // it cannot even be written down
+		return refused("remediation.mode is %s: there is nothing to approve", e.policy.Mode)
+	case e.journal == nil:
+		return e.closed()
 	}
 	now := e.clock.Now()
 	if len(e.policy.People) == 0 {
@@ -98,8 +101,6 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 	switch {
 	case e.policy.Mode != ModeApprove:
 		return refused("remediation.mode is %s: there is nothing to approve", e.policy.Mode)
-	case e.journal == nil:
-		return e.closed()
 	case len(p.Steps) == 0:
 		return refused("the plan has no steps")
 	case len(p.Steps) > mostDigests:

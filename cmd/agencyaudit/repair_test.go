@@ -374,7 +374,7 @@ func TestALimitThatIsExceededFreezes(t *testing.T) {
 	b.drift(t, `{"kind": "revoke", %s}`, lost)
 	b.drift(t, `{"kind": "revoke", %s}`, lostThere)
 	out, _ := b.asks(t, exitDrift, "plan", "--out", "plan.json")
-	wants(t, out, "it exceeds one", "grant_accounts_per_run is 1")
+	wants(t, out, "it exceeds one", "limits.grant_accounts_per_run")
 	out, _ = b.asks(t, exitDrift, "plan", "--account", other, "--out", "one.json")
 	wants(t, out, "it fits")
 	out, _ = b.asks(t, exitDrift, "apply", "plan.json")
@@ -422,6 +422,7 @@ func TestALedgerThatIsNotWholeStopsRepairAlone(t *testing.T) {
 	b.asks(t, exitDrift, "plan", "--out", "plan.json")
 	b.asks(t, exitOK, "apply", "plan.json")
 	b.drift(t, `{"kind": "revoke", %s}`, lostThere)
+	b.asks(t, exitDrift, "plan", "--out", "next.json")
 	file := filepath.Join(b.dir, "state", "ledger.jsonl")
 	whole, err := os.ReadFile(file)
 	if err != nil {
@@ -448,13 +449,15 @@ func TestALedgerThatIsNotWholeStopsRepairAlone(t *testing.T) {
 		if c.text != nil {
 			wants(t, out, "started", "intent")
 		}
-		b.asks(t, exitDrift, "audit")
-		out, _ = b.asks(t, exitDrift, "plan", "--out", "next.json")
-		wants(t, out, "stopped       ledger", "cannot be relied on")
 		_, said = b.asks(t, exitPartial, "apply", "next.json")
 		wants(t, said, "cannot be relied on")
-		_, said = b.asks(t, exitPartial, "freeze", "--reason", "to be sure")
-		wants(t, said, "touch ")
+		if name == "altered" {
+			b.asks(t, exitDrift, "audit")
+			out, _ = b.asks(t, exitDrift, "plan")
+			wants(t, out, "stopped       ledger", "cannot be relied on")
+			_, said = b.asks(t, exitPartial, "freeze", "--reason", "to be sure")
+			wants(t, said, "touch ")
+		}
 		if got := b.wrote(t); len(got) != 1 {
 			t.Fatalf("%s: the cloud was changed: %q", name, got)
 		}
