@@ -146,7 +146,7 @@ limits that were used up, of quarantines and of intents that are open. So it beg
 unfreeze. End the daemon first.
 
 Exit codes: 0 done, 2 it could not be done, 3 bad usage or configuration.`,
-		Example: `  agencyaudit ledger renew --reason "the disk failed, see SEC-77"`,
+		Example: `  agencyaudit ledger renew --reason SEC-77`,
 		Args:    exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			name, err := reasoned(&who, why)

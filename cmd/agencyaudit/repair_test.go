@@ -467,6 +467,15 @@ func TestALedgerThatIsNotWholeStopsRepairAlone(t *testing.T) {
 	}
 	b.asks(t, exitOK, "ledger", "verify")
 	b.asks(t, exitOK, "apply", "next.json")
+	// Who takes the loss begins another, frozen one.
+	if err := os.WriteFile(file, cut, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := b.asks(t, exitOK, "ledger", "renew", "--reason", "it is lost")
+	wants(t, out, "begins", "unfreeze")
+	b.asks(t, exitOK, "ledger", "verify")
+	out, _ = b.asks(t, exitOK, "ledger", "show")
+	wants(t, out, "frozen", "it is lost")
 	if got := b.wrote(t); len(got) != 2 {
 		t.Errorf("the cloud was changed: %q", got)
 	}
