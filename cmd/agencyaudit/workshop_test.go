@@ -431,13 +431,6 @@ func (w *workshop) stop() {
 	}
 }
 
-// restart ends the daemon in order, and starts it again.
-func (w *workshop) restart() {
-	w.t.Helper()
-	w.stop()
-	w.begin()
-}
-
 // begin starts the daemon: the built program, or in this process.
 func (w *workshop) begin() {
 	w.t.Helper()

@@ -63,7 +63,7 @@ var damages = []damage{
 	{"F51", "killed when it was done and before the answer", killedAt(sending, true, true), "right", "done", 1, "remediation_open_intents = 0"},
 	{"F51", "killed when it was sent and did not arrive", lostOnTheWay, "drifted(policy/missing)", "failed", 0, "remediation_open_intents = 0"},
 	{"F52", "the disk takes no ledger any more", full, "drifted(policy/missing)", "", 0, "ledger_append_errors_total rises, ledger_ok = 0, run_complete = 1"},
-	{"F53", "each operation on the ledger fails, with EIO and ENOSPC: nothing more by this process", elsewhere("auditor/remedy", "TestCutAnywhere"), "drifted(policy/missing)", "", 0, "ledger_ok = 0"},
+	{"F53", "each operation on the ledger fails: nothing more by this process", elsewhere("auditor/remedy", "TestLedgerFailsAnywhere"), "drifted(policy/missing)", "", 0, "ledger_ok = 0"},
 	{"F54", "power cut, wherever the ledger is written", elsewhere("auditor/remedy", "TestCutAnywhere"), "right", "", 0, "ledger_ok = 1"},
 	{"F55", "the ledger is older than the history remembers", olderLedger, "drifted(policy/missing)", "done", 1, "ledger_ok = 0, run_complete = 1"},
 	{"F55", "a byte of the ledger is another", alteredLedger, "drifted(policy/missing)", "done", 1, "ledger_ok = 0, run_complete = 1"},
@@ -140,7 +140,7 @@ func (w *workshop) settles(before moment) {
 		open = int(w.look().one("remediation_open_intents"))
 	}
 	w.ended(d.ends, open)
-	during := w.await("it is shown", func(m moment) string { return w.lacking(before, m) })
+	during := w.await("it is shown", func(m moment) string { return w.lacking(m) })
 	if d.metric != "" {
 		during = w.twoRuns()
 	}
@@ -157,8 +157,8 @@ func (w *workshop) settles(before moment) {
 	}
 }
 
-// lacking says which state is not reached, or which metric does not show it yet.
-func (w *workshop) lacking(before, during moment) string {
+// lacking says which state is not reached yet.
+func (w *workshop) lacking(during moment) string {
 	want := w.fault.expected()
 	for _, a := range w.accounts {
 		state := want.state
