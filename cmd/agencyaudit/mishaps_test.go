@@ -444,7 +444,7 @@ func (w *workshop) waiting(steps int) *remedy.Plan {
 			return "none does"
 		}
 		p = remedy.Plan{}
-		if status, said := w.asks(http.MethodGet, "plan", nil, &p); status != http.StatusOK || len(p.Steps) != steps {
+		if status, said := w.asks(http.MethodPost, "plan", struct{}{}, &p); status != http.StatusOK || len(p.Steps) != steps {
 			return fmt.Sprintf("%d, %d steps: %s", status, len(p.Steps), said)
 		}
 		return ""
@@ -524,7 +524,7 @@ var switched = trouble{
 		m := w.twoRuns()
 		noWrites(w.t, w.cloud.Load())
 		var plan remedy.Plan
-		if status, said := w.asks(http.MethodGet, "plan", nil, &plan); status != http.StatusOK || len(plan.Steps) != 1 || plan.Stopped != rules.HoldSwitch {
+		if status, said := w.asks(http.MethodPost, "plan", struct{}{}, &plan); status != http.StatusOK || len(plan.Steps) != 1 || plan.Stopped != rules.HoldSwitch {
 			w.t.Errorf("the plan: %d %s", status, said)
 		}
 		if m.one("remediation_frozen") != 1 {

@@ -148,6 +148,9 @@ func openWorkshop(t *testing.T, d damage) *workshop {
 		asked := request{Request: r, writes: changes(r)}
 		if asked.writes {
 			w.changing.Add(1)
+			if p := w.phase(); p != sending {
+				t.Errorf("%s %s comes while the ledger's last word is %q", r.Method, r.URL.Path, p)
+			}
 		}
 		if strings.Contains(r.Header.Get("Authorization"), repairAccess) {
 			w.repairing.Add(1)
@@ -298,32 +301,36 @@ func (w *workshop) does(d simcloud.Drift) { _ = w.cloud.Load().Drift(d) }
 // twoRuns waits for two runs that began after now.
 func (w *workshop) twoRuns() moment {
 	w.t.Helper()
-	w.ranSince(time.Now())
-	return w.ranSince(time.Now())
+	now := time.Now
+	if w.clock != nil {
+		now = w.clock.now
+	}
+	w.ranSince(now())
+	return w.ranSince(now())
 }
 
-// written are the changes that had an effect, and repeated those that had none.
-func (w *workshop) written() (effective, idleOnes []simcloud.Write) {
+// written are the changes that the cloud made, those that had an effect and those without.
+func (w *workshop) written() (effective, without []simcloud.Write) {
 	for _, j := range w.cloud.Load().Journal() {
 		if j.NoChange {
-			idleOnes = append(idleOnes, j)
+			without = append(without, j)
 		} else {
 			effective = append(effective, j)
 		}
 	}
-	return effective, idleOnes
+	return effective, without
 }
 
-// key is what a write is about.
-func written(action rules.Action, account, agency, policy, scope, in string) string {
+// about is what a change is about.
+func about(action rules.Action, account, agency, policy, scope, in string) string {
 	return strings.Join([]string{string(action), account, agency, policy, scope, in}, " ")
 }
 
-// balanced wants the books to balance: every write in the cloud's journal has a sent intent of its own that was written down before, whatever
-// ended as done by an answer of the cloud is in the journal, and all of them are so many.
+// balanced wants the books to balance: every change in the cloud's journal has an intent of its own that was written down as sent before, what
+// ended as done is in the journal unless somebody else did it, and those with an effect are so many.
 func (w *workshop) balanced(writes int) {
 	w.t.Helper()
-	effective, idleOnes := w.written()
+	effective, without := w.written()
 	if len(effective) != writes {
 		w.t.Errorf("%d writes, want %d: %+v", len(effective), writes, effective)
 	}
@@ -353,7 +360,7 @@ func (w *workshop) balanced(writes int) {
 	sent := map[string][]*intent{}
 	for _, i := range intents {
 		if s := i.step; !i.sent.IsZero() {
-			key := written(s.Action, s.AccountID, s.AgencyID, s.Grant.Policy.ID, string(s.Grant.Scope.Kind), s.Grant.Scope.ID)
+			key := about(s.Action, s.AccountID, s.AgencyID, s.Grant.Policy.ID, string(s.Grant.Scope.Kind), s.Grant.Scope.ID)
 			sent[key] = append(sent[key], i)
 		}
 	}
@@ -361,12 +368,12 @@ func (w *workshop) balanced(writes int) {
 		slices.SortFunc(list, func(a, b *intent) int { return a.sent.Compare(b.sent) })
 	}
 	done := map[string]int{}
-	for _, j := range slices.Concat(effective, idleOnes) {
+	for _, j := range slices.Concat(effective, without) {
 		action := rules.ActionGrant
 		if !strings.HasPrefix(j.Operation, "Associate") {
 			action = rules.ActionRevoke
 		}
-		key := written(action, j.AccountID, j.AgencyID, j.PolicyID, j.Scope, j.In)
+		key := about(action, j.AccountID, j.AgencyID, j.PolicyID, j.Scope, j.In)
 		// Of a grant that was written twice the first intents go with the first writes; those that had no effect go with none.
 		at := slices.IndexFunc(sent[key], func(i *intent) bool { return !i.sent.After(j.Time) && i.end != remedy.OutcomeFailed })
 		if at < 0 {

@@ -253,7 +253,7 @@ func TestOffAndPlanSendNothing(t *testing.T) {
 			}
 			page := w.daemon.get(t, "/").body
 			var plan struct{ Steps []rules.Step }
-			status, said := w.asks(http.MethodGet, "plan", nil, &plan)
+			status, said := w.asks(http.MethodPost, "plan", struct{}{}, &plan)
 			if mode == "plan" && (len(plan.Steps) != 2 || status != http.StatusOK) || mode == "off" && status == http.StatusOK {
 				t.Errorf("the plan: %d %s\n%s", status, said, last(page, 2000))
 			}
