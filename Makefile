@@ -161,7 +161,7 @@ bench-check: build
 	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100 -history 100 -organization 50
 
 ci: ## everything that CI checks, `make test` first
-	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers cuts sim reproducible readme-check \
+	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers cuts sim kill-repair reproducible readme-check \
 		prometheus-check page-check bench-check mutants-check
 
 clean: ## remove what the targets above made
