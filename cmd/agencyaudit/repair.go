@@ -368,11 +368,11 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: `Carry out a plan that plan --out or undo --out wrote; - reads it from stdin. What was shown is what
 is done, or nothing: each account is read again just before, and one that changed since the plan was
 made voids its steps. Limits, windows, the kill switch and all other guards hold as they do for the
-daemon, and in mode approve the plan must have been approved. One step follows the other, in waves of
-one, two, four accounts and so on; the first step that fails ends it.
+daemon, and in mode approve the plan must have been approved. One step follows the other, in waves
+of one, two, four accounts and so on; the first step that fails ends it.
 
-While a daemon owns state_dir it is the daemon who does it. A first interrupt ends it before its next
-step.
+While a daemon owns state_dir it is the daemon who does it. A first interrupt ends it before its
+next step.
 
 Exit codes: 0 all of it was done, 1 something was not, since it is void or failed, 2 of something it
 is not known, since the cloud does not show it yet or cannot be read (wins over 1), 3 bad usage or
@@ -473,11 +473,11 @@ digest of the plan that plan shows now, or its first 12 characters or more. A da
 run, and carries out after it what of the plan is still so; apply does that where there is none, and
 for plans of undo.
 
-Where remediation.approval.people have keys, the approval must be signed with the key of one of them,
-and not of who asked for the plan.
+Where remediation.approval.people have keys, the approval must be signed with the key of one of
+them, and not of who asked for the plan.
 
-Exit codes: 0 approved, 2 it could not be recorded, 3 bad usage or configuration, or the approval does
-not count, and why.`,
+Exit codes: 0 approved, 2 it could not be recorded, 3 bad usage or configuration, or the approval
+does not count, and why.`,
 		Example: `  agencyaudit approve plan.json
   agencyaudit approve 5f0c2b9a71de
   agencyaudit approve plan.json --yes --expires 4h
