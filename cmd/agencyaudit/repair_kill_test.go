@@ -499,6 +499,11 @@ func (m *mender) aim() (point, outside string) {
 		return "", []string{"request", "write done"}[m.r.IntN(2)]
 	}
 	nth := func(most int) string { return strconv.Itoa(1 + m.r.IntN(most)) }
+	for _, i := range m.intendedAt {
+		if i.outcome == "" && i.sent > 0 && m.r.IntN(8) == 0 {
+			return "settling", ""
+		}
+	}
 	switch n := m.r.IntN(10); {
 	case n < 6:
 		kinds := []remedy.Kind{remedy.KindIntent, remedy.KindSent, remedy.KindOutcome, remedy.KindPlanned, remedy.KindStarted}
