@@ -2,7 +2,6 @@ package remedy_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -48,7 +47,7 @@ func (w *world) given(p *remedy.Plan, c remedy.Consent) (approve, apply error) {
 	w.approving = p
 	approve = w.engine.Approve(p, c)
 	w.approving = nil
-	w.call("Apply", func() error { _, apply = w.engine.Apply(context.Background(), w.job(), p, "alice"); return apply })
+	w.call("Apply", func() error { _, apply = w.engine.Apply(t.Context(), w.job(), p, "alice"); return apply })
 	return approve, apply
 }
 
@@ -71,7 +70,7 @@ func TestApprovals(t *testing.T) {
 			*c = remedy.Sign("other", "bob", people["bob"], c.Expires)
 		}, false},
 		"another nonce": {func(_ *world, _ *remedy.Plan, c *remedy.Consent) { c.Nonce += "x" }, false},
-		"no nonce": {func(_ *world, p *remedy.Plan, c *remedy.Consent) {
+		"no nonce": {func(_ *world, _ *remedy.Plan, c *remedy.Consent) {
 			c.Nonce = ""
 			c.Signature = ""
 		}, false},
@@ -261,7 +260,7 @@ func TestOldPlan(t *testing.T) {
 	w.audit()
 	var r *remedy.Result
 	apply := func() {
-		w.call("Apply", func() (err error) { r, err = w.engine.Apply(context.Background(), w.job(), p, "alice"); return err })
+		w.call("Apply", func() (err error) { r, err = w.engine.Apply(t.Context(), w.job(), p, "alice"); return err })
 	}
 	apply()
 	if len(r.Done) != 2 || len(r.Void) != 2 || r.Whole() || r.Void[0].AccountID != "account-01" || r.Void[1].AccountID != "account-01" || r.Void[0].Reason != rules.HoldMoved {
@@ -316,7 +315,7 @@ func TestPlanFile(t *testing.T) {
 	w.policy.Mode = remedy.ModeAuto
 	forged := *p
 	forged.Steps = append(slices.Clone(p.Steps), p.Steps[0])
-	if _, err := w.engine.Apply(context.Background(), w.job(), &forged, "alice"); !isRefused(err) {
+	if _, err := w.engine.Apply(t.Context(), w.job(), &forged, "alice"); !isRefused(err) {
 		t.Errorf("a forged plan: %v", err)
 	}
 }
@@ -361,7 +360,7 @@ func TestUndo(t *testing.T) {
 	}
 	var r *remedy.Result
 	apply := func() {
-		w.call("Apply", func() (err error) { r, err = w.engine.Apply(context.Background(), w.job(), p, "alice"); return err })
+		w.call("Apply", func() (err error) { r, err = w.engine.Apply(t.Context(), w.job(), p, "alice"); return err })
 	}
 	apply()
 	if !r.Whole() || len(r.Done) != 7 {
@@ -434,7 +433,7 @@ func TestUndoOnce(t *testing.T) {
 	if err != nil || len(p.Steps) != 1 {
 		t.Fatal(err, p)
 	}
-	w.call("Apply", func() error { _, err := w.engine.Apply(context.Background(), w.job(), p, "alice"); return err })
+	w.call("Apply", func() error { _, err := w.engine.Apply(t.Context(), w.job(), p, "alice"); return err })
 	w.pause(25 * time.Hour)
 	w.turn() // which grants it once more
 	w.turn()

@@ -1,7 +1,6 @@
 package remedy_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -180,7 +179,7 @@ func TestTwoPlansOfARun(t *testing.T) {
 	w.policy.Mode = remedy.ModeAuto
 	for i := range 2 {
 		p := w.engine.Plan(w.job(), "alice", []string{w.cloud.members[i].account.ID})
-		w.call("Apply", func() error { _, err := w.engine.Apply(context.Background(), w.job(), p, "alice"); return err })
+		w.call("Apply", func() error { _, err := w.engine.Apply(t.Context(), w.job(), p, "alice"); return err })
 	}
 	w.check(t, "two plans of one account each", 1, true)
 }
@@ -249,7 +248,7 @@ func TestHolds(t *testing.T) {
 			// Nor by hand.
 			p := w.engine.Plan(w.job(), "alice", nil)
 			w.call("Apply", func() error {
-				_, err := w.engine.Apply(context.Background(), w.job(), p, "alice")
+				_, err := w.engine.Apply(t.Context(), w.job(), p, "alice")
 				return err
 			})
 			if len(w.cloud.requests) > 0 {
@@ -310,7 +309,7 @@ func TestModes(t *testing.T) {
 			continue
 		}
 		p := (&remedy.Plan{}).By("alice", nil)
-		if _, err := w.engine.Apply(context.Background(), w.job(), &p, "alice"); err == nil {
+		if _, err := w.engine.Apply(t.Context(), w.job(), &p, "alice"); err == nil {
 			t.Errorf("%s: a plan is carried out", m)
 		}
 	}
@@ -479,7 +478,7 @@ func TestLedgerFailsAnywhere(t *testing.T) {
 			w.audit()
 			var err error
 			w.begin()
-			w.alive(func() { err = w.engine.AfterRun(context.Background(), w.job()) })
+			w.alive(func() { err = w.engine.AfterRun(t.Context(), w.job()) })
 			w.end("AfterRun")
 			failed := w.failAt <= 1
 			if failed != (err != nil) {

@@ -100,15 +100,14 @@ type world struct {
 	oracle
 }
 
-func (w *world) event() int               { w.events++; return w.events }
-func (w *world) local() time.Time         { return w.now.Add(w.offset) }
-func (w *world) pause(d time.Duration)    { w.now = w.now.Add(d) }
-func (w *world) count(what string)        { w.tally.count(what) }
-func (w *world) happen(what string)       { w.tally.inWorld[what] = true }
-func (w *world) fail(f string, a ...any)  { w.wrong = append(w.wrong, fmt.Sprintf(f, a...)) }
-func (w *world) one(of []string) string   { return of[w.r.IntN(len(of))] }
-func (w *world) member() *member          { return w.cloud.members[w.r.IntN(len(w.cloud.members))] }
-func (w *world) member1(id string) *state { m := w.cloud.byID[id]; m.settle(w.now); return m.now() }
+func (w *world) event() int              { w.events++; return w.events }
+func (w *world) local() time.Time        { return w.now.Add(w.offset) }
+func (w *world) pause(d time.Duration)   { w.now = w.now.Add(d) }
+func (w *world) count(what string)       { w.tally.count(what) }
+func (w *world) happen(what string)      { w.tally.inWorld[what] = true }
+func (w *world) fail(f string, a ...any) { w.wrong = append(w.wrong, fmt.Sprintf(f, a...)) }
+func (w *world) one(of []string) string  { return of[w.r.IntN(len(of))] }
+func (w *world) member() *member         { return w.cloud.members[w.r.IntN(len(w.cloud.members))] }
 
 // clock is remedy.Clock.
 type clock struct{ w *world }

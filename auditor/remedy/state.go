@@ -127,7 +127,8 @@ const lastShown = 20
 // NewState is the state of an empty ledger.
 func NewState() *State {
 	return &State{
-		open: map[int64]*Open{}, touched: map[string]time.Time{}, failures: map[string]failures{}, quarantine: map[string]Quarantine{}, approvals: map[int64]*approval{},
+		open: map[int64]*Open{}, touched: map[string]time.Time{}, failures: map[string]failures{}, quarantine: map[string]Quarantine{},
+		approvals: map[int64]*approval{},
 		nonces: map[string]bool{}, waiting: map[string]time.Time{}, done: map[int64]Done{}, undone: map[int64]bool{},
 	}
 }

@@ -74,8 +74,8 @@ var stages = []stage{
 	{name: "ledger", pkg: "./auditor/remedy", tests: "Ledger|Cut|Plain|Written", asked: true},
 	{
 		name: "repair", pkg: "./auditor/remedy", asked: true,
-		tests: "^Test(Limits|Day|TwoPlans|Waves|Holds|Suspect|Modes|Answers|Estranged|Moved|LedgerFails|Killed|Cooling|Flips|Refused|Grace|Waiver|OwnWrites|" +
-			"Start|BigPlan|Approval|Waiting|OldPlan|PlanFile|Undo|Repairs)",
+		tests: "^Test(Limits|Day|TwoPlans|Waves|Holds|Suspect|Modes|Answers|Estranged|Moved|LedgerFails|Killed|Cooling|Flips|Refused|" +
+			"Grace|Waiver|OwnWrites|Start|BigPlan|Approval|Waiting|OldPlan|PlanFile|Undo|Repairs)",
 	},
 	{
 		name: "restarts", pkg: "./cmd/agencyaudit", asked: true,
