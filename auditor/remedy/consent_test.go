@@ -2,6 +2,7 @@ package remedy_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,7 +48,7 @@ func (w *world) given(p *remedy.Plan, c remedy.Consent) (approve, apply error) {
 	w.approving = p
 	approve = w.engine.Approve(p, c)
 	w.approving = nil
-	w.call("Apply", func() error { _, apply = w.engine.Apply(t.Context(), w.job(), p, "alice"); return apply })
+	w.call("Apply", func() error { _, apply = w.engine.Apply(context.Background(), w.job(), p, "alice"); return apply })
 	return approve, apply
 }
 

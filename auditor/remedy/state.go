@@ -129,7 +129,7 @@ func NewState() *State {
 	return &State{
 		open: map[int64]*Open{}, touched: map[string]time.Time{}, failures: map[string]failures{}, quarantine: map[string]Quarantine{},
 		approvals: map[int64]*approval{},
-		nonces: map[string]bool{}, waiting: map[string]time.Time{}, done: map[int64]Done{}, undone: map[int64]bool{},
+		nonces:    map[string]bool{}, waiting: map[string]time.Time{}, done: map[int64]Done{}, undone: map[int64]bool{},
 	}
 }
 
