@@ -45,7 +45,7 @@ func isRefused(err error) bool {
 
 // given gives a consent and has the plan carried out then.
 func (w *world) given(p *remedy.Plan, c remedy.Consent) (approve, apply error) {
-	w.approving = p
+	w.asks(p)
 	approve = w.engine.Approve(p, c)
 	w.approving = nil
 	w.call("Apply", func() error { _, apply = w.engine.Apply(context.Background(), w.job(), p, "alice"); return apply })
@@ -158,7 +158,7 @@ func TestApprovalOnce(t *testing.T) {
 func TestApprovalOutlivesRestarts(t *testing.T) {
 	for _, dies := range []bool{false, true} {
 		w, p := asking(t, true)
-		w.approving = p
+		w.asks(p)
 		if err := w.engine.Approve(p, bob(w, p)); err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestApprovalOutlivesRestarts(t *testing.T) {
 // TestApprovalOfSomebodyGone: whose key was taken away approves nothing any more, nor does one that the ledger alone knows.
 func TestApprovalOfSomebodyGone(t *testing.T) {
 	w, p := asking(t, true)
-	w.approving = p
+	w.asks(p)
 	if err := w.engine.Approve(p, bob(w, p)); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestApprovalWithoutKeys(t *testing.T) {
 	}
 	w.check(t, "approved", 1, false)
 	daemons := w.engine.Plan(w.job(), "", nil)
-	w.approving = daemons
+	w.asks(daemons)
 	if err := w.engine.Approve(daemons, remedy.Consent{Actor: "alice"}); err != nil {
 		t.Fatal(err)
 	}

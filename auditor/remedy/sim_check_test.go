@@ -32,12 +32,14 @@ type oracle struct {
 	before                               int // requests before it
 	policyNow                            remedy.Policy
 	approving                            *remedy.Plan
+	asked                                map[string]*remedy.Plan // for approval, by digest
 	mayUnfreeze, recovering              bool
 	froze                                bool // by a limit
 }
 
 func (o *oracle) init(*world) {
 	o.committed, o.first = map[string]*reading{}, map[sighting]time.Time{}
+	o.asked = map[string]*remedy.Plan{}
 	o.intents, o.outcomes, o.sentAt = map[int64]*remedy.Entry{}, map[int64]*remedy.Entry{}, map[int64]int{}
 	o.approved, o.used, o.muddied, o.mine = map[int64][]rules.Step{}, map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
 }
@@ -220,9 +222,9 @@ func (w *world) exceeds(steps []rules.Step, before []*request) string {
 	case len(accounts) > 1 && len(accounts)*100 > len(w.cloud.members)*l.FleetPercent:
 		return fmt.Sprintf("%d of %d accounts in a day, of %d %%", len(accounts), len(w.cloud.members), l.FleetPercent)
 	}
-	for p, n := range writes {
-		if n > l.PolicyWrites {
-			return fmt.Sprintf("%d writes of %s in a day, of %d", n, p, l.PolicyWrites)
+	for i := range steps {
+		if p := steps[i].Grant.Policy.ID; writes[p] > l.PolicyWrites {
+			return fmt.Sprintf("%d writes of %s in a day, of %d", writes[p], p, l.PolicyWrites)
 		}
 	}
 	return ""
@@ -248,12 +250,13 @@ func (w *world) written(e *remedy.Entry) {
 		w.used[e.Approval] = true
 		w.count("approval used")
 	case remedy.KindApproved:
-		if w.approving == nil || w.approving.Digest != e.Plan {
+		p := w.asked[e.Plan]
+		if p == nil || w.approving == nil && !w.recovering {
 			w.fail("W14 an approval that nobody gave")
 			return
 		}
-		w.approved[e.Seq] = slices.Clone(w.approving.Steps)
-		if len(w.policy.People) > 0 && w.approving.RequestedBy == e.Actor {
+		w.approved[e.Seq] = slices.Clone(p.Steps)
+		if len(w.policy.People) > 0 && p.RequestedBy == e.Actor {
 			w.fail("W14 %s approved their own plan", e.Actor)
 		}
 	case remedy.KindIntent:
@@ -334,7 +337,7 @@ func (w *world) ends(e *remedy.Entry) {
 	case done && !fits:
 		w.fail("W5 intent %d is %s, and the reading does not show it", e.Intent, e.Outcome)
 	}
-	if m.touched > sent || r.lagging {
+	if m.touched > sent || r.lagging || q != nil && q.stale {
 		w.muddied[e.Intent] = true
 		return
 	}
@@ -425,6 +428,7 @@ func (w *world) justified(q *request, intent *remedy.Entry) {
 		w.fail("W1 a request without evidence")
 		return
 	}
+	q.stale = last.lagging
 	if last.event < w.ledger.events[intent.Seq-1] {
 		w.fail("W1 the account was not read again after intent %d", intent.Seq)
 	}

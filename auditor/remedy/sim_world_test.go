@@ -761,7 +761,7 @@ func (w *world) approve(p *remedy.Plan) {
 
 // approves gives a consent, which must be refused or not.
 func (w *world) approves(p *remedy.Plan, c remedy.Consent, mustRefuse bool) (counts bool) {
-	w.approving = p
+	w.asks(p)
 	var err error
 	whole := w.alive(func() { err = w.engine.Approve(p, c) })
 	if !whole {
@@ -774,6 +774,11 @@ func (w *world) approves(p *remedy.Plan, c remedy.Consent, mustRefuse bool) (cou
 		w.fail("approve: %v", err)
 	}
 	return err == nil
+}
+
+// asks is that a plan is about to be approved.
+func (w *world) asks(p *remedy.Plan) {
+	w.approving, w.asked[p.Digest] = p, p
 }
 
 // splice is a plan with the digest of one and the steps of another.
