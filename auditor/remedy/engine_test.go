@@ -323,20 +323,22 @@ func TestAnswers(t *testing.T) {
 		first, second, third []string
 		frozen, quarantined  bool
 	}{
-		"done":                          {"", []string{"done"}, []string{"done"}, []string{"done"}, false, false},
-		"refused":                       {"refused", []string{"failed"}, []string{"failed"}, []string{"failed", "done"}, false, false},
-		"failed":                        {"failed", []string{"failed"}, []string{"failed"}, []string{"failed", "done"}, false, false},
-		"done, and the answer is lost":  {"answer lost", []string{"done"}, []string{"done"}, []string{"done"}, false, false},
-		"not done, and no answer came":  {"request lost", nil, nil, []string{"failed"}, false, false},
-		"said to be done":               {"no effect", nil, nil, []string{"unverified"}, false, true},
-		"said to have been so":          {"said already", nil, nil, []string{"unverified"}, false, true},
-		"somebody else was faster":      {"raced", []string{"noop"}, []string{"noop"}, []string{"noop"}, false, false},
-		"not sent":                      {"unsent", []string{"not_sent"}, []string{"not_sent", "done"}, []string{"not_sent", "done"}, false, false},
-		"a bug before it was sent":      {"panic before", nil, nil, []string{"failed"}, true, false},
-		"a bug when it was done":        {"panic after", nil, []string{"done"}, []string{"done"}, true, false},
-		"the trust changed meanwhile":   {"trust", []string{"done"}, []string{"done"}, []string{"done"}, true, false},
-		"the agency was made anew":      {"recreated", nil, nil, []string{"superseded"}, false, false},
-		"somebody else granted as well": {"somebody else", []string{"done"}, []string{"done"}, []string{"done"}, false, false},
+		"done":                           {"", []string{"done"}, []string{"done"}, []string{"done"}, false, false},
+		"refused":                        {"refused", []string{"failed"}, []string{"failed"}, []string{"failed", "done"}, false, false},
+		"failed":                         {"failed", []string{"failed"}, []string{"failed"}, []string{"failed", "done"}, false, false},
+		"done, and the answer is lost":   {"answer lost", []string{"done"}, []string{"done"}, []string{"done"}, false, false},
+		"not done, and no answer came":   {"request lost", nil, nil, []string{"failed"}, false, false},
+		"said to be done":                {"no effect", nil, nil, []string{"unverified"}, false, true},
+		"said to have been so":           {"said already", nil, nil, []string{"unverified"}, false, true},
+		"somebody else was faster":       {"raced", []string{"noop"}, []string{"noop"}, []string{"noop"}, false, false},
+		"not sent":                       {"unsent", []string{"not_sent"}, []string{"not_sent", "done"}, []string{"not_sent", "done"}, false, false},
+		"a bug before it was sent":       {"panic before", nil, nil, []string{"failed"}, true, false},
+		"a bug that was survived before": {"survived before", nil, nil, []string{"failed"}, true, false},
+		"a bug that was survived after":  {"survived after", nil, []string{"done"}, []string{"done"}, true, false},
+		"a bug when it was done":         {"panic after", nil, []string{"done"}, []string{"done"}, true, false},
+		"the trust changed meanwhile":    {"trust", []string{"done"}, []string{"done"}, []string{"done"}, true, false},
+		"the agency was made anew":       {"recreated", nil, nil, []string{"superseded"}, false, false},
+		"somebody else granted as well":  {"somebody else", []string{"done"}, []string{"done"}, []string{"done"}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := still(t, 3)

@@ -319,9 +319,14 @@ func (a applier) Apply(_ context.Context, s *rules.Step) auditor.Answer {
 		return auditor.Answer{Said: auditor.SaidUnsent, Why: &rules.Unknown{Reason: rules.ReasonUnreachable, Detail: "no route"}}
 	}
 	w.mayDie("before the request")
-	if fault == "panic before" {
+	bug := &rules.Unknown{Reason: rules.ReasonPanic, Detail: "a bug in this program ended the step"}
+	switch fault {
+	case "panic before":
 		w.panics++
 		panic(canary)
+	case "survived before":
+		w.panics++
+		return auditor.Answer{Said: auditor.SaidUnsent, Why: bug}
 	}
 	m := c.byID[s.AccountID]
 	m.settle(w.now)
@@ -366,6 +371,9 @@ func (a applier) Apply(_ context.Context, s *rules.Step) auditor.Answer {
 	case "panic after":
 		w.panics++
 		panic(canary)
+	case "survived after":
+		w.panics++
+		return auditor.Answer{Said: auditor.SaidNothing, Why: bug}
 	}
 	return auditor.Answer{Said: auditor.SaidDone, RequestID: id}
 }

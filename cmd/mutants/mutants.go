@@ -853,6 +853,11 @@ var mutants = []mutant{
 		new:  "\texpected := before.After(s)\n\tif a.Said == auditor.SaidDone {\n\t\treturn e.finish(o, OutcomeDone, a, nil, \"\")\n\t}\n\tst,",
 	},
 	{
+		name: "bug-is-an-answer", what: "a bug in the way of a change were taken for an answer", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  `if a.Why != nil && a.Why.Reason == rules.ReasonPanic {`, new: `if a.Why != nil && a.Why.Reason == "" {`,
+	},
+	{
 		name: "sent-afterwards", what: "a request were written down when it was sent", by: "repair",
 		file: "auditor/remedy/carry.go",
 		old:  "\twhy, detail, err := e.begin(t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\tif why",
