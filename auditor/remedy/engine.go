@@ -112,7 +112,7 @@ type Engine struct {
 
 	turn sync.Mutex // held while something is carried out
 	// seen is when the reading began that first showed each excess grant, by target, with no evidence since that did not. It is the
-	// program's own, not the ledger's: a restart begins it with the last reading before. turn guards it.
+	// program's own, not the ledger's: a restart begins it anew. turn guards it.
 	seen map[string]time.Time
 
 	mu    sync.Mutex // guards what follows, and is held for moments and for as long as the ledger takes
