@@ -9,6 +9,7 @@ import (
 	"math"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // LedgerName is the name of a ledger in its directory.
@@ -25,10 +26,12 @@ type Ledger struct {
 	name string
 	file File
 	torn int64
+	wait time.Duration
 
 	// writing is held while an entry is added or the file is closed, mu for the fields below it.
 	writing sync.Mutex
 	closed  bool
+	hangs   bool // a write is under way that nobody waits for any more
 	mu      sync.Mutex
 	head    Head
 	size    int64
@@ -43,7 +46,12 @@ type LedgerOptions struct {
 	Each func(Entry)
 	// Log is told what was repaired; nil is nobody.
 	Log *slog.Logger
+	// Wait is how long the disk may take for one entry; 0 is 30 seconds. Then the ledger cannot be relied on any more, as after any error.
+	Wait time.Duration
 }
+
+// usualWait is how long the disk may take unless LedgerOptions say otherwise: whoever freezes repair waits for it meanwhile.
+const usualWait = 30 * time.Second
 
 // ErrBroken is what the errors of a ledger wrap that could not be written. What became of the entry is not known: it may be in the file or not.
 // Nothing is added any more by this process or until OpenLedger has verified the file again.
@@ -59,7 +67,7 @@ func OpenLedger(fsys FS, name string, o LedgerOptions) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the ledger: %w", err)
 	}
-	l := &Ledger{name: name, file: f}
+	l := &Ledger{name: name, file: f, wait: cmp.Or(o.Wait, usualWait)}
 	if err := l.start(fsys, o); err != nil {
 		_ = f.Close()
 		return nil, err
@@ -134,18 +142,33 @@ func (l *Ledger) Append(e Entry) (Entry, error) {
 	return e, nil
 }
 
-// add writes a line durably behind all others.
+// add writes a line durably behind all others, or gives up waiting for that. The caller holds writing.
 func (l *Ledger) add(line []byte, kind Kind) error {
+	at, added := l.size, make(chan error, 1)
+	go func() { added <- l.addAt(line, at, kind) }()
+	late := time.NewTimer(l.wait)
+	defer late.Stop()
+	select {
+	case err := <-added:
+		return err
+	case <-late.C:
+		l.hangs = true
+		return fmt.Errorf("the disk does not answer for %s", l.wait)
+	}
+}
+
+// addAt is add, for as long as it takes.
+func (l *Ledger) addAt(line []byte, at int64, kind Kind) error {
 	size, err := l.file.Size()
 	if err != nil {
 		return err
 	}
-	if size != l.size {
-		return fmt.Errorf("%s has %d bytes and not %d: something else writes to it", l.name, size, l.size)
+	if size != at {
+		return fmt.Errorf("%s has %d bytes and not %d: something else writes to it", l.name, size, at)
 	}
 	passing("begin", kind)
-	tearing(l.file, line, l.size, kind)
-	if _, err := l.file.WriteAt(line, l.size); err != nil {
+	tearing(l.file, line, at, kind)
+	if _, err := l.file.WriteAt(line, at); err != nil {
 		return err
 	}
 	passing("written", kind)
@@ -188,5 +211,8 @@ func (l *Ledger) Close() error {
 	}
 	l.closed = true
 	l.become(l.head, l.size, cmp.Or(l.Err(), errLedgerClosed))
+	if l.hangs {
+		return errors.New("the ledger was not closed: its disk does not answer")
+	}
 	return l.file.Close()
 }
