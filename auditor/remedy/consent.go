@@ -387,6 +387,9 @@ func (e *Engine) inverse(p *Plan, job *Job, d *Done, now time.Time) {
 	case step.Action == rules.ActionGrant && (rules.NeverGranted(step.Grant.Policy.Name) || step.Grant.Policy.Unbounded):
 		hold(rules.HoldDenied, "grant it by hand if it is really meant")
 		return
+	case step.Action == rules.ActionGrant && step.Grant.Policy.Name == "":
+		hold(rules.HoldUnclear, "what the policy is called was not read, so that it may be one that is never granted: give it back by hand")
+		return
 	case step.Action == rules.ActionGrant && step.Grant.Scope.Kind != rules.Global && step.Grant.Scope.Kind != rules.AllResources:
 		hold(rules.HoldUnclear, "this program grants at Global service and All resources alone: give it back by hand")
 		return

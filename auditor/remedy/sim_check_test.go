@@ -441,6 +441,9 @@ func (w *world) justified(q *request, intent *remedy.Entry) {
 	if s.Action == rules.ActionGrant && last.trust != cocID {
 		w.fail("W3 a grant to an agency that trusts %s", last.trust)
 	}
+	if s.Action == rules.ActionGrant && policies[g.policy].Name == "" {
+		w.fail("W3 a grant of what may be anything")
+	}
 	if s.Undoes > 0 {
 		of := w.intents[s.Undoes]
 		if of == nil || atOf(of.Step.Grant) != g || of.Step.Action == s.Action || w.outcomes[s.Undoes].Outcome != remedy.OutcomeDone {

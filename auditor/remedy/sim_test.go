@@ -190,9 +190,9 @@ func (w *world) takeBack(before map[string]map[string][]at) {
 	}
 	w.happen("an undoing")
 	for id, held := range w.held() {
-		// What was revoked where the program does not grant is given back by hand.
+		// What was revoked where the program does not grant, or has no name, is given back by hand.
 		want := slices.DeleteFunc(slices.Clone(before[run][id]), func(g at) bool {
-			return g.kind != rules.Global && g.kind != rules.AllResources && !slices.Contains(left[id], g)
+			return (g.kind != rules.Global && g.kind != rules.AllResources || policies[g.policy].Name == "") && !slices.Contains(left[id], g)
 		})
 		if !slices.Equal(held, want) {
 			w.fail("L5 undone, the account %s holds\n%v and before the run held\n%v", id, held, want)
