@@ -10,8 +10,9 @@ import (
 // configured to repair has none.
 type Applier interface {
 	// Apply sends the one request that carries out a step, at most once, whatever comes of it. It returns soon after ctx is done.
-	// What the answer says is a claim: only reading the account again shows what is the case.
-	Apply(ctx context.Context, s *rules.Step) Answer
+	// What the answer says is a claim: only reading the account again shows what is the case. may is asked in the moment before the
+	// request leaves, since entering the account may take its time: an error says why it is not sent.
+	Apply(ctx context.Context, s *rules.Step, may func() error) Answer
 }
 
 // Answer is what came back of the one request.

@@ -166,7 +166,10 @@ func policyOf(cfg *Config) remedy.Policy {
 
 // jobOf is what the engine works on, by a configuration and what is known.
 func (e *engine) jobOf(s *auditor.Snapshot) remedy.Job {
-	job := remedy.Job{Snapshot: s, Policy: policyOf(e.config), Reader: e.cloud, Appliers: map[rules.Action]auditor.Applier{}}
+	job := remedy.Job{
+		Snapshot: s, Policy: policyOf(e.config), Reader: e.cloud, ReadTimeout: e.config.Limits.AccountTimeout,
+		Appliers: map[rules.Action]auditor.Applier{},
+	}
 	for action, w := range e.writers {
 		job.Appliers[action] = w
 	}
@@ -285,7 +288,9 @@ func (d *Daemon) applied(ctx context.Context, p *remedy.Plan, actor string) (*re
 	if s == nil || s.Run == nil {
 		return nil, errors.New("no run was made yet; try again in a moment")
 	}
-	r, err := d.repair.engine.Apply(ctx, e.jobOf(s), p, actor)
+	job := e.jobOf(s)
+	job.Latest = d.snapshot.Load
+	r, err := d.repair.engine.Apply(ctx, job, p, actor)
 	d.rememberHead(ctx)
 	return r, err
 }

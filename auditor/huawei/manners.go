@@ -239,6 +239,11 @@ func (w *wire) inTurn(o op, req *http.Request, signed time.Time) (resp *http.Res
 		counts = l.breaker.settle(leave, ofIdentity, w.account, f)
 		c.share(w.keys, l, leave, ofIdentity, f)
 	}()
+	if operations[o].changes != "" && w.permit.may != nil {
+		if err := w.permit.may(); err != nil {
+			return nil, w.unsent(lie(rules.ReasonRejected, "not sent: %s", err)), false
+		}
+	}
 	started := time.Now()
 	resp, f = w.once(o, req)
 	w.heard(o, f)

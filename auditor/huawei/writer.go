@@ -75,8 +75,8 @@ func (w *Writer) Requests() map[string]int64 { return w.cloud.Requests() }
 func (w *Writer) Close() { w.cloud.Close() }
 
 // Apply sends the one request of a step. See auditor.Applier.
-func (w *Writer) Apply(ctx context.Context, s *rules.Step) auditor.Answer {
-	t := &attempt{cloud: w.cloud, step: s}
+func (w *Writer) Apply(ctx context.Context, s *rules.Step, may func() error) auditor.Answer {
+	t := &attempt{cloud: w.cloud, step: s, permit: permit{may: may}}
 	ctx, cancel := context.WithTimeoutCause(ctx, w.cloud.applyTime(), errApplyTime)
 	defer cancel()
 	err := t.run(ctx, w.action)
@@ -105,6 +105,8 @@ var errApplyTime = fmt.Errorf("the time for one step is over: %w", context.Deadl
 // permit lets one request that changes something through one wire, once.
 type permit struct {
 	op op
+	// may says why it is not sent after all, in the moment before; nil is that nothing holds it back.
+	may func() error
 	// used says that it was, sent that the request may have left this machine.
 	used, sent atomic.Bool
 }

@@ -183,6 +183,9 @@ func writes(t testing.TB, s *shopSite) []*rules.Step {
 	}
 }
 
+// free holds nothing back.
+func free() error { return nil }
+
 // name is what a test of a step is called.
 func name(s *rules.Step) string { return fmt.Sprintf("%s at %s", s.Action, s.Grant.Scope.Kind) }
 
@@ -196,7 +199,7 @@ func TestAStepIsOneRequest(t *testing.T) {
 			if s.holds(st) == (st.Action == rules.ActionGrant) {
 				t.Fatalf("%s: nothing to do", name(st))
 			}
-			a := w.Apply(t.Context(), st)
+			a := w.Apply(t.Context(), st, free)
 			if a.Said != auditor.SaidDone || a.Why != nil || a.RequestID == "" {
 				t.Fatalf("%s: %+v %v", name(st), a, a.Why)
 			}
@@ -218,7 +221,7 @@ func TestAStepIsOneRequest(t *testing.T) {
 // apply carries a step out, and wants the answer to be in order whatever it is.
 func apply(t testing.TB, s *shopSite, w *huawei.Writer, st *rules.Step) auditor.Answer {
 	t.Helper()
-	a := w.Apply(t.Context(), st)
+	a := w.Apply(t.Context(), st, free)
 	return inOrder(t, a)
 }
 
@@ -279,7 +282,7 @@ func TestNoStepIsSentTwice(t *testing.T) {
 				if style == "hang" {
 					w.OnWritten(cancel)
 				}
-				a := inOrder(t, w.Apply(ctx, st))
+				a := inOrder(t, w.Apply(ctx, st, free))
 				cancel()
 				if a.Said != want {
 					t.Errorf("%s: %s %v, want %s", name(st), a.Said, a.Why, want)
@@ -469,7 +472,7 @@ func TestWhatIsNotSent(t *testing.T) {
 	}
 	s := newShop(t, nil)
 	w := s.writer(t, rules.ActionGrant, huawei.ViaIAM)
-	if a := inOrder(t, w.Apply(over, s.step(t, rules.ActionGrant, rules.Global, "RMS ReadOnlyAccess"))); a.Said != auditor.SaidUnsent {
+	if a := inOrder(t, w.Apply(over, s.step(t, rules.ActionGrant, rules.Global, "RMS ReadOnlyAccess"), free)); a.Said != auditor.SaidUnsent {
 		t.Errorf("after its time: %s %v", a.Said, a.Why)
 	}
 	// STS has said whose the session is.
@@ -478,6 +481,36 @@ func TestWhatIsNotSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a := apply(t, s, s.writer(t, rules.ActionGrant, huawei.ViaSTS), s.step(t, rules.ActionGrant, rules.Global, "RMS ReadOnlyAccess")); a.Said != auditor.SaidDone {
+		t.Errorf("%s %v", a.Said, a.Why)
+	}
+}
+
+// What holds a step back while the account is entered holds back its request, and says nothing about the cloud.
+func TestAStepIsHeldBackAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, nil)
+	st := s.step(t, rules.ActionGrant, rules.Global, "RMS ReadOnlyAccess")
+	w := s.writer(t, rules.ActionGrant, huawei.ViaIAM)
+	entered := func() (n int64) {
+		for name, sent := range w.Requests() {
+			if huawei.Changes(name) != "" && sent > 0 {
+				t.Errorf("%s was sent", name)
+			}
+			n += sent
+		}
+		return n
+	}
+	for range 12 {
+		before := int64(0)
+		a := inOrder(t, w.Apply(t.Context(), st, func() error { before = entered(); return errors.New("frozen: by alice") }))
+		if a.Said != auditor.SaidUnsent || !strings.Contains(a.Why.Detail, "not sent: frozen: by alice") {
+			t.Fatalf("%s %v", a.Said, a.Why)
+		}
+		if before < 3 || entered() != before {
+			t.Errorf("asked after %d requests of %d", before, entered())
+		}
+	}
+	if a := inOrder(t, w.Apply(t.Context(), st, free)); a.Said != auditor.SaidDone || !s.holds(st) {
 		t.Errorf("%s %v", a.Said, a.Why)
 	}
 }
@@ -497,7 +530,7 @@ func TestABugInAStep(t *testing.T) {
 				return next.RoundTrip(r)
 			})
 		})
-		a := w.Apply(t.Context(), st)
+		a := w.Apply(t.Context(), st, free)
 		if a.Said != want || a.Why == nil || a.Why.Reason != rules.ReasonPanic || strings.Contains(a.Why.Error(), "canary") {
 			t.Errorf("%s: %s %v", path, a.Said, a.Why)
 		}

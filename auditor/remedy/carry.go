@@ -35,6 +35,9 @@ type trip struct {
 	intents []int64
 	// done says that a step had its effect.
 	done bool
+	// held is why a request was held back in the moment before it would have been sent, with the details; empty when none was.
+	held   rules.Hold
+	detail string
 }
 
 // unit are steps of one kind in one agency, which are carried out together.
@@ -167,6 +170,7 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 		return void(rules.HoldUnreachable, err.Error())
 	}
 	passing("reread", "")
+	readAt := e.clock.Now()
 	if before.Digest() != t.expected[agencyKey(s)] || before.AgencyID() != s.AgencyID || before.Fits(s) {
 		return void(rules.HoldMoved, "the agency is not what it was when the plan was made (reading "+first(ids)+")")
 	}
@@ -180,7 +184,7 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 		}
 		return e.block(why, detail)
 	}
-	answer, err := e.apply(ctx, t.job, o)
+	answer, err := e.apply(ctx, t, o, readAt)
 	if err != nil {
 		return err
 	}
@@ -237,6 +241,12 @@ func (e *Engine) read(ctx context.Context, job *Job, st *auditor.Standing, b *ru
 			err = errors.New("a bug in this program ended the reading")
 		}
 	}()
+	if job.ReadTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, job.ReadTimeout,
+			fmt.Errorf("the time of %s for one reading is over: %w", rules.Span(job.ReadTimeout), context.DeadlineExceeded))
+		defer cancel()
+	}
 	last := st.LastEvidence()
 	last.All = true
 	ev, _, err := job.Reader.Observe(ctx, st.Account, *b, last)
@@ -257,19 +267,35 @@ func (e *Engine) read(ctx context.Context, job *Job, st *auditor.Standing, b *ru
 const maxReadIDs = 8
 
 // apply has the one request sent. A panic of it, be it survived there already, leaves the intent open, and freezes everything.
-func (e *Engine) apply(ctx context.Context, job *Job, o *Open) (a auditor.Answer, err error) {
+//
+// What would have held it back before holds it back until it leaves: to write down that it is about to be sent, and to enter the account, may take
+// minutes, in which people freeze and accounts change.
+func (e *Engine) apply(ctx context.Context, t *trip, o *Open, readAt time.Time) (a auditor.Answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			e.log.Error("panic", "while", "sending a change", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			err = e.panicked(o)
 		}
 	}()
-	a = job.Appliers[o.Step.Action].Apply(ctx, &o.Step)
+	t.held, t.detail = "", ""
+	a = t.job.Appliers[o.Step.Action].Apply(ctx, &o.Step, func() error {
+		now := e.clock.Now()
+		if t.held, t.detail = e.stopped(t.job, now); t.held == "" && now.Sub(readAt) > mostSinceRead {
+			t.held, t.detail = rules.HoldMoved, fmt.Sprintf("the account was read %s before", rules.Span(now.Sub(readAt).Round(time.Second)))
+		}
+		if t.held != "" {
+			return fmt.Errorf("%s: %s", t.held, t.detail)
+		}
+		return nil
+	})
 	if a.Why != nil && a.Why.Reason == rules.ReasonPanic {
 		return a, e.panicked(o)
 	}
 	return a, nil
 }
+
+// mostSinceRead is how long before its request an account may have been read.
+const mostSinceRead = time.Minute
 
 // panicked freezes everything since a bug ended the sending of a change.
 func (e *Engine) panicked(o *Open) error {
@@ -283,6 +309,13 @@ func (e *Engine) panicked(o *Open) error {
 // verify reads until the account shows what became of a request, or for as long as one waits at once.
 func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Holding, a auditor.Answer) error {
 	s, key := &o.Step, agencyKey(&o.Step)
+	if a.Said == auditor.SaidUnsent && t.held != "" {
+		t.void[key] = true
+		if err := e.finish(o, OutcomeNotSent, a, nil, string(t.held)+": "+t.detail); err != nil {
+			return err
+		}
+		return e.block(t.held, t.detail)
+	}
 	if a.Said == auditor.SaidUnsent {
 		t.void[key] = true
 		if err := e.finish(o, OutcomeNotSent, a, nil, why(a)); err != nil {

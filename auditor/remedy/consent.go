@@ -187,6 +187,7 @@ func (r *Result) Whole() bool {
 func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Result, error) {
 	e.turn.Lock()
 	defer e.turn.Unlock()
+	job.Snapshot = job.known() // a run may have ended while others had their turn
 	e.mu.Lock()
 	e.policy = job.Policy
 	noLedger := e.closed()

@@ -55,11 +55,15 @@ type Policy struct {
 
 // Job is what the engine works on after a run.
 type Job struct {
-	// Snapshot is what is known after the run.
+	// Snapshot is what is known after the run, and Latest what is known now: a run may end while something is carried out, or while
+	// that waits for its turn. nil is that no run can.
 	Snapshot *auditor.Snapshot
+	Latest   func() *auditor.Snapshot
 	Policy   Policy
 	// Reader reads accounts again, by the identity that cannot write.
 	Reader auditor.Observer
+	// ReadTimeout bounds one reading; 0 is that nothing does but the caller's context.
+	ReadTimeout time.Duration
 	// Appliers are by what they do; what is not there cannot be done.
 	Appliers map[rules.Action]auditor.Applier
 	// Skew is how far this machine's clock is ahead of the cloud's, if that is known; nil is that it is not.
@@ -283,10 +287,11 @@ func (e *Engine) holds(job *Job, now time.Time) (rules.Hold, string) {
 			return rules.HoldSwitch, why
 		}
 	}
-	if why := tooDark(job.Snapshot, now); why != "" {
+	known := job.known()
+	if why := tooDark(known, now); why != "" {
 		return rules.HoldIncomplete, why
 	}
-	if run := job.Snapshot.Run; len(run.Suspect) > 0 {
+	if run := known.Run; len(run.Suspect) > 0 {
 		return rules.HoldSuspect, run.Suspect[0]
 	}
 	if job.Skew != nil {
@@ -563,6 +568,14 @@ func (e *Engine) waitsNot() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	clear(e.state.waiting)
+}
+
+// known is what is known now.
+func (j *Job) known() *auditor.Snapshot {
+	if j.Latest != nil {
+		return j.Latest()
+	}
+	return j.Snapshot
 }
 
 // skewed says whether this machine's clock is known to differ too much from the cloud's.

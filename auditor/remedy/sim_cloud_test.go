@@ -304,9 +304,16 @@ var faults = []string{
 }
 
 // Apply is auditor.Applier's.
-func (a applier) Apply(_ context.Context, s *rules.Step) auditor.Answer {
+func (a applier) Apply(_ context.Context, s *rules.Step, may func() error) auditor.Answer {
 	c, w := a.c, a.c.w
 	w.pause(w.between(20*time.Millisecond, time.Second))
+	if w.entering != nil {
+		w.entering(s)
+	}
+	if err := may(); err != nil {
+		w.count("held back at the last moment")
+		return auditor.Answer{Said: auditor.SaidUnsent, Why: &rules.Unknown{Reason: rules.ReasonRejected, Detail: "not sent: " + err.Error()}}
+	}
 	fault := ""
 	if w.chance(w.rates.write) {
 		fault = faults[w.r.IntN(len(faults))]

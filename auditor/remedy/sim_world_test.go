@@ -88,6 +88,7 @@ type world struct {
 	// What a test chooses instead of chance: the fault of a request, what happens while an account is read or waited for, and the place
 	// at which the process dies or the ledger fails, counted down.
 	fault         func(*rules.Step) string
+	entering      func(*rules.Step) // what happens while an account is entered to be written to
 	hook          func(*member)
 	dieAt, failAt int
 	failsDurably  bool

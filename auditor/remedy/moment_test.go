@@ -1,0 +1,133 @@
+package remedy_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
+	"github.com/agencyaudit/agencyaudit/rules"
+)
+
+// TestHeldBackAtTheLastMoment: between the note that a request is about to be sent and the request the account is entered, which may take
+// minutes. What stops repair meanwhile stops this request.
+func TestHeldBackAtTheLastMoment(t *testing.T) {
+	for name, tt := range map[string]struct {
+		meanwhile func(*world)
+		why       rules.Hold
+	}{
+		"a freeze":         {func(w *world) { w.note(w.engine.Freeze("alice", "stop")) }, rules.HoldFrozen},
+		"the kill switch":  {func(w *world) { w.stopped = true }, rules.HoldSwitch},
+		"a window's end":   {func(w *world) { w.window = -1 }, rules.HoldWindow},
+		"a long time":      {func(w *world) { w.pause(61 * time.Second) }, rules.HoldMoved},
+		"a doubt":          {func(w *world) { w.engine.Halt("a bug") }, rules.HoldLedger},
+		"nothing for long": {func(w *world) { w.pause(50 * time.Second) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := still(t, 3)
+			w.policy.Open = func(time.Time) bool { return w.window >= 0 }
+			w.turn()
+			w.lacks(0, baselineGrants[0])
+			w.lacks(1, baselineGrants[0])
+			once := true
+			w.entering = func(*rules.Step) {
+				if once {
+					once = false
+					tt.meanwhile(w)
+				}
+			}
+			w.turn()
+			got := w.outcomesOf()
+			if tt.why == "" {
+				w.check(t, "in time", 2, false)
+				return
+			}
+			w.check(t, name, 0, tt.why == rules.HoldFrozen)
+			last := w.ledger.entries[len(w.ledger.entries)-1]
+			if len(got) != 1 || got[0] != string(remedy.OutcomeNotSent) || last.Kind != remedy.KindOutcome || !strings.HasPrefix(last.Reason, string(tt.why)+": ") {
+				t.Errorf("%v, last %+v", got, last)
+			}
+		})
+	}
+}
+
+// TestARunThatEndsMeanwhile: a plan that waits for its turn is carried out by what is known then.
+func TestARunThatEndsMeanwhile(t *testing.T) {
+	w := still(t, 2)
+	w.policy.Mode = remedy.ModePlan
+	w.lacks(0, baselineGrants[0])
+	w.turn()
+	p := w.engine.Plan(w.job(), "alice", nil)
+	w.policy.Mode = remedy.ModeAuto
+	job := w.job()
+	w.pause(time.Minute)
+	w.audit()
+	w.run.Suspect = []string{"many accounts changed at once"}
+	job.Latest = func() *auditor.Snapshot { return w.snapshot }
+	var r *remedy.Result
+	w.call("Apply", func() (err error) { r, err = w.engine.Apply(context.Background(), job, p, "alice"); return err })
+	if r == nil || r.Stopped != rules.HoldSuspect || r.Whole() {
+		t.Errorf("%+v", r)
+	}
+	w.check(t, "suspect meanwhile", 0, false)
+	// What the run found put right is not begun.
+	job = w.job()
+	w.touch(w.cloud.members[0], baselineGrants[0], true)
+	w.pause(time.Minute)
+	w.audit()
+	job.Latest = func() *auditor.Snapshot { return w.snapshot }
+	w.call("Apply", func() (err error) { r, err = w.engine.Apply(context.Background(), job, p, "alice"); return err })
+	if r == nil || len(r.Void) != 1 || len(r.Done)+len(r.Open) > 0 {
+		t.Errorf("%+v", r)
+	}
+	w.check(t, "right meanwhile", 0, false)
+}
+
+// TestUndoOfWhatHasNoName: a policy whose name was not read may be one that is never granted.
+func TestUndoOfWhatHasNoName(t *testing.T) {
+	w := still(t, 2)
+	w.policy.May.Revoke.Policies = append(w.policy.May.Revoke.Policies, "lost")
+	w.touch(w.cloud.members[0], at{rules.Global, "", "lost"}, true)
+	w.turn()
+	w.pause(3 * time.Hour)
+	w.turn()
+	w.check(t, "revoked", 1, false)
+	run := w.run.ID
+	w.turn()
+	if p, err := w.engine.Undo(w.job(), run, "alice"); err != nil || len(p.Steps) > 0 || len(p.Held) != 1 || p.Held[0].Reason != rules.HoldUnclear {
+		t.Errorf("%v, %+v", err, p)
+	}
+}
+
+// hangs is a reader that gets no answer.
+type hangs struct{ auditor.Observer }
+
+// Observe waits for as long as it may.
+func (hangs) Observe(ctx context.Context, _ rules.Account, _ rules.Baseline, _ rules.Last) (rules.Evidence, auditor.Trail, error) {
+	<-ctx.Done()
+	return rules.Evidence{}, auditor.Trail{}, &rules.Unknown{Reason: rules.ReasonTimeout, Detail: context.Cause(ctx).Error()}
+}
+
+// TestAReadingThatHangs: each has its time, whoever has it made.
+func TestAReadingThatHangs(t *testing.T) {
+	w := still(t, 2)
+	w.turn()
+	w.lacks(0, baselineGrants[0])
+	w.pause(15 * time.Minute)
+	w.audit()
+	job := w.job()
+	job.Reader, job.ReadTimeout = hangs{w.cloud}, 20*time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	w.call("AfterRun", func() error { return w.engine.AfterRun(ctx, job) })
+	if ctx.Err() != nil {
+		t.Error("it hangs")
+	}
+	last := w.ledger.entries[len(w.ledger.entries)-1]
+	if last.Outcome != remedy.OutcomeNotSent || !strings.Contains(last.Reason, "the time of 20ms for one reading is over") {
+		t.Errorf("%+v", last)
+	}
+	w.check(t, "unread", 0, false)
+}
