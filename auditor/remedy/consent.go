@@ -109,6 +109,8 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 		return refused("the plan was changed after it was made: its steps do not fit its digest")
 	case strings.TrimSpace(c.Actor) == "" || c.Actor == Daemon:
 		return refused("an approval is a person's: say who approves")
+	case len(e.policy.People) > 0 && c.Signature == "":
+		return refused("the approval is not signed: remediation.approval.people have keys")
 	case e.state.nonces[c.Nonce]:
 		return refused("this approval was used before")
 	case !c.Expires.After(now):
@@ -395,7 +397,8 @@ func (e *Engine) inverse(p *Plan, job *Job, d *Done, now time.Time) {
 		hold(rules.HoldUnclear, "this program grants at Global service and All resources alone: give it back by hand")
 		return
 	case job.Appliers[step.Action] == nil:
-		hold(rules.HoldOff, "this program may not "+string(step.Action))
+		key := map[rules.Action]string{rules.ActionGrant: "missing", rules.ActionRevoke: "excess"}[step.Action]
+		hold(rules.HoldOff, fmt.Sprintf("this is done in the modes approve and auto alone, where remediation.%s is enabled; else %s it by hand", key, step.Action))
 		return
 	}
 	holding := rules.HoldingOf(st.Last.Report.Agency, st.Last.Planes)
