@@ -94,6 +94,8 @@ func (p *page) planHead(v PlanView) {
 			ids[plan.Steps[i].AccountID] = true
 		}
 		what = plural(n, "step") + " in " + plural(len(ids), "account")
+	} else if plan.Undoes != "" && len(plan.Held) > 0 {
+		what = "nothing can be"
 	}
 	if plan.Undoes != "" {
 		p.paint("", bold, rules.Escape("Plan to take back what was done after run "+plan.Undoes+": "+what))
@@ -214,7 +216,7 @@ func (p *page) limits(v PlanView) {
 	grants, revokes := plan.Accounts(rules.ActionGrant), plan.Accounts(rules.ActionRevoke)
 	text := fmt.Sprintf("it grants in %s and revokes in %s", plural(grants, "account"), plural(revokes, "account"))
 	if s := v.Status; s != nil && s.Mode.Acts() {
-		text += fmt.Sprintf("; as many as %d and %d may be now", s.Remaining[rules.ActionGrant], s.Remaining[rules.ActionRevoke])
+		text += fmt.Sprintf("; in accounts that were not written in today, %d and %d may be", s.Remaining[rules.ActionGrant], s.Remaining[rules.ActionRevoke])
 	}
 	switch {
 	case plan.Over != "":
