@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -234,10 +236,16 @@ func repair(say func(lead, format string, args ...any), cfg *daemon.Config) {
 	say("  repair     ", "mode %s; %s", r.Mode, strings.Join(does, ", "))
 	say("  and        ", "at most %d accounts granted in and %d revoked in a run, %d%% of the fleet and %d writes of one policy a day",
 		r.Limits.GrantAccountsPerRun, r.Limits.RevokeAccountsPerRun, r.Limits.FleetPercentPerDay, r.Limits.PolicyWritesPerDay)
+	for _, w := range cfg.RepairWindows() {
+		say("  when       ", "%s (UTC), for %s", w.Cron, rules.Span(w.For))
+	}
+	if r.Mode.Writes() {
+		say("  stopped    ", "by agencyaudit freeze, or while %s is there", cfg.FreezeFile())
+	}
 	if r.Mode == daemon.RepairApprove {
 		by := "whoever can use the daemon's socket"
-		if n := len(cfg.Approvers()); n > 0 {
-			by = fmt.Sprintf("the signature of one of %d", n)
+		if people := slices.Sorted(maps.Keys(cfg.Approvers())); len(people) > 0 {
+			by = "the signature of one of " + strings.Join(people, ", ")
 		}
 		say("  approved   ", "by %s, within %s", by, rules.Span(r.Approval.Expires))
 	}
