@@ -207,7 +207,7 @@ Exit codes: 0 there is nothing to do, 1 there are steps, 2 not everything could 
 1), 3 bad usage or configuration, or mode off.`,
 		Example: `  agencyaudit plan
   agencyaudit plan --account prod-eu --out plan.json
-  agencyaudit plan --out plan.json --as alice --key alice.pem
+  agencyaudit plan --out plan.json --as alice --key alice.key
   agencyaudit plan -o json`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -247,11 +247,14 @@ would only put right again, or do not repair it: the plan that follows from a ru
 
 RUN is the id of the run, which ledger show prints with what was done.
 
-Exit codes: 0 there is nothing left to take back, 1 there are steps, 2 not everything could be read
-(wins over 1), 3 bad usage or configuration, or the ledger has nothing of that run.`,
+What was granted can be taken back where remediation.excess is enabled, for that is revoking.
+
+Exit codes: 0 there is nothing left to take back, 1 there are steps, or something that is not taken
+back, and why, 2 not everything could be read (wins over 1), 3 bad usage or configuration, or the
+ledger has nothing of that run.`,
 		Example: `  agencyaudit undo 0f3a9c5d7e1b2a48
   agencyaudit undo 0f3a9c5d7e1b2a48 --out undo.json
-  agencyaudit undo 0f3a9c5d7e1b2a48 --out undo.json --as alice --key alice.pem`,
+  agencyaudit undo 0f3a9c5d7e1b2a48 --out undo.json --as alice --key alice.key`,
 		Args: exactly(1, "the id of a run"),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -316,7 +319,7 @@ func (a *app) showPlan(ctx context.Context, cfg *daemon.Config, h daemon.Hand, p
 	switch {
 	case p.Unread > 0 || p.Stopped == rules.HoldIncomplete:
 		return &failure{code: exitPartial}
-	case len(p.Steps) > 0:
+	case len(p.Steps) > 0, p.Undoes != "" && len(p.Held) > 0:
 		return &failure{code: exitDrift}
 	}
 	return nil
@@ -324,6 +327,15 @@ func (a *app) showPlan(ctx context.Context, cfg *daemon.Config, h daemon.Hand, p
 
 // next says how to go on with a plan, whose file may be empty, with the commands for it.
 func (a *app) next(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode remedy.Mode, file string) (says string, commands []string) {
+	says, commands = a.onward(cfg, h, p, mode, file)
+	if says != "" && p.Stopped != "" && p.Over == "" && mode.Acts() {
+		says = "Nothing of it is carried out while it is stopped, see above. After that, " + strings.ToLower(says[:1]) + says[1:]
+	}
+	return says, commands
+}
+
+// onward is next for a plan that nothing stops.
+func (a *app) onward(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode remedy.Mode, file string) (says string, commands []string) {
 	own := p.RequestedBy != remedy.Daemon
 	approve := func(what string) string { return a.command(append([]string{"approve", what}, signs(cfg)...)...) }
 	again := a.command(append([]string{"plan", "--out", "plan.json"}, signs(cfg)...)...)
@@ -335,6 +347,9 @@ func (a *app) next(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode remed
 		return "", nil
 	case !mode.Acts():
 		return "Nothing of it can be carried out, since remediation.mode is " + string(mode) + ". In mode approve a person approves it first.", nil
+	case p.Over != "":
+		return "Do not have it carried out like that: it would only freeze repair. Plan for fewer accounts with --account, wait until a day has passed, or " +
+			"raise the limit of remediation.limits that it names.", nil
 	case own && file == "":
 		return "To have it carried out, write it to a file first:", []string{again}
 	case mode == remedy.ModeApprove && own && h.Daemon() && p.Undoes == "":
@@ -481,7 +496,7 @@ does not count, and why.`,
 		Example: `  agencyaudit approve plan.json
   agencyaudit approve 5f0c2b9a71de
   agencyaudit approve plan.json --yes --expires 4h
-  agencyaudit approve plan.json --as bob --key bob.pem`,
+  agencyaudit approve plan.json --as bob --key bob.key`,
 		Args: exactly(1, "a plan's file, or its digest"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -665,7 +680,7 @@ configuration.`,
 			if err != nil {
 				return err
 			}
-			return a.withHand(cmd.Context(), func(_ *daemon.Config, h daemon.Hand) error {
+			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
 				id, err := heldAccount(cmd.Context(), h, account)
 				if err != nil {
 					return err
@@ -675,6 +690,11 @@ configuration.`,
 				}
 				if account != "" {
 					return a.said("What of the account " + account + " was quarantined or cooled down is no longer held.")
+				}
+				if file := cfg.FreezeFile(); file != "" {
+					if _, err := os.Lstat(file); err == nil {
+						return a.said("That freeze is lifted, but the kill switch still stops all repair. To go on: rm " + shellWord(file))
+					}
 				}
 				return a.said("Repair is no longer frozen.")
 			})
