@@ -101,7 +101,7 @@ func shownRepair(s *remedy.Status, kill string, cfg *Config, known map[string]au
 		if len(p.Steps) > 0 {
 			_, waits := s.Waiting[p.Digest]
 			r.Plan = &web.Plan{
-				Digest: p.Digest, Run: p.Run, PlannedAt: p.CreatedAt, Waits: waits, Steps: p.Steps,
+				Digest: p.Digest, Run: p.Run, PlannedAt: p.CreatedAt, Waits: waits, Over: p.Over, Steps: p.Steps,
 				Commands: []string{"agencyaudit plan", "agencyaudit approve " + p.Digest[:12]},
 			}
 		}

@@ -48,7 +48,9 @@ type Plan struct {
 	// Waits says that a person has to approve it, and Commands how that is done.
 	Waits    bool
 	Commands []string
-	Steps    []rules.Step
+	// Over is the limit that it exceeds, in words; empty when it fits.
+	Over  string
+	Steps []rules.Step
 }
 
 // Step is a step that was begun.
@@ -103,6 +105,7 @@ type planView struct {
 	Digest, Run string
 	Waits       bool
 	Commands    []string
+	Over        string
 	Steps       []stepView
 	More        int
 }
@@ -207,7 +210,7 @@ func (r *Repair) shown(now time.Time, keep string) *repairView {
 		v.Frozen = &freezeView{at(f.Since, now), f.By, f.Why, f.Lift}
 	}
 	if p := r.Plan; p != nil {
-		v.Plan = &planView{moment: at(p.PlannedAt, now), Digest: p.Digest, Run: p.Run, Waits: p.Waits, Commands: p.Commands}
+		v.Plan = &planView{moment: at(p.PlannedAt, now), Digest: p.Digest, Run: p.Run, Waits: p.Waits, Commands: p.Commands, Over: p.Over}
 		for i := range p.Steps[:min(len(p.Steps), maxRepairRows)] {
 			v.Plan.Steps = append(v.Plan.Steps, shownStep(&p.Steps[i], keep))
 		}

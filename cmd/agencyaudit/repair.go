@@ -586,6 +586,9 @@ func (a *app) approve(
 	}
 	says, next := "Approved as "+name+". ", ""
 	switch {
+	case p.Over != "":
+		says += "But it exceeds a limit, and if it still does then, repair freezes instead of carrying it out. To look at it:"
+		next = a.command("ledger show", "--last", "20")
 	case h.Daemon() && p.Undoes == "":
 		says += "The daemon begins a run, and carries out after it what of the plan is still so. To look at it:"
 		next = a.command("ledger show", "--last", "20")
@@ -696,7 +699,12 @@ configuration.`,
 						return a.said("That freeze is lifted, but the kill switch still stops all repair. To go on: rm " + shellWord(file))
 					}
 				}
-				return a.said("Repair is no longer frozen.")
+				says := "Repair is no longer frozen."
+				if s, err := h.Status(cmd.Context()); err == nil && h.Daemon() && s.Mode == remedy.ModeAuto && s.Plan != nil && s.Plan.Over != "" {
+					says += " But the plan of the last run exceeds a limit, and if that of the next one does, too, it freezes repair again. In mode " +
+						"approve it does not, and you can go account by account: " + a.command("plan", "--account", "ACCOUNT", "--out", "plan.json")
+				}
+				return a.said(says)
 			})
 		},
 	}
