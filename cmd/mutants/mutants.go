@@ -735,7 +735,7 @@ var mutants = []mutant{
 	{
 		name: "second-writer", what: "something else could write to the ledger as well", by: "ledger",
 		file: "auditor/remedy/ledger.go",
-		old:  `if size != l.size {`, new: `if size < 0 {`,
+		old:  `if size != at {`, new: `if size < 0 {`,
 	},
 	{
 		name: "chain-not-checked", what: "an entry of the ledger need not follow from the one before", by: "ledger",
@@ -878,8 +878,8 @@ var mutants = []mutant{
 	{
 		name: "sent-again", what: "a request of which no answer came were sent again", by: "repair",
 		file: "auditor/remedy/carry.go",
-		old:  "\ta = job.Appliers[o.Step.Action].Apply(ctx, &o.Step)\n",
-		new:  "\ta = job.Appliers[o.Step.Action].Apply(ctx, &o.Step)\n\tif a.Said == auditor.SaidNothing {\n\t\ta = job.Appliers[o.Step.Action].Apply(ctx, &o.Step)\n\t}\n",
+		old:  "\t\treturn nil\n\t})\n\tif a.Why",
+		new:  "\t\treturn nil\n\t})\n\tif a.Said == auditor.SaidNothing {\n\t\ta = t.job.Appliers[o.Step.Action].Apply(ctx, &o.Step, func() error { return nil })\n\t}\n\tif a.Why",
 	},
 	{
 		name: "already-is-so", what: "what the cloud says to have been so were not read", by: "repair",
