@@ -210,7 +210,7 @@ var stale = trouble{
 
 // undoing is somebody who undoes what is granted, as another tool does whose rules say otherwise: each time once it was read to be done.
 var undoing = trouble{after: func(w *workshop) {
-	for _, ends := range []string{"done", "done, done"} {
+	for _, ends := range []string{"done", inEach("done", 2)} {
 		w.ended(ends, 0)
 		w.breaks()
 	}

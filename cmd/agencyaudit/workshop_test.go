@@ -448,7 +448,7 @@ func (w *workshop) begin() {
 	w.start()
 }
 
-// asks asks the daemon at its socket, and says what it answered.
+// asks puts a question to the daemon at its socket, and says what it answered.
 func (w *workshop) asks(method, path string, in, out any) (status int, said string) {
 	w.t.Helper()
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -50,14 +50,14 @@ var damages = []damage{
 	{"F44", "refused before effect: 403; the next account is left to the next run", styled(2, "status_403"), "", "failed, done", 1, "remediation_steps_total{result=failed} rises, remediation_blocked_total{reason=cooling} rises"},
 	{"F44", "refused before effect: 400", styled(1, "status_400"), "drifted(policy/missing)", "failed", 0, "remediation_steps_total{result=failed} rises, remediation_blocked_total{reason=cooling} rises"},
 	{"F44", "500 before effect, which may be after it", clocked(styled(1, "status_500"), time.Hour), "drifted(policy/missing)", "failed", 0, "remediation_steps_total{result=failed} rises"},
-	{"F45", "done, and the connection is reset, 500, or a 200 that is none", styled(3, "reset", "done_500", "status_202"), "right", "done, done, done", 3, "remediation_steps_total{result=done} rises, remediation_open_intents = 0"},
+	{"F45", "done, and the connection is reset, 500, or a 200 that is none", styled(3, "reset", "done_500", "status_202"), "right", inEach("done", 3), 3, "remediation_steps_total{result=done} rises, remediation_open_intents = 0"},
 	{"F45", "done, and no answer comes", hasteful(styled(1, "hang")), "right", "done", 1, "remediation_steps_total{result=done} rises, remediation_open_intents = 0"},
 	{"F46", "somebody was faster: 409", faster("409"), "right", "noop", 0, "remediation_steps_total{result=noop} rises"},
 	{"F46", "somebody was faster: 204", faster("204"), "right", "done", 0, "remediation_steps_total{result=done} rises"},
 	{"F46", "somebody was faster to revoke: 404", elsewhere("auditor/huawei", "TestWhatIsSoBefore"), "right", "noop", 0, "remediation_steps_total{result=noop} rises"},
 	{"F47", "it says that it was done, and it was not", clocked(styled(1, "not_done"), time.Hour), "drifted(policy/missing)", "unverified", 0, "remediation_steps_total{result=unverified} rises, remediation_quarantined = 1"},
 	{"F48", "what is read is older than the write", stale, "right", "done", 1, "remediation_steps_total{result=done} rises, remediation_pending_verification = 0"},
-	{"F49", "somebody undoes it, time and again", undoing, "drifted(policy/missing)", "done, done", 2, "remediation_quarantined = 1, remediation_blocked_total{reason=quarantine} rises"},
+	{"F49", "somebody undoes it, time and again", undoing, "drifted(policy/missing)", inEach("done", 2), 2, "remediation_quarantined = 1, remediation_blocked_total{reason=quarantine} rises"},
 	{"F49", "somebody undoes it before it can be read", clocked(undoneAtOnce, time.Hour), "drifted(policy/missing)", "unverified", 1, "remediation_quarantined = 1"},
 	{"F50", "killed after the intent and before the request", killedAt(reading, false, false), "right", "not_sent, done", 1, "remediation_open_intents = 0"},
 	{"F51", "killed when it was done and before the answer", killedAt(sending, true, true), "right", "done", 1, "remediation_open_intents = 0"},
@@ -100,6 +100,11 @@ type trouble struct {
 	at func(w *workshop, asked request, serve func())
 	// room and test name the test that plays the row.
 	room, test string
+}
+
+// inEach is the same outcome of so many intents.
+func inEach(outcome string, times int) string {
+	return strings.Join(slices.Repeat([]string{outcome}, times), ", ")
 }
 
 func elsewhere(room, test string) trouble { return trouble{room: room, test: test} }
