@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
@@ -181,6 +182,14 @@ type order struct {
 	Reason   string   `json:"reason,omitempty"`
 }
 
+// person refuses what nobody is said to have asked for, or the program itself: the ledger is to say who did it.
+func (o *order) person() error {
+	if name := strings.TrimSpace(o.Actor); name == "" || strings.EqualFold(name, remedy.Daemon) {
+		return &remedy.RefusedError{Why: "it is a person's to ask for this: say who does"}
+	}
+	return nil
+}
+
 // Status is Hand.Status.
 func (r *remote) Status(ctx context.Context) (*remedy.Status, error) {
 	var s remedy.Status
@@ -189,8 +198,7 @@ func (r *remote) Status(ctx context.Context) (*remedy.Status, error) {
 
 // Plan is Hand.Plan.
 func (r *remote) Plan(ctx context.Context, requester string, accounts []string) (*remedy.Plan, error) {
-	var p remedy.Plan
-	return &p, r.ask(ctx, http.MethodPost, "plan", order{Actor: requester, Accounts: accounts}, &p)
+	return r.plan(ctx, "plan", order{Actor: requester, Accounts: accounts})
 }
 
 // Approve is Hand.Approve.
@@ -206,8 +214,19 @@ func (r *remote) Apply(ctx context.Context, p *remedy.Plan, actor string) (*reme
 
 // Undo is Hand.Undo.
 func (r *remote) Undo(ctx context.Context, run, requester string) (*remedy.Plan, error) {
+	return r.plan(ctx, "undo", order{Run: run, Actor: requester})
+}
+
+// plan asks for a plan. People are shown its steps and sign its digest: whoever answers, the two belong together.
+func (r *remote) plan(ctx context.Context, path string, o order) (*remedy.Plan, error) {
 	var p remedy.Plan
-	return &p, r.ask(ctx, http.MethodPost, "undo", order{Run: run, Actor: requester}, &p)
+	if err := r.ask(ctx, http.MethodPost, path, o, &p); err != nil {
+		return nil, err
+	}
+	if !p.Intact() {
+		return nil, errors.New("ask the daemon: the steps of its plan do not fit the plan's digest: see who answers at its socket")
+	}
+	return &p, nil
 }
 
 // Freeze is Hand.Freeze.
@@ -440,14 +459,23 @@ func (d *Daemon) hand() http.Handler {
 		if o.Plan == nil {
 			return nil, errors.New("apply: there is no plan")
 		}
+		if err := o.person(); err != nil {
+			return nil, err
+		}
 		return d.applied(ctx, o.Plan, o.Actor)
 	})
 	handle("POST /v1/undo", func(_ context.Context, o *order) (any, error) { return d.undoing(o.Run, o.Actor) })
 	handle("POST /v1/freeze", func(_ context.Context, o *order) (any, error) {
+		if err := o.person(); err != nil {
+			return nil, err
+		}
 		defer d.tellRepair()
 		return struct{}{}, e.Freeze(o.Actor, o.Reason)
 	})
 	handle("POST /v1/unfreeze", func(_ context.Context, o *order) (any, error) {
+		if err := o.person(); err != nil {
+			return nil, err
+		}
 		return struct{}{}, d.unfrozen(o.Account, o.Actor, o.Reason)
 	})
 	return mux

@@ -304,7 +304,10 @@ func TestPlanFile(t *testing.T) {
 			t.Errorf("%s for %s is read", change[1], change[0])
 		}
 	}
+	other := bytes.Replace(data, []byte(`"steps": [`), []byte(`"steps": [], "Steps": [`), 1)
+	hidden := bytes.Replace(data, []byte(`"account": "name-00"`), []byte(`"account": "name-01", "Account": "name-00"`), 1)
 	for name, text := range map[string][]byte{
+		"no steps to whoever looks": other, "another account to whoever looks": hidden,
 		"nothing": nil, "a list": []byte("[]"), "two plans": append(slices.Clone(data), data...), "more": append(slices.Clone(data), 'x'),
 		"too much": bytes.Repeat([]byte(" "), 17<<20),
 	} {

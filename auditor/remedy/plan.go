@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"time"
 
@@ -128,8 +129,17 @@ func ParsePlan(data []byte) (*Plan, error) {
 	case p.Digest != p.digest():
 		return nil, fmt.Errorf("the plan was changed after it was written: its steps do not fit its digest %s; have `plan --out` write it anew", p.Digest)
 	}
+	// A member that is there twice, be it in another letter case, would be read in one way here and in another by whoever looks at the file.
+	var shown, read any
+	again, err := json.Marshal(&p)
+	if err := errors.Join(err, json.Unmarshal(data, &shown), json.Unmarshal(again, &read)); err != nil || !reflect.DeepEqual(shown, read) {
+		return nil, errors.New("the plan was changed after it was written: it can be read in two ways; have `plan --out` write it anew")
+	}
 	return &p, nil
 }
+
+// Intact says whether a plan's steps fit its digest.
+func (p *Plan) Intact() bool { return p.Digest == p.digest() }
 
 // Encode writes a plan's file.
 func (p *Plan) Encode() ([]byte, error) {
