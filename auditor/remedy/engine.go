@@ -167,7 +167,11 @@ func (e *Engine) append(entry Entry) (Entry, error) {
 	written, err := e.journal.Append(entry)
 	if err != nil {
 		e.meter.AppendFailed()
-		e.log.Error("the ledger cannot be written: nothing is repaired until the program was started again and has read it", "err", err)
+		if errors.Is(err, ErrBroken) {
+			e.log.Error("the ledger cannot be written: nothing is repaired until the program was started again and has read it", "err", err)
+		} else {
+			e.log.Error("an entry of the ledger was not written", "kind", entry.Kind, "err", err)
+		}
 		return entry, fmt.Errorf("write the ledger: %w", err)
 	}
 	passing("acknowledged", entry.Kind)

@@ -688,12 +688,17 @@ configuration.`,
 				if err != nil {
 					return err
 				}
+				killed := killSwitch(cfg)
 				if err := h.Unfreeze(cmd.Context(), id, name, why); err != nil {
+					if killed != "" && account == "" {
+						return &failure{code: exitPartial, err: err, hint: killed}
+					}
 					return err
 				}
 				if account != "" {
 					return a.said("What of the account " + account + " was quarantined or cooled down is no longer held.")
 				}
+<<<<<<< HEAD
 				if file := cfg.FreezeFile(); file != "" {
 					if _, err := os.Lstat(file); err == nil {
 						return a.said("That freeze is lifted, but the kill switch still stops all repair. To go on: rm " + shellWord(file))
@@ -705,6 +710,12 @@ configuration.`,
 						"approve it does not, and you can go account by account: " + a.command("plan", "--account", "ACCOUNT", "--out", "plan.json")
 				}
 				return a.said(says)
+=======
+				if killed != "" {
+					return a.said("What froze repair is lifted, and yet nothing is repaired: " + killed)
+				}
+				return a.said("Repair is no longer frozen.")
+>>>>>>> d3d1bec (cmd/agencyaudit, auditor/remedy: say that the kill switch outlasts a freeze, and when the ledger is not broken)
 			})
 		},
 	}
@@ -713,6 +724,15 @@ configuration.`,
 	cmd.Flags().StringVar(&account, "account", "", "lift what of this account is held, by its `name` or id")
 	_ = cmd.RegisterFlagCompletionFunc("account", a.accountNames)
 	return cmd
+}
+
+// killSwitch says that the kill switch's file is there, and how to be rid of it; empty when it is not.
+func killSwitch(cfg *daemon.Config) string {
+	file := cfg.FreezeFile()
+	if _, err := os.Lstat(file); file == "" || err != nil {
+		return ""
+	}
+	return "the kill switch is on: delete the file " + file
 }
 
 func reasonFlag(cmd *cobra.Command, why *string) {

@@ -18,6 +18,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/agencyaudit/agencyaudit/auditor/daemon"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 )
 
 // other is a second account in which something is lost.
@@ -228,6 +231,32 @@ func TestCommandsGoThroughTheDaemon(t *testing.T) {
 	without(exitOK, "ledger", "verify")
 	_, said = without(exitPartial, "unfreeze", "--reason", "again")
 	wants(t, said, "repair is not frozen")
+	// Nobody does it in the daemon's name, nor in nobody's.
+	h := daemon.AskDaemon(t.Context(), filepath.Join(b.dir, "state"))
+	for _, actor := range []string{"", " ", "daemon", "Daemon"} {
+		if err := h.Freeze(t.Context(), actor, "x"); err == nil {
+			t.Errorf("%q froze", actor)
+		}
+		if err := h.Unfreeze(t.Context(), "", actor, "x"); err == nil || strings.Contains(err.Error(), "not frozen") {
+			t.Errorf("%q unfroze: %v", actor, err)
+		}
+		if _, err := h.Apply(t.Context(), &remedy.Plan{}, actor); err == nil || strings.Contains(err.Error(), "digest") {
+			t.Errorf("%q applied: %v", actor, err)
+		}
+	}
+	// The kill switch is not lifted by what lifts a freeze.
+	kill := filepath.Join(b.dir, "state", "FREEZE")
+	if err := os.WriteFile(kill, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, said = without(exitPartial, "unfreeze", "--reason", "again")
+	wants(t, said, "repair is not frozen", "FREEZE")
+	without(exitOK, "freeze", "--reason", "both")
+	out, _ = without(exitOK, "unfreeze", "--reason", "one of them")
+	wants(t, out, "nothing is repaired", "FREEZE")
+	if err := os.Remove(kill); err != nil {
+		t.Fatal(err)
+	}
 	d.interrupt(t)
 	if _, err := os.Lstat(filepath.Join(b.dir, "state", "agencyaudit.sock")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
