@@ -407,7 +407,7 @@ configuration, or it is refused.`,
 			}
 			return a.withHand(cmd.Context(), func(_ *daemon.Config, h daemon.Hand) error {
 				r, err := h.Apply(cmd.Context(), p, actor)
-				if r != nil {
+				if r != nil && (err == nil || len(r.Done)+len(r.Open)+len(r.Void) > 0) { // what was refused has no outcome
 					if err := a.outcome(p, r, format); err != nil {
 						return err
 					}
