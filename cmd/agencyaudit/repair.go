@@ -698,11 +698,8 @@ configuration.`,
 				if account != "" {
 					return a.said("What of the account " + account + " was quarantined or cooled down is no longer held.")
 				}
-<<<<<<< HEAD
-				if file := cfg.FreezeFile(); file != "" {
-					if _, err := os.Lstat(file); err == nil {
-						return a.said("That freeze is lifted, but the kill switch still stops all repair. To go on: rm " + shellWord(file))
-					}
+				if killed != "" {
+					return a.said("What froze repair is lifted, and yet nothing is repaired: " + killed)
 				}
 				says := "Repair is no longer frozen."
 				if s, err := h.Status(cmd.Context()); err == nil && h.Daemon() && s.Mode == remedy.ModeAuto && s.Plan != nil && s.Plan.Over != "" {
@@ -710,12 +707,6 @@ configuration.`,
 						"approve it does not, and you can go account by account: " + a.command("plan", "--account", "ACCOUNT", "--out", "plan.json")
 				}
 				return a.said(says)
-=======
-				if killed != "" {
-					return a.said("What froze repair is lifted, and yet nothing is repaired: " + killed)
-				}
-				return a.said("Repair is no longer frozen.")
->>>>>>> d3d1bec (cmd/agencyaudit, auditor/remedy: say that the kill switch outlasts a freeze, and when the ledger is not broken)
 			})
 		},
 	}
