@@ -219,7 +219,8 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 		if i := slices.IndexFunc(approvals, func(a *approval) bool { return a.plan == p.Digest }); i >= 0 {
 			consent = approvals[i]
 		} else if err == nil {
-			err = refused("nobody approved the plan %s, or the approval was used or has ended: `agencyaudit approve PLAN`", p.Digest)
+			err = refused("nobody approved the plan %s, or the approval was used (see `agencyaudit ledger show`) or has ended: `agencyaudit approve PLAN`",
+				p.Digest)
 		}
 	}
 	e.mu.Unlock()

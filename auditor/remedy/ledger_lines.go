@@ -39,7 +39,8 @@ func (r *Refused) Error() string {
 		of += " " + r.File
 	}
 	return fmt.Sprintf("%s cannot be relied on: %s; nothing is repaired until that is settled: find out who or what did it, keep the file, and "+
-		"put back a whole copy of it that is not older; the entries before number %d are whole, and `agencyaudit ledger show` prints them",
+		"put back a whole copy of it that is not older or, if there is none, begin another with `agencyaudit ledger renew`; the entries "+
+		"before number %d are whole, and `agencyaudit ledger show` prints them",
 		of, r.What, r.Entry)
 }
 
