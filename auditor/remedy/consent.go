@@ -399,7 +399,8 @@ func (e *Engine) inverse(p *Plan, job *Job, d *Done, now time.Time) {
 		return
 	case job.Appliers[step.Action] == nil:
 		key := map[rules.Action]string{rules.ActionGrant: "missing", rules.ActionRevoke: "excess"}[step.Action]
-		hold(rules.HoldOff, fmt.Sprintf("this is done in the modes approve and auto alone, where remediation.%s is enabled; else %s it by hand", key, step.Action))
+		hold(rules.HoldOff, fmt.Sprintf("this is done in the modes approve and auto alone, where remediation.%s is enabled; else %s it by hand",
+			key, step.Action))
 		return
 	}
 	holding := rules.HoldingOf(st.Last.Report.Agency, st.Last.Planes)

@@ -348,8 +348,8 @@ func (a *app) onward(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode rem
 	case !mode.Acts():
 		return "Nothing of it can be carried out, since remediation.mode is " + string(mode) + ". In mode approve a person approves it first.", nil
 	case p.Over != "":
-		return "Do not have it carried out like that: it would only freeze repair. Plan for fewer accounts with --account, wait until a day has passed, or " +
-			"raise the limit of remediation.limits that it names.", nil
+		return "Do not have it carried out like that: it would only freeze repair. Plan for fewer accounts with --account, wait until a day has passed, " +
+			"or raise the limit of remediation.limits that it names.", nil
 	case own && file == "":
 		return "To have it carried out, write it to a file first:", []string{again}
 	case mode == remedy.ModeApprove && own && h.Daemon() && p.Undoes == "":
