@@ -216,7 +216,8 @@ func (p *page) limits(v PlanView) {
 	grants, revokes := plan.Accounts(rules.ActionGrant), plan.Accounts(rules.ActionRevoke)
 	text := fmt.Sprintf("it grants in %s and revokes in %s", plural(grants, "account"), plural(revokes, "account"))
 	if s := v.Status; s != nil && s.Mode.Acts() {
-		text += fmt.Sprintf("; in accounts that were not written in today, %d and %d may be", s.Remaining[rules.ActionGrant], s.Remaining[rules.ActionRevoke])
+		text += fmt.Sprintf("; in accounts that were not written in today, %d and %d may be",
+			s.Remaining[rules.ActionGrant], s.Remaining[rules.ActionRevoke])
 	}
 	switch {
 	case plan.Over != "":
