@@ -161,7 +161,7 @@ func (h Hold) Words() string {
 	case HoldQuarantine:
 		return "it is quarantined"
 	case HoldPending:
-		return "what came of a step in the account is not known yet"
+		return "a step was carried out in the account, which has to be read again"
 	case HoldApproval:
 		return "nobody approved it"
 	case HoldMoved:

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,6 +24,9 @@ func RenewLedger(ctx context.Context, dir, actor, reason string, now time.Time) 
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	file := filepath.Join(dir, remedy.LedgerName)
+	if err := sound(ctx, store, file); err != nil {
+		return "", err
+	}
 	switch _, err := os.Lstat(file); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -59,4 +63,28 @@ func RenewLedger(ctx context.Context, dir, actor, reason string, now time.Time) 
 		}
 	}
 	return aside, nil
+}
+
+// sound refuses to give up a ledger that can be relied on: with it would go the limits that were used up, the quarantines, and what is open.
+func sound(ctx context.Context, store history.Store, file string) error {
+	var head remedy.Head
+	marks, err := store.Marks(ctx)
+	if text := marks[remedy.HeadMark]; err == nil && text != "" {
+		err = json.Unmarshal([]byte(text), &head)
+	}
+	if err != nil {
+		return nil //nolint:nilerr // that the history does not know is one of the reasons for a new one
+	}
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the ledger: %w", err)
+	}
+	defer f.Close()
+	if _, err := remedy.Verify(f, head); err != nil {
+		return nil //nolint:nilerr // which is what a new one is for
+	}
+	return &remedy.RefusedError{Why: "the ledger can be relied on, and with it would go the limits that were used up, the quarantines and what is open: keep it"}
 }

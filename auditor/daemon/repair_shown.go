@@ -90,7 +90,7 @@ func shownRepair(s *remedy.Status, kill string, cfg *Config, known map[string]au
 	r := &web.Repair{Mode: cmp.Or(string(s.Mode), string(RepairOff))}
 	switch {
 	case s.Ledger != "":
-		r.Frozen = &web.Freeze{By: "the ledger", Why: s.Ledger, Lift: "agencyaudit ledger verify"}
+		r.Frozen = &web.Freeze{By: "the ledger", Why: s.Ledger, Lift: "agencyaudit ledger verify, which says what to do"}
 	case s.Frozen != nil:
 		r.Frozen = &web.Freeze{Since: s.Frozen.Since, By: s.Frozen.By, Why: s.Frozen.Reason, Lift: "agencyaudit unfreeze --reason TEXT"}
 	case kill != "":

@@ -482,7 +482,7 @@ func (e *Engine) sift(p *Plan, job *Job, now time.Time) (steps []rules.Step, hel
 }
 
 // fought is why a grant is quarantined that somebody else undoes.
-const fought = "it was written twice within a day, and is not as it was left: somebody else, or another tool, undoes it"
+const fought = "it was written twice within a day, and a third time would be a fight: with another tool, with somebody else, or with an undo"
 
 // waits says why a step is not to be carried out now, by what the ledger knows. The caller holds mu.
 func (e *Engine) waits(step *rules.Step, p Policy, readAt, now time.Time) (rules.Hold, string) {

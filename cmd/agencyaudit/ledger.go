@@ -158,6 +158,9 @@ Exit codes: 0 done, 2 it could not be done, 3 bad usage or configuration.`,
 				return err
 			}
 			aside, err := daemon.RenewLedger(cmd.Context(), filepath.Dir(file), name, why, time.Now())
+			if r, refused := errors.AsType[*remedy.RefusedError](err); refused {
+				return misuse("see agencyaudit ledger verify", "%s", r.Why)
+			}
 			if err != nil {
 				return &failure{code: exitPartial, err: err}
 			}

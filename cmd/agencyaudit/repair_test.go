@@ -496,6 +496,8 @@ func TestALedgerThatIsNotWholeStopsRepairAlone(t *testing.T) {
 	}
 	b.asks(t, exitOK, "ledger", "verify")
 	b.asks(t, exitOK, "apply", "next.json")
+	_, why := b.asks(t, exitUsage, "ledger", "renew", "--reason", "a limit is in the way")
+	wants(t, why, "can be relied on", "keep it")
 	// Who takes the loss begins another, frozen one.
 	if err := os.WriteFile(file, cut, 0o600); err != nil {
 		t.Fatal(err)
