@@ -647,7 +647,7 @@ Exit codes: 0 frozen, 2 it could not be recorded, 3 bad usage or configuration.`
 			if err != nil {
 				return err
 			}
-			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
+			err = a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
 				if err := h.Freeze(cmd.Context(), name, why); err != nil {
 					hint := ""
 					if file := cfg.FreezeFile(); file != "" {
@@ -657,6 +657,12 @@ Exit codes: 0 frozen, 2 it could not be recorded, 3 bad usage or configuration.`
 				}
 				return a.said("Repair is frozen. To lift it: " + a.command("unfreeze", "--reason", "WHY"))
 			})
+			if f, is := errors.AsType[*failure](err); is && f.faults {
+				if cfg, unread := a.loadWithoutKeys(); unread == nil && cfg.FreezeFile() != "" {
+					f.hint = "no daemon answers, and to freeze without one takes the keys; the kill switch takes none: touch " + shellWord(cfg.FreezeFile())
+				}
+			}
+			return err
 		},
 	}
 	who.asFlag(cmd)
