@@ -218,7 +218,9 @@ func (d *Daemon) mend(ctx context.Context, e *engine, s *auditor.Snapshot) {
 			d.repair.engine.Halt("a bug in this program ended a repair; see the log, and start the program again")
 		}
 	}()
-	if err := d.repair.engine.AfterRun(ctx, e.jobOf(s)); err != nil {
+	job := e.jobOf(s)
+	job.Over = d.replaced
+	if err := d.repair.engine.AfterRun(ctx, job); err != nil {
 		d.options.Logger.Error("repair ended early", "err", err)
 	}
 	d.rememberHead(ctx)
@@ -289,10 +291,20 @@ func (d *Daemon) applied(ctx context.Context, p *remedy.Plan, actor string) (*re
 		return nil, errors.New("no run was made yet; try again in a moment")
 	}
 	job := e.jobOf(s)
-	job.Latest = d.snapshot.Load
+	job.Latest, job.Over = d.snapshot.Load, d.replaced
 	r, err := d.repair.engine.Apply(ctx, job, p, actor)
 	d.rememberHead(ctx)
 	return r, err
+}
+
+// replaced says that another configuration was accepted and waits for what is carried out to end: somebody may want just that.
+func (d *Daemon) replaced() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pending == nil {
+		return ""
+	}
+	return "another configuration waits: what is left is planned by it"
 }
 
 // undoing is the plan that takes back what was done after a run.

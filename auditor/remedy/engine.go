@@ -66,6 +66,8 @@ type Job struct {
 	ReadTimeout time.Duration
 	// Appliers are by what they do; what is not there cannot be done.
 	Appliers map[rules.Action]auditor.Applier
+	// Over says why nothing is begun by this Job any more, such as another configuration that waits; empty while it may be. nil is never.
+	Over func() string
 	// Skew is how far this machine's clock is ahead of the cloud's, if that is known; nil is that it is not.
 	Skew func() (ahead time.Duration, known bool)
 }
@@ -289,6 +291,11 @@ func (e *Engine) holds(job *Job, now time.Time) (rules.Hold, string) {
 	if job.Policy.Stopped != nil {
 		if why := job.Policy.Stopped(); why != "" {
 			return rules.HoldSwitch, why
+		}
+	}
+	if job.Over != nil {
+		if why := job.Over(); why != "" {
+			return rules.HoldStopped, why
 		}
 	}
 	known := job.known()

@@ -85,6 +85,23 @@ func TestARunThatEndsMeanwhile(t *testing.T) {
 	w.check(t, "right meanwhile", 0, false)
 }
 
+// TestAnotherConfigurationWaits: what is carried out by the one before ends before its next request.
+func TestAnotherConfigurationWaits(t *testing.T) {
+	w := still(t, 4)
+	w.turn()
+	for i := range 3 {
+		w.lacks(i, baselineGrants[0])
+	}
+	w.pause(15 * time.Minute)
+	w.audit()
+	job := w.job()
+	job.Over = func() string { return map[bool]string{true: "another configuration waits"}[len(w.cloud.requests) == 1] }
+	w.call("AfterRun", func() error { return w.engine.AfterRun(context.Background(), job) })
+	w.check(t, "after the first step", 1, false)
+	w.turn()
+	w.check(t, "by the other one", 3, false)
+}
+
 // TestUndoOfWhatHasNoName: a policy whose name was not read may be one that is never granted.
 func TestUndoOfWhatHasNoName(t *testing.T) {
 	w := still(t, 2)
