@@ -480,7 +480,7 @@ func TestExample(t *testing.T) {
 		write(t, filepath.Join(dir, "secrets", name), name, 0o600)
 	}
 	write(t, filepath.Join(dir, "ca.pem"), certificate(t), 0o644)
-	write(t, filepath.Join(dir, "alice.pub.pem"), publicPEM(t, 1), 0o644)
+	write(t, filepath.Join(dir, "alice.pem"), publicPEM(t, 1), 0o644)
 	write(t, filepath.Join(dir, "web.yml"), "{}", 0o644)
 	write(t, filepath.Join(dir, "accounts.yaml"), "accounts:\n  - {name: filed, id: d0000000000000000000000000000004, access: {via: iam, agency: R}}\n", 0o644)
 	for _, name := range []string{"overlay", "waivers"} {

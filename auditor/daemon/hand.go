@@ -418,6 +418,12 @@ func (d *Daemon) serveHand() (stop func(), err error) {
 	}, nil
 }
 
+// noted has shown and remembered what somebody had written into the ledger: one that was put back to before it is then found out.
+func (d *Daemon) noted(ctx context.Context) {
+	d.tellRepair()
+	d.rememberHead(ctx)
+}
+
 // hand are the socket's answers.
 func (d *Daemon) hand() http.Handler {
 	mux := http.NewServeMux()
@@ -444,11 +450,11 @@ func (d *Daemon) hand() http.Handler {
 	e := d.repair.engine
 	handle("GET /v1/status", func(context.Context, *order) (any, error) { return e.Status(), nil })
 	handle("POST /v1/plan", func(_ context.Context, o *order) (any, error) { return d.planned(o.Actor, o.Accounts) })
-	handle("POST /v1/approve", func(_ context.Context, o *order) (any, error) {
+	handle("POST /v1/approve", func(ctx context.Context, o *order) (any, error) {
 		if o.Plan == nil || o.Consent == nil {
 			return nil, errors.New("approve: there is no plan, or nobody who approves it")
 		}
-		defer d.tellRepair()
+		defer d.noted(ctx)
 		err := e.Approve(o.Plan, *o.Consent)
 		if err == nil {
 			d.scheduler.Request(triggerApproval)
@@ -465,17 +471,18 @@ func (d *Daemon) hand() http.Handler {
 		return d.applied(ctx, o.Plan, o.Actor)
 	})
 	handle("POST /v1/undo", func(_ context.Context, o *order) (any, error) { return d.undoing(o.Run, o.Actor) })
-	handle("POST /v1/freeze", func(_ context.Context, o *order) (any, error) {
+	handle("POST /v1/freeze", func(ctx context.Context, o *order) (any, error) {
 		if err := o.person(); err != nil {
 			return nil, err
 		}
-		defer d.tellRepair()
+		defer d.noted(ctx)
 		return struct{}{}, e.Freeze(o.Actor, o.Reason)
 	})
-	handle("POST /v1/unfreeze", func(_ context.Context, o *order) (any, error) {
+	handle("POST /v1/unfreeze", func(ctx context.Context, o *order) (any, error) {
 		if err := o.person(); err != nil {
 			return nil, err
 		}
+		defer d.noted(ctx)
 		return struct{}{}, d.unfrozen(o.Account, o.Actor, o.Reason)
 	})
 	return mux

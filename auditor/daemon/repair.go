@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +28,8 @@ type repair struct {
 	ledger  atomic.Pointer[remedy.Ledger]
 	refused bool
 	// shown is what the pages show; nil before the engine was made.
-	shown atomic.Pointer[web.Repair]
+	shown   atomic.Pointer[web.Repair]
+	telling sync.Mutex
 }
 
 // openRepair makes the engine of repair. With a state directory its ledger is opened once repair is configured, or if there is one. A

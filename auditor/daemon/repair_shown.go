@@ -29,6 +29,8 @@ func (m meter) AppendFailed() { m.LedgerFailed() }
 
 // tellRepair has metrics and pages show what repair is at.
 func (d *Daemon) tellRepair() {
+	d.repair.telling.Lock() // nobody shows an older status last
+	defer d.repair.telling.Unlock()
 	s := d.repair.engine.Status()
 	cfg := d.current().config
 	kill := ""
