@@ -313,6 +313,13 @@ func (m *mender) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
+// wasAsked says whether the cloud was asked for an intent.
+func (m *mender) wasAsked(intent int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked[intent]
+}
+
 // announced wants the ledger to end with what a request is about: an intent, that it is sent, and no request before.
 func (m *mender) announced(path string) {
 	m.mu.Lock()
@@ -372,7 +379,7 @@ func fold(data []byte) (map[int64]*intent, error) {
 			i.sent, i.sentAt = e.Seq, e.Time
 		case remedy.KindOutcome:
 			i.outcome, i.request = e.Outcome, e.RequestID
-			if (i.sent == 0) != (i.outcome == remedy.OutcomeNotSent) {
+			if i.sent == 0 && i.outcome != remedy.OutcomeNotSent {
 				return nil, fmt.Errorf("intent %d, sent by entry %d, is %s", i.seq, i.sent, i.outcome)
 			}
 		case remedy.KindFrozen, remedy.KindQuarantined:
@@ -754,6 +761,10 @@ func (m *mender) settle() {
 	for _, i := range m.intendedAt {
 		m.intents++
 		m.outcomes[string(i.outcome)]++
+		// What was held back in the moment before it would have been sent did not reach the cloud.
+		if i.outcome == remedy.OutcomeNotSent && m.wasAsked(i.seq) {
+			t.Errorf("intent %d is said not to have been sent, and the cloud was asked for it", i.seq)
+		}
 		if i.outcome == remedy.OutcomeDone && i.step.Action == rules.ActionRevoke {
 			m.revokes++
 		}
