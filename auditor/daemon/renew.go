@@ -73,7 +73,7 @@ func sound(ctx context.Context, store history.Store, file string) error {
 		err = json.Unmarshal([]byte(text), &head)
 	}
 	if err != nil {
-		return nil //nolint:nilerr // that the history does not know is one of the reasons for a new one
+		return nil // that the history does not know is one of the reasons for a new one
 	}
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,7 +84,8 @@ func sound(ctx context.Context, store history.Store, file string) error {
 	}
 	defer f.Close()
 	if _, err := remedy.Verify(f, head); err != nil {
-		return nil //nolint:nilerr // which is what a new one is for
+		return nil // which is what a new one is for
 	}
-	return &remedy.RefusedError{Why: "the ledger can be relied on, and with it would go the limits that were used up, the quarantines and what is open: keep it"}
+	return &remedy.RefusedError{Why: "the ledger can be relied on, and with it would go the limits that were used up, the quarantines " +
+		"and what is open: keep it"}
 }

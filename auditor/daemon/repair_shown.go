@@ -59,7 +59,8 @@ func subjectOf(s *rules.Step, known map[string]auditor.Subject) auditor.Subject 
 // measuredRepair is what the metrics say.
 func (d *Daemon) measuredRepair(s *remedy.Status, killed bool, known map[string]auditor.Subject) metrics.Repair {
 	m := metrics.Repair{
-		Mode: cmp.Or(string(s.Mode), string(RepairOff)), Frozen: s.Frozen != nil || killed, Open: len(s.Open), Pending: s.Pending, Approvals: len(s.Waiting),
+		Mode: cmp.Or(string(s.Mode), string(RepairOff)), Frozen: s.Frozen != nil || killed, Open: len(s.Open),
+		Pending: s.Pending, Approvals: len(s.Waiting),
 	}
 	if s.Mode.Acts() {
 		m.Budget = s.Remaining

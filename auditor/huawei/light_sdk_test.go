@@ -197,7 +197,7 @@ func TestTheLightClientIsTheSDK(t *testing.T) {
 		tc.status, tc.good, tc.bad = operations[o].status, "", `{"roles":[]}`
 		tc.do = func(a api) (any, string, error) {
 			id, err := a.write(op(o), step)
-			return &struct{ HttpStatusCode int }{}, id, err
+			return &struct{ HttpStatusCode int }{}, id, err //nolint:revive // as the SDK calls it
 		}
 	}
 	for o, tc := range cases {

@@ -60,7 +60,7 @@ func TestLeastRightsOfAStep(t *testing.T) {
 				s := leastShop(t, version, without)
 				refused := 0
 				for _, st := range writes(t, s) {
-					a := apply(t, s, s.writer(t, st.Action, huawei.ViaIAM), st)
+					a := apply(t, s.writer(t, st.Action, huawei.ViaIAM), st)
 					switch {
 					case a.Said == auditor.SaidDone && s.holds(st) == (st.Action == rules.ActionGrant):
 					case a.Said == auditor.SaidRefused && without != "" && namesAction(a.Why.Remedy, without):
@@ -101,7 +101,7 @@ func TestRightsAreApart(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if a := apply(t, s, w, st); a.Said != auditor.SaidRefused {
+					if a := apply(t, w, st); a.Said != auditor.SaidRefused {
 						t.Errorf("%s as %s: %s %v", name(st), agency, a.Said, a.Why)
 					}
 					w.Close()

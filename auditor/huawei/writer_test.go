@@ -219,7 +219,7 @@ func TestAStepIsOneRequest(t *testing.T) {
 }
 
 // apply carries a step out, and wants the answer to be in order whatever it is.
-func apply(t testing.TB, s *shopSite, w *huawei.Writer, st *rules.Step) auditor.Answer {
+func apply(t testing.TB, w *huawei.Writer, st *rules.Step) auditor.Answer {
 	t.Helper()
 	a := w.Apply(t.Context(), st, free)
 	return inOrder(t, a)
@@ -306,14 +306,14 @@ func TestWhatIsSoBefore(t *testing.T) {
 			steps := writes(t, s)
 			for _, st := range steps {
 				w := s.writer(t, st.Action, huawei.ViaSTS)
-				if a := apply(t, s, w, st); a.Said != auditor.SaidDone {
+				if a := apply(t, w, st); a.Said != auditor.SaidDone {
 					t.Fatalf("%s: %s %v", name(st), a.Said, a.Why)
 				}
 				want := auditor.SaidAlready
 				if st.Action == rules.ActionGrant && repeat == "204" || st.Action == rules.ActionRevoke && missing == "204" && st.Grant.Scope.Kind != rules.Identity {
 					want = auditor.SaidDone
 				}
-				if a := apply(t, s, w, st); a.Said != want || a.RequestID == "" {
+				if a := apply(t, w, st); a.Said != want || a.RequestID == "" {
 					t.Errorf("%s again: %s %v, want %s", name(st), a.Said, a.Why, want)
 				}
 			}
@@ -321,7 +321,7 @@ func TestWhatIsSoBefore(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, st := range steps {
-				a := apply(t, s, s.writer(t, st.Action, huawei.ViaSTS), st)
+				a := apply(t, s.writer(t, st.Action, huawei.ViaSTS), st)
 				if a.Said != auditor.SaidFailed || !strings.Contains(a.Why.Detail, "404") {
 					t.Errorf("%s of an agency that is not there: %s %v", name(st), a.Said, a.Why)
 				}
@@ -352,7 +352,7 @@ func TestARefusalSaysWhatToDo(t *testing.T) {
 		`repair-revoke.json|iam:agencies:detachPolicyV5|"Extra"|Identity policy (v5) → Delete`,
 	}
 	for i, st := range writes(t, s) {
-		a := apply(t, s, s.writer(t, st.Action, huawei.ViaIAM), st)
+		a := apply(t, s.writer(t, st.Action, huawei.ViaIAM), st)
 		if a.Said != auditor.SaidRefused || a.Why.Reason != rules.ReasonDenied || a.RequestID == "" {
 			t.Fatalf("%s: %s %v", name(st), a.Said, a.Why)
 		}
@@ -375,7 +375,6 @@ func TestWhatIsNotSent(t *testing.T) {
 		change func(s *shopSite, st *rules.Step, cfg *huawei.Config)
 		// fail are failures of the cloud.
 		fail []simcloud.Failure
-		said auditor.Said
 		want string
 	}
 	over, cancel := context.WithCancel(t.Context())
@@ -453,7 +452,7 @@ func TestWhatIsNotSent(t *testing.T) {
 			}
 			w.Hasten()
 			for range 2 {
-				a := apply(t, s, w, st)
+				a := apply(t, w, st)
 				if a.Said != auditor.SaidUnsent || !strings.Contains(a.Why.Detail, r.want) && !strings.Contains(a.Why.Detail, "was refused") {
 					t.Errorf("%s %v, want %q", a.Said, a.Why, r.want)
 				}
@@ -480,7 +479,7 @@ func TestWhatIsNotSent(t *testing.T) {
 	if err := s.cloud.SetSettings(simcloud.Settings{Failures: fail}); err != nil {
 		t.Fatal(err)
 	}
-	if a := apply(t, s, s.writer(t, rules.ActionGrant, huawei.ViaSTS), s.step(t, rules.ActionGrant, rules.Global, "RMS ReadOnlyAccess")); a.Said != auditor.SaidDone {
+	if a := apply(t, s.writer(t, rules.ActionGrant, huawei.ViaSTS), s.step(t, rules.ActionGrant, rules.Global, "RMS ReadOnlyAccess")); a.Said != auditor.SaidDone {
 		t.Errorf("%s %v", a.Said, a.Why)
 	}
 }
@@ -542,14 +541,14 @@ func TestAStepEntersAnew(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, nil)
 	w := s.writer(t, rules.ActionRevoke, huawei.ViaIAM)
-	if a := apply(t, s, w, s.step(t, rules.ActionRevoke, rules.Global, "Tenant Guest")); a.Said != auditor.SaidDone {
+	if a := apply(t, w, s.step(t, rules.ActionRevoke, rules.Global, "Tenant Guest")); a.Said != auditor.SaidDone {
 		t.Fatalf("%s %v", a.Said, a.Why)
 	}
 	fail := []simcloud.Failure{{Account: "shop", Operation: "KeystoneListAuthDomains", Style: "key_expired", Times: 1}}
 	if err := s.cloud.SetSettings(simcloud.Settings{Failures: fail}); err != nil {
 		t.Fatal(err)
 	}
-	if a := apply(t, s, w, s.step(t, rules.ActionRevoke, rules.AllResources, "Tenant Guest")); a.Said != auditor.SaidDone {
+	if a := apply(t, w, s.step(t, rules.ActionRevoke, rules.AllResources, "Tenant Guest")); a.Said != auditor.SaidDone {
 		t.Errorf("%s %v", a.Said, a.Why)
 	}
 	if n := w.Requests()["CreateTemporaryAccessKeyByAgency"]; n != 2 || len(s.cloud.Journal()) != 2 {
@@ -688,7 +687,7 @@ func TestAStepWithoutAnAnswer(t *testing.T) {
 					return nil, err
 				})
 			})
-			if a := apply(t, s, w, st); a.Said != auditor.SaidNothing || sent != 1 {
+			if a := apply(t, w, st); a.Said != auditor.SaidNothing || sent != 1 {
 				t.Errorf("%s: %s: sent %d times: %s %v", name(st), what, sent, a.Said, a.Why)
 			}
 		}
@@ -719,7 +718,7 @@ func TestWhatIsNoRefusal(t *testing.T) {
 					}, nil
 				})
 			})
-			if a := apply(t, s, w, st); a.Said != auditor.SaidNothing {
+			if a := apply(t, w, st); a.Said != auditor.SaidNothing {
 				t.Errorf("%d with %q: %s %v", status, body, a.Said, a.Why)
 			}
 		}

@@ -67,7 +67,7 @@ func TestARunThatEndsMeanwhile(t *testing.T) {
 	w.run.Suspect = []string{"many accounts changed at once"}
 	job.Latest = func() *auditor.Snapshot { return w.snapshot }
 	var r *remedy.Result
-	w.call("Apply", func() (err error) { r, err = w.engine.Apply(context.Background(), job, p, "alice"); return err })
+	w.call("Apply", func() (err error) { r, err = w.engine.Apply(t.Context(), job, p, "alice"); return err })
 	if r == nil || r.Stopped != rules.HoldSuspect || r.Whole() {
 		t.Errorf("%+v", r)
 	}
@@ -78,7 +78,7 @@ func TestARunThatEndsMeanwhile(t *testing.T) {
 	w.pause(time.Minute)
 	w.audit()
 	job.Latest = func() *auditor.Snapshot { return w.snapshot }
-	w.call("Apply", func() (err error) { r, err = w.engine.Apply(context.Background(), job, p, "alice"); return err })
+	w.call("Apply", func() (err error) { r, err = w.engine.Apply(t.Context(), job, p, "alice"); return err })
 	if r == nil || len(r.Void) != 1 || len(r.Done)+len(r.Open) > 0 {
 		t.Errorf("%+v", r)
 	}
@@ -96,7 +96,7 @@ func TestAnotherConfigurationWaits(t *testing.T) {
 	w.audit()
 	job := w.job()
 	job.Over = func() string { return map[bool]string{true: "another configuration waits"}[len(w.cloud.requests) == 1] }
-	w.call("AfterRun", func() error { return w.engine.AfterRun(context.Background(), job) })
+	w.call("AfterRun", func() error { return w.engine.AfterRun(t.Context(), job) })
 	w.check(t, "after the first step", 1, false)
 	w.turn()
 	w.check(t, "by the other one", 3, false)
