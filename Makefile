@@ -50,10 +50,10 @@ build: ## build bin/agencyaudit, static and stripped
 FIRST := ./cmd/agencyaudit ./auditor/huawei
 
 test: ## run every test, the longest ones shortened; needs nothing but Go, about three minutes on two cores with all of the building
-	go test -short $(FIRST) ./...
+	go test -short -timeout 30m $(FIRST) ./...
 
 test-all: ## run every test in full; about four minutes
-	go test $(FIRST) ./...
+	go test -timeout 30m $(FIRST) ./...
 
 # Left out under the race detector: many accounts, for their time; and a thousand timers that end at one instant of
 # a synctest bubble, which crash the detector's own runtime about once in twelve runs (Go 1.26.8); and the memory of a daemon,
@@ -61,7 +61,7 @@ test-all: ## run every test in full; about four minutes
 NO_RACE := ^(TestTheOracleAgrees|TestCatalogueOfTheDenied|TestABombCostsTheDaemonLittle|TestCutAnywhere)$$
 
 race: ## run the tests under the race detector, the long ones shortened, the longest left out
-	CGO_ENABLED=1 go test -race -short -skip '$(NO_RACE)' $(FIRST) ./...
+	CGO_ENABLED=1 go test -race -short -timeout 60m -skip '$(NO_RACE)' $(FIRST) ./...
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)

@@ -182,9 +182,13 @@ func (d *Daemon) sweep(ctx context.Context, e *engine, trigger string) *auditor.
 	d.metrics.RunStarted(started)
 	var run *auditor.Run
 	failed := "a bug in this program ended the run; see the log"
+	var ended time.Time
 	// A panic of this goroutine is survived by the scheduler, but the run has ended all the same.
 	defer func() {
-		d.metrics.RunEnded(run, started, d.options.Now().UTC())
+		if ended.IsZero() {
+			ended = d.options.Now().UTC()
+		}
+		d.metrics.RunEnded(run, started, ended)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.runError = failed
@@ -213,6 +217,7 @@ func (d *Daemon) sweep(ctx context.Context, e *engine, trigger string) *auditor.
 		return nil
 	}
 	run, failed = swept, ""
+	ended = d.options.Now().UTC() // to record it may take long
 	// The next run is minutes away: the machine may have the rest.
 	debug.FreeOSMemory()
 	d.record(next, d.anew.Swap(false) || next.Moved(before))
