@@ -20,7 +20,7 @@ SIM_WORLDS ?= 1000
 # Inputs that each parser of the cloud's answers gets.
 MUTATIONS ?= 1000000
 # Random worlds of detection and repair together that `make sim` plays.
-SIMS ?= 100000
+SIMS ?= 50000
 # Ways in which `make cuts` cuts the ledger's power.
 CUTS ?= 1000000
 # Times that `make kill` kills the daemon at its audits, the daemon while it repairs, and a process that writes a history; times that
