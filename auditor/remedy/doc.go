@@ -1,5 +1,5 @@
-// Package remedy puts right what the runs found wrong, where it is configured to: it plans, guards, asks for approval, applies, verifies,
-// and writes down each of these beforehand.
+// Package remedy carries repair out: from what a run found wrong, through plan, guards, approval, request, reading, to the outcome in the
+// ledger.
 //
 // # What it promises
 //
