@@ -556,15 +556,16 @@ func TestAReloadBeforeTheBeginning(t *testing.T) {
 // Reloads come one after the other, each to its last word; and what takes long in one holds up nobody who asks how the
 // program is.
 func TestAReloadHoldsUpOtherReloadsAndNobodyElse(t *testing.T) {
-	free := func(l *sync.Mutex) bool {
-		for range 1000 { // others may hold it for a moment
+	free := func(l *sync.Mutex, patience time.Duration) bool {
+		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { // others may hold it for a moment
 			if l.TryLock() {
 				l.Unlock()
 				return true
 			}
-			runtime.Gosched()
+			if time.Now().After(end) {
+				return false
+			}
 		}
-		return false
 	}
 	var reloading atomic.Bool
 	var asked, serial, silent atomic.Int64
@@ -573,10 +574,10 @@ func TestAReloadHoldsUpOtherReloadsAndNobodyElse(t *testing.T) {
 		o.Now = func() time.Time { // a reload asks for the time to render what it shows, and to say what came of it
 			if reloading.Load() {
 				asked.Add(1)
-				if !free(&l.d.reloading) {
+				if !free(&l.d.reloading, 0) {
 					serial.Add(1)
 				}
-				if !free(&l.d.mu) {
+				if !free(&l.d.mu, time.Minute) {
 					silent.Add(1)
 				}
 			}
