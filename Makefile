@@ -20,7 +20,7 @@ SIM_WORLDS ?= 1000
 # Inputs that each parser of the cloud's answers gets.
 MUTATIONS ?= 1000000
 # Random worlds of detection and repair together that `make sim` plays.
-SIMS ?= 50000
+SIMS ?= 100000
 # Ways in which `make cuts` cuts the ledger's power.
 CUTS ?= 1000000
 # Times that `make kill` kills the daemon at its audits, the daemon while it repairs, and a process that writes a history; times that
@@ -76,7 +76,7 @@ parsers: ## give each parser of the cloud's answers MUTATIONS inputs made of rec
 cuts: ## cut the power of the ledger of repair in CUTS random ways, and in every way of short ones; about half a minute
 	GOGC=800 AGENCYAUDIT_CUTS=$(CUTS) go test -count=1 -timeout 30m -run 'Cut' -v ./auditor/remedy
 
-sim: ## play SIMS random worlds of detection and repair together, against two oracles; three to four minutes on two cores
+sim: ## play SIMS random worlds of detection and repair together, against two oracles; about seven minutes on two cores
 	AGENCYAUDIT_REPAIRS=$(SIMS) go test -count=1 -timeout 60m -run '^Test(Kept)?Repairs$$' ./auditor/remedy
 
 sim-long: ## the same with a million, or whatever SIMS is set to

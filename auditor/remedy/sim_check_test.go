@@ -22,6 +22,8 @@ type oracle struct {
 	intents  map[int64]*remedy.Entry
 	outcomes map[int64]*remedy.Entry
 	sentAt   map[int64]int // event
+	// stale are the intents of which the last reading before the request was of the past: what that showed may have been done already.
+	stale    map[int64]bool
 	approved map[int64][]rules.Step
 	used     map[int64]bool
 	muddied  map[int64]bool
@@ -41,6 +43,7 @@ func (o *oracle) init(*world) {
 	o.committed, o.first = map[string]*reading{}, map[sighting]time.Time{}
 	o.asked = map[string]*remedy.Plan{}
 	o.intents, o.outcomes, o.sentAt = map[int64]*remedy.Entry{}, map[int64]*remedy.Entry{}, map[int64]int{}
+	o.stale = map[int64]bool{}
 	o.approved, o.used, o.muddied, o.mine = map[int64][]rules.Step{}, map[int64]bool{}, map[int64]bool{}, map[int64]bool{}
 }
 
@@ -232,7 +235,6 @@ func (w *world) exceeds(steps []rules.Step, before []*request) string {
 
 // written looks at an entry as it becomes durable.
 func (w *world) written(e *remedy.Entry) {
-	event := w.events
 	switch e.Kind {
 	case remedy.KindPlanned:
 		if e.Approval == 0 {
@@ -266,7 +268,7 @@ func (w *world) written(e *remedy.Entry) {
 		if w.intents[e.Intent] == nil || w.outcomes[e.Intent] != nil {
 			w.fail("W4 sent without an open intent")
 		}
-		w.sentAt[e.Intent] = event
+		w.sentAt[e.Intent], w.stale[e.Intent] = w.ledger.events[e.Seq-1], w.ledger.past
 	case remedy.KindPending:
 		if e.Said == "nothing" {
 			w.stopNow = true
@@ -337,7 +339,7 @@ func (w *world) ends(e *remedy.Entry) {
 	case done && !fits:
 		w.fail("W5 intent %d is %s, and the reading does not show it", e.Intent, e.Outcome)
 	}
-	if m.touched > sent || r.lagging || q != nil && q.stale {
+	if m.touched > sent || r.lagging || w.stale[e.Intent] {
 		w.muddied[e.Intent] = true
 		return
 	}
@@ -428,7 +430,6 @@ func (w *world) justified(q *request, intent *remedy.Entry) {
 		w.fail("W1 a request without evidence")
 		return
 	}
-	q.stale = last.lagging
 	if last.event < w.ledger.events[intent.Seq-1] {
 		w.fail("W1 the account was not read again after intent %d", intent.Seq)
 	}

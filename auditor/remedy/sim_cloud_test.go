@@ -148,8 +148,6 @@ type request struct {
 	when  time.Time
 	fault string
 	ended bool
-	// stale says that the last reading before it was of the past.
-	stale bool
 	w     *world
 }
 

@@ -334,7 +334,9 @@ type ledger struct {
 	w       *world
 	entries []remedy.Entry
 	lines   [][]byte // as they are on the disk, as far as they were read from there
-	events  []int
+	events  []int    // when their writing began
+	began   int      // the last of them, be it durable or not
+	past    bool     // then the last reading of the account that it is about was of the past
 	broken  error
 	// disk, if there is one, has a real Ledger on it.
 	disk *disk
@@ -381,7 +383,7 @@ func (l *ledger) open(st *remedy.State) bool {
 
 // took takes note of an entry that is durable.
 func (l *ledger) took(e remedy.Entry) {
-	l.entries, l.events = append(l.entries, e), append(l.events, l.w.event())
+	l.entries, l.events = append(l.entries, e), append(l.events, l.began)
 	l.w.written(&l.entries[len(l.entries)-1])
 }
 
@@ -422,6 +424,11 @@ func (l *ledger) Append(e remedy.Entry) (remedy.Entry, error) {
 	}
 	w.mayDie("before an entry")
 	e.Seq = int64(len(l.entries) + 1)
+	l.began, l.past = w.event(), false
+	if of := w.intents[e.Intent]; of != nil {
+		last := w.cloud.last[of.Step.AccountID]
+		l.past = last != nil && last.lagging
+	}
 	fails := w.chance(w.rates.ledger)
 	durable := w.chance(0.5)
 	if w.failAt > 0 {
