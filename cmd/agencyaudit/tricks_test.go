@@ -394,8 +394,9 @@ var crowded = trick{play: func(t *testing.T, f fault) {
 	peak := s.peak()
 	t.Attr("measured", fmt.Sprintf("%d accounts of %d roles: %.0f s until the first run was committed, %d MiB at most, /metrics of %.1f MiB",
 		n, roles, took.Seconds(), peak>>20, float64(len(page))/(1<<20)))
-	if most := int64(64<<20 + 64<<10*n); peak > most {
-		t.Errorf("it took %d MiB, and 64 KiB for each account and 64 MiB are %d", peak>>20, most>>20)
+	// When the collector comes by makes a difference of 20 MiB; to keep the text of /metrics twice would be 240 more.
+	if most := int64(64<<20 + 80<<10*n); peak > most {
+		t.Errorf("it took %d MiB, and 80 KiB for each account and 64 MiB are %d", peak>>20, most>>20)
 	}
 	s.answersSoon()
 	s.end()
