@@ -77,7 +77,7 @@ cuts: ## cut the power of the ledger of repair in CUTS random ways, and in every
 	GOGC=800 AGENCYAUDIT_CUTS=$(CUTS) go test -count=1 -timeout 30m -run 'Cut' -v ./auditor/remedy
 
 sim: ## play SIMS random worlds of detection and repair together, against two oracles; about seven minutes on two cores
-	AGENCYAUDIT_REPAIRS=$(SIMS) go test -count=1 -timeout 60m -run '^Test(Kept)?Repairs$$' ./auditor/remedy
+	AGENCYAUDIT_REPAIRS=$(SIMS) go test -count=1 -timeout 5h -run '^Test(Kept)?Repairs$$' ./auditor/remedy
 
 sim-long: ## the same with a million, or whatever SIMS is set to
 	@$(MAKE) --no-print-directory sim SIMS=$(if $(filter command line environment,$(origin SIMS)),$(SIMS),1000000)
