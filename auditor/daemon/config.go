@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/schedule"
 	"github.com/agencyaudit/agencyaudit/rules"
 	"github.com/agencyaudit/agencyaudit/rules/baseline"
@@ -303,7 +304,7 @@ func defaultConfig() *Config {
 		History:  HistoryConfig{Keep: 400 * 24 * time.Hour},
 		Listen:   ListenConfig{Address: "127.0.0.1:9878"},
 		Remediation: RemediationConfig{
-			Mode: RepairOff, Credentials: RepairCredentialsConfig{Profile: "global"}, Excess: ExcessConfig{Grace: 24 * time.Hour},
+			Mode: remedy.ModeOff, Credentials: RepairCredentialsConfig{Profile: "global"}, Excess: ExcessConfig{Grace: 24 * time.Hour},
 			Limits: RepairLimitsConfig{GrantAccountsPerRun: 5, RevokeAccountsPerRun: 1, FleetPercentPerDay: 5, PolicyWritesPerDay: 20},
 			Settle: 30 * time.Minute, CoolDown: time.Hour, Approval: ApprovalConfig{Expires: 24 * time.Hour},
 		},

@@ -14,39 +14,17 @@ import (
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/schedule"
 	"github.com/agencyaudit/agencyaudit/rules"
 	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
 )
 
-// RepairMode is how far repair goes by itself.
-type RepairMode string
-
-// The modes. In RepairOff and RepairPlan nothing can be written to the cloud.
-const (
-	// RepairOff proposes nothing.
-	RepairOff RepairMode = "off"
-	// RepairPlan shows what would be done.
-	RepairPlan RepairMode = "plan"
-	// RepairApprove does what a person approved.
-	RepairApprove RepairMode = "approve"
-	// RepairAuto does what it proposes.
-	RepairAuto RepairMode = "auto"
-)
-
-// RepairModes returns the closed list of them, from the one that does least on.
-func RepairModes() []RepairMode {
-	return []RepairMode{RepairOff, RepairPlan, RepairApprove, RepairAuto}
-}
-
-// Writes says whether accounts are changed in the mode.
-func (m RepairMode) Writes() bool { return m == RepairApprove || m == RepairAuto }
-
 // RemediationConfig says what is put right of that which the runs find wrong, how, and by whom.
 type RemediationConfig struct {
 	// Mode is off; or plan, to show what would be done; or approve, to do what a person approved; or auto, to do it by itself. In off
 	// and plan the program has nothing by which it could change an account. Default: "off".
-	Mode RepairMode `yaml:"mode"`
+	Mode remedy.Mode `yaml:"mode"`
 	// Credentials are the key by which accounts are changed, another one than that by which they are read. Needed from approve on.
 	Credentials RepairCredentialsConfig `yaml:"credentials"`
 	// Missing says whether and how what is missing is granted.
@@ -181,12 +159,12 @@ func (r *RemediationConfig) changesBy(agency string) string {
 }
 
 // RepairMode is the mode of repair.
-func (c *Config) RepairMode() RepairMode { return c.Remediation.Mode }
+func (c *Config) RepairMode() remedy.Mode { return c.Remediation.Mode }
 
 // Repairs returns which repairs may be proposed; none in mode off.
 func (c *Config) Repairs() rules.Repairs {
 	r := &c.Remediation
-	if r.Mode == RepairOff {
+	if r.Mode == remedy.ModeOff {
 		return rules.Repairs{}
 	}
 	may := rules.Repairs{Grant: r.Missing.Enabled}
@@ -211,7 +189,7 @@ func (c *Config) RevokeWriter() (huawei.Config, bool) {
 // repairBy is how accounts are entered to change them: each by the agency of one name and in no other way, whoever lists the account.
 // The account of the key itself is none that its key opens: it would open it for everything that the key may do.
 func (c *Config) repairBy(what string, enabled bool, via, agency, externalID string) (huawei.Config, bool) {
-	if !enabled || !c.Remediation.Mode.Writes() {
+	if !enabled || !c.Remediation.Mode.Acts() {
 		return huawei.Config{}, false
 	}
 	way := huawei.Access{Agency: agency, ExternalID: externalID}
@@ -261,7 +239,7 @@ func (c *configCheck) checkRepairCredentials() {
 	const at = "remediation.credentials"
 	r := &c.cfg.Remediation
 	if !c.doc.Has(at) {
-		if r.Mode.Writes() && r.enabled() {
+		if r.Mode.Acts() && r.enabled() {
 			c.doc.Add(at, fmt.Sprintf("is missing, and in mode %s accounts are changed", r.Mode),
 				"write source and account_id of a key that is used for nothing else")
 		}
@@ -279,7 +257,7 @@ func (c *configCheck) checkRepairCredentials() {
 		}
 	}
 	check := *c
-	if !r.Mode.Writes() {
+	if !r.Mode.Acts() {
 		check.openSecret = nil // a key that is not used is not read
 	}
 	if creds.Source == sourceEnvironment {
@@ -305,11 +283,11 @@ func (c *configCheck) checkRepairCredentials() {
 func (c *configCheck) checkRemediation() {
 	const at = "remediation"
 	r := &c.cfg.Remediation
-	if !slices.Contains(RepairModes(), r.Mode) {
+	if !slices.Contains(remedy.Modes(), r.Mode) {
 		c.doc.Add(at+".mode", fmt.Sprintf("%q is no mode", r.Mode), didYouMean(string(r.Mode), []string{"off", "plan", "approve", "auto"})+
 			`write "off", plan, approve or auto`)
 	}
-	if r.Mode.Writes() {
+	if r.Mode.Acts() {
 		if c.cfg.StateDir == "" && !c.doc.Has("state_dir") {
 			c.doc.Add(at+".mode", fmt.Sprintf("%s needs a state_dir, where it is written down what is changed", r.Mode),
 				"write state_dir, or mode: plan")
@@ -350,7 +328,7 @@ func (c *configCheck) checkRemediation() {
 func (c *configCheck) checkRepairAgency(at string, enabled bool, via, agency, externalID string) {
 	const viaRemedy = "write iam or sts, for the service that lets the agency be assumed"
 	const remedy = "write the name of an agency that each account has for this alone, and that trusts the account of remediation.credentials"
-	if enabled && c.cfg.Remediation.Mode.Writes() {
+	if enabled && c.cfg.Remediation.Mode.Acts() {
 		c.doc.Require(at+".via", viaRemedy)
 		c.doc.Require(at+".agency", remedy)
 	}

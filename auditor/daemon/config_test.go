@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/huawei"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/rules"
 	"github.com/agencyaudit/agencyaudit/rules/baseline"
 	"github.com/agencyaudit/agencyaudit/rules/strictyaml"
@@ -497,7 +498,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cfg.Limits != defaultConfig().Limits || cfg.Schedule != defaultConfig().Schedule || cfg.MaxAge != defaultConfig().MaxAge ||
-		cfg.Remediation.Limits != defaultConfig().Remediation.Limits || cfg.Remediation.Mode != RepairOff ||
+		cfg.Remediation.Limits != defaultConfig().Remediation.Limits || cfg.Remediation.Mode != remedy.ModeOff ||
 		cfg.Remediation.Settle != 30*time.Minute || cfg.Remediation.CoolDown != time.Hour || cfg.Remediation.Excess.Grace != 24*time.Hour ||
 		cfg.Remediation.Approval.Expires != 24*time.Hour ||
 		cfg.Listen.Address != defaultConfig().Listen.Address || cfg.Cloud.Site != defaultConfig().Cloud.Site || !slices.Equal(cfg.Baselines, defaultConfig().Baselines) {

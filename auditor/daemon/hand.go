@@ -7,18 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/history"
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
+	"github.com/agencyaudit/agencyaudit/auditor/web"
 )
 
 // Hand is repair by hand: what people's commands do. It is the same engine, with the same guards, whether the daemon is told through its
@@ -89,7 +88,7 @@ type remote struct{ http *http.Client }
 func dialHand(dir string) *remote {
 	return &remote{&http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			short, release, err := shortFolder(dir)
+			short, release, err := web.ShortFolder(dir)
 			if err != nil {
 				return nil, err
 			}
@@ -97,21 +96,6 @@ func dialHand(dir string) *remote {
 			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", filepath.Join(short, SocketName))
 		},
 	}}}
-}
-
-// maxSocketFolder is how long the path of a folder may be so that every system takes that of a socket in it, and in a folder in it.
-const maxSocketFolder = 70
-
-// shortFolder is a path of a folder by which a socket in it can be used, however long its own is, until it is released.
-func shortFolder(dir string) (path string, release func(), err error) {
-	if len(dir) <= maxSocketFolder || runtime.GOOS != "linux" {
-		return dir, func() {}, nil
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return "", nil, err
-	}
-	return fmt.Sprintf("/proc/self/fd/%d", f.Fd()), func() { _ = f.Close() }, nil
 }
 
 // answers says whether a daemon is there.
@@ -302,7 +286,7 @@ func (h *byItself) Status(context.Context) (*remedy.Status, error) {
 
 // Plan is Hand.Plan.
 func (h *byItself) Plan(ctx context.Context, requester string, accounts []string) (*remedy.Plan, error) {
-	if h.d.current().config.RepairMode() != RepairOff { // else it only says so
+	if h.d.current().config.RepairMode() != remedy.ModeOff { // else it only says so
 		if err := h.run(ctx); err != nil {
 			return nil, err
 		}
@@ -322,7 +306,7 @@ func (h *byItself) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent
 
 // Apply is Hand.Apply.
 func (h *byItself) Apply(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error) {
-	if m := h.d.current().config.RepairMode(); !m.Writes() { // before anything is read for it
+	if m := h.d.current().config.RepairMode(); !m.Acts() { // before anything is read for it
 		return nil, &remedy.RefusedError{Why: fmt.Sprintf("remediation.mode is %s: nothing can be carried out", m)}
 	}
 	if err := h.run(ctx); err != nil {
@@ -333,7 +317,7 @@ func (h *byItself) Apply(ctx context.Context, p *remedy.Plan, actor string) (*re
 
 // Undo is Hand.Undo.
 func (h *byItself) Undo(ctx context.Context, run, requester string) (*remedy.Plan, error) {
-	if h.d.current().config.RepairMode() == RepairOff {
+	if h.d.current().config.RepairMode() == remedy.ModeOff {
 		return nil, &remedy.RefusedError{Why: "remediation.mode is off: nothing can be taken back"}
 	}
 	if err := h.run(ctx); err != nil {
@@ -366,36 +350,9 @@ func (h *byItself) Close() error {
 // is who the daemon runs as; the socket is that user's alone.
 func (d *Daemon) serveHand() (stop func(), err error) {
 	path := filepath.Join(d.past.dir, SocketName)
-	switch is, err := os.Lstat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case is.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("%s is there and is no socket: move it away, and see who put it there", path)
-	default:
-		if err := os.Remove(path); err != nil { // of a process that is no more: the directory is ours
-			return nil, err
-		}
-	}
-	// A socket can be used as soon as it is there: it is made where nobody else can look, and then moved.
-	aside, err := os.MkdirTemp(d.past.dir, ".s")
+	l, err := web.ListenPrivate(path)
 	if err != nil {
 		return nil, err
-	}
-	defer os.RemoveAll(aside)
-	made := filepath.Join(aside, "s")
-	short, release, err := shortFolder(aside)
-	if err != nil {
-		return nil, err
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(short, "s"), Net: "unix"})
-	release()
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
-		return nil, errors.Join(err, l.Close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	server := &http.Server{

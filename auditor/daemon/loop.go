@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/schedule"
 	"github.com/agencyaudit/agencyaudit/auditor/web"
 )
@@ -98,7 +99,7 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 		switch {
 		case err == nil:
 			defer stopHand()
-		case cfg.RepairMode() == RepairOff: // there are file systems without sockets, and nothing to be told
+		case cfg.RepairMode() == remedy.ModeOff: // there are file systems without sockets, and nothing to be told
 			d.options.Logger.Warn("the commands of repair cannot reach this process through its state directory", "err", err)
 		default:
 			return errors.Join(fmt.Errorf("serve the commands at the socket in the state directory: %w", err), listener.Close())

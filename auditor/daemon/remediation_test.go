@@ -83,7 +83,7 @@ func TestRepairIsOffUnlessConfigured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.RepairMode() != RepairOff || cfg.RepairMode().Writes() || cfg.Repairs() != (rules.Repairs{}) || len(cfg.RepairWindows())+len(cfg.Approvers()) > 0 ||
+	if cfg.RepairMode() != remedy.ModeOff || cfg.RepairMode().Acts() || cfg.Repairs() != (rules.Repairs{}) || len(cfg.RepairWindows())+len(cfg.Approvers()) > 0 ||
 		!cfg.writer.Keys.IsZero() {
 		t.Errorf("%+v", cfg.Remediation)
 	}
@@ -256,12 +256,12 @@ func TestMetricsKnowEveryOutcomeAndMode(t *testing.T) {
 	if got, want := strings.Count(w.Body.String(), "\nagencyaudit_remediation_steps_total{"), len(remedy.Outcomes())*len(rules.Actions()); got != want {
 		t.Errorf("%d series of steps, want %d", got, want)
 	}
-	for _, mode := range RepairModes() {
+	for _, mode := range remedy.Modes() {
 		if want := fmt.Sprintf("agencyaudit_remediation_mode{mode=%q} ", mode); !strings.Contains(w.Body.String(), want) {
 			t.Errorf("no %s", want)
 		}
 	}
-	if got := strings.Count(w.Body.String(), "\nagencyaudit_remediation_mode{"); got != len(RepairModes()) {
+	if got := strings.Count(w.Body.String(), "\nagencyaudit_remediation_mode{"); got != len(remedy.Modes()) {
 		t.Errorf("%d series of modes", got)
 	}
 }
@@ -272,7 +272,7 @@ func TestReloadOfRepair(t *testing.T) {
 	l.gate.Unlock()
 	l.next()
 	good := l.d.current()
-	if good.config.RepairMode() != RepairOff {
+	if good.config.RepairMode() != remedy.ModeOff {
 		t.Errorf("mode %s", good.config.RepairMode())
 	}
 	own := strings.Replace(string(baseline.Source("coc")), "policy: DCS UserAccess", "policy: tenant administrator", 1) // as no baseline is refused for by itself
@@ -290,7 +290,7 @@ func TestReloadOfRepair(t *testing.T) {
 	if run := l.next(); run.Trigger != "reload" {
 		t.Errorf("trigger %q", run.Trigger)
 	}
-	if cfg := l.d.current().config; cfg.RepairMode() != RepairPlan || !cfg.Repairs().Grant {
+	if cfg := l.d.current().config; cfg.RepairMode() != remedy.ModePlan || !cfg.Repairs().Grant {
 		t.Errorf("%+v", cfg.Remediation)
 	}
 	if err := l.stop(); err != nil {

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,13 +66,13 @@ func RenewLedger(ctx context.Context, dir, actor, reason string, now time.Time) 
 
 // sound refuses to give up a ledger that can be relied on: with it would go the limits that were used up, the quarantines, and what is open.
 func sound(ctx context.Context, store history.Store, file string) error {
-	var head remedy.Head
 	marks, err := store.Marks(ctx)
-	if text := marks[remedy.HeadMark]; err == nil && text != "" {
-		err = json.Unmarshal([]byte(text), &head)
-	}
 	if err != nil {
 		return nil // that the history does not know is one of the reasons for a new one
+	}
+	head, err := remedy.RememberedHead(marks)
+	if err != nil {
+		return nil // the same
 	}
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -38,7 +38,7 @@ func (d *Daemon) openRepair(ctx context.Context) error {
 	cfg := d.current().config
 	o := remedy.Options{Clock: wallClock{d.options.Now}, Meter: meter{d.metrics}, Log: d.options.Logger, State: remedy.NewState()}
 	halted := ""
-	if d.past.dir != "" && (cfg.RepairMode() != RepairOff || d.hasLedger()) {
+	if d.past.dir != "" && (cfg.RepairMode() != remedy.ModeOff || d.hasLedger()) {
 		switch ledger, err := d.openLedger(ctx, o.State); {
 		case err != nil:
 			halted, d.repair.refused = err.Error(), true
@@ -67,7 +67,7 @@ func (d *Daemon) openRepair(ctx context.Context) error {
 // attachLedger opens the ledger for a configuration that has things repaired, if the one before did not. One that was refused stays so
 // until the program is started again.
 func (d *Daemon) attachLedger(ctx context.Context, cfg *Config) {
-	if d.repair.ledger.Load() != nil || d.past.dir == "" || cfg.RepairMode() == RepairOff || d.repair.refused {
+	if d.repair.ledger.Load() != nil || d.past.dir == "" || cfg.RepairMode() == remedy.ModeOff || d.repair.refused {
 		return
 	}
 	state := remedy.NewState()
@@ -231,7 +231,7 @@ func (d *Daemon) mend(ctx context.Context, e *engine, s *auditor.Snapshot) {
 // planned is the plan that follows from what is known or, with a requester, that person's own of some accounts, or of all.
 func (d *Daemon) planned(requester string, accounts []string) (*remedy.Plan, error) {
 	e := d.current()
-	if e.config.RepairMode() == RepairOff {
+	if e.config.RepairMode() == remedy.ModeOff {
 		return nil, &remedy.RefusedError{Why: `remediation.mode is off: nothing is proposed; mode: plan shows what would be done`}
 	}
 	s := d.snapshot.Load()
@@ -329,17 +329,11 @@ func (d *Daemon) unfrozen(accountID, actor, reason string) error {
 
 // floor is how far the ledger went, by what the history remembers.
 func (d *Daemon) floor(ctx context.Context) (remedy.Head, error) {
-	var head remedy.Head
 	marks, err := d.past.store.Marks(ctx)
 	if err != nil {
-		return head, fmt.Errorf("how far the ledger went: %w", err)
+		return remedy.Head{}, fmt.Errorf("how far the ledger went: %w", err)
 	}
-	if text := marks[remedy.HeadMark]; text != "" {
-		if err := json.Unmarshal([]byte(text), &head); err != nil {
-			return head, fmt.Errorf("how far the ledger went: %w", err)
-		}
-	}
-	return head, nil
+	return remedy.RememberedHead(marks)
 }
 
 // rememberHead has the history remember how far the ledger goes, so that one which is cut, or older, is found out.

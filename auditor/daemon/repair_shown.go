@@ -59,7 +59,7 @@ func subjectOf(s *rules.Step, known map[string]auditor.Subject) auditor.Subject 
 // measuredRepair is what the metrics say.
 func (d *Daemon) measuredRepair(s *remedy.Status, killed bool, known map[string]auditor.Subject) metrics.Repair {
 	m := metrics.Repair{
-		Mode: cmp.Or(string(s.Mode), string(RepairOff)), Frozen: s.Frozen != nil || killed, Open: len(s.Open),
+		Mode: cmp.Or(string(s.Mode), string(remedy.ModeOff)), Frozen: s.Frozen != nil || killed, Open: len(s.Open),
 		Pending: s.Pending, Approvals: len(s.Waiting),
 	}
 	if s.Mode.Acts() {
@@ -90,7 +90,7 @@ func (d *Daemon) measuredRepair(s *remedy.Status, killed bool, known map[string]
 
 // shownRepair is what the pages show.
 func shownRepair(s *remedy.Status, kill string, cfg *Config, known map[string]auditor.Subject) *web.Repair {
-	r := &web.Repair{Mode: cmp.Or(string(s.Mode), string(RepairOff))}
+	r := &web.Repair{Mode: cmp.Or(string(s.Mode), string(remedy.ModeOff))}
 	switch {
 	case s.Ledger != "":
 		r.Frozen = &web.Freeze{By: "the ledger", Why: s.Ledger, Lift: "agencyaudit ledger verify, which says what to do"}

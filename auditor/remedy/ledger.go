@@ -2,6 +2,7 @@ package remedy
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,18 @@ const LedgerName = "ledger.jsonl"
 
 // HeadMark is the name by which somebody else remembers how far a ledger goes: as the JSON of its Head.
 const HeadMark = "ledger"
+
+// RememberedHead is the head that such marks hold: the zero Head when nobody remembers one.
+func RememberedHead(marks map[string]string) (h Head, err error) {
+	text := marks[HeadMark]
+	if text == "" {
+		return h, nil
+	}
+	if err := json.Unmarshal([]byte(text), &h); err != nil {
+		return Head{}, fmt.Errorf("how far the ledger went: %w", err)
+	}
+	return h, nil
+}
 
 // Ledger is the durable record of all that repair intends, does and is told. It is a file to which lines are added, each of them an
 // Entry that bears the hash of the one before. What Append has returned, and what OpenLedger has shown, outlives a kill and a power cut.

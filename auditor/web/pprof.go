@@ -1,10 +1,6 @@
 package web
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,31 +24,9 @@ func SocketLength(path string) int { return max(len(path), len(filepath.Dir(path
 
 // servePprof listens at a path that only its owner can use. What is there already is replaced if it is a socket.
 func servePprof(path string) (*pprofServer, error) {
-	switch info, err := os.Lstat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case info.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("%s is there and is no socket", path)
-	default:
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-	// A socket can be used as soon as it is there: it is made where nobody else can look, and then moved.
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".pprof")
+	l, err := ListenPrivate(path)
 	if err != nil {
 		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	aside := filepath.Join(dir, "s")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: aside, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(aside, 0o600), os.Rename(aside, path)); err != nil {
-		return nil, errors.Join(err, l.Close())
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/profile", cpuProfile)

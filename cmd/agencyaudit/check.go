@@ -18,6 +18,7 @@ import (
 
 	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/history"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/report"
 	"github.com/agencyaudit/agencyaudit/rules"
 	"github.com/agencyaudit/agencyaudit/rules/baseline"
@@ -209,13 +210,13 @@ func state(say func(lead, format string, args ...any), cfg *daemon.Config) {
 // repair says what is put right, how far by itself, and how much of it.
 func repair(say func(lead, format string, args ...any), cfg *daemon.Config) {
 	r := cfg.Remediation
-	if r.Mode == daemon.RepairOff {
+	if r.Mode == remedy.ModeOff {
 		say("  repair     ", "off")
 		return
 	}
 	var does []string
 	way := func(via, agency string) string {
-		if agency == "" || !r.Mode.Writes() {
+		if agency == "" || !r.Mode.Acts() {
 			return ""
 		}
 		return fmt.Sprintf(" (by %s via %s)", agency, via)
@@ -239,10 +240,10 @@ func repair(say func(lead, format string, args ...any), cfg *daemon.Config) {
 	for _, w := range cfg.RepairWindows() {
 		say("  when       ", "%s (UTC), for %s", w.Cron, rules.Span(w.For))
 	}
-	if r.Mode.Writes() {
+	if r.Mode.Acts() {
 		say("  stopped    ", "by agencyaudit freeze, or while %s is there", cfg.FreezeFile())
 	}
-	if r.Mode == daemon.RepairApprove {
+	if r.Mode == remedy.ModeApprove {
 		by := "whoever can use the daemon's socket"
 		if people := slices.Sorted(maps.Keys(cfg.Approvers())); len(people) > 0 {
 			by = "the signature of one of " + strings.Join(people, ", ")

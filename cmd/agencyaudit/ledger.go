@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -287,10 +286,10 @@ func rememberedHead(ctx context.Context, dir string) (head remedy.Head, err erro
 	}
 	defer s.Close()
 	marks, err := s.Marks(ctx)
-	if text := marks[remedy.HeadMark]; err == nil && text != "" {
-		err = json.Unmarshal([]byte(text), &head)
+	if err != nil {
+		return head, err
 	}
-	return head, err
+	return remedy.RememberedHead(marks)
 }
 
 // verifyLedger says whether a ledger is whole.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agencyaudit/agencyaudit/auditor/daemon"
+	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/auditor/simcloud"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -202,7 +202,7 @@ const (
 var repairKey = simcloud.Key{Access: "SIMREPAIRER0001", Secret: "made-up-secret-of-the-simulated-repairer"}
 
 func repairModes() []string {
-	return []string{string(daemon.RepairPlan), string(daemon.RepairApprove), string(daemon.RepairAuto)}
+	return []string{string(remedy.ModePlan), string(remedy.ModeApprove), string(remedy.ModeAuto)}
 }
 
 // makeRepairable gives every account but the identity's own an agency that may grant and one that may revoke, by exactly the policies that
@@ -243,7 +243,7 @@ func makeRepairable(org *simcloud.Organization) error {
 // repairConfig is what a configuration says of repair.
 func repairConfig(id identity, mode string) []byte {
 	var b bytes.Buffer
-	if daemon.RepairMode(mode).Writes() {
+	if remedy.Mode(mode).Acts() {
 		b.WriteString("state_dir: state\n")
 	}
 	fmt.Fprintf(&b, "remediation:\n  mode: %s\n", mode)
