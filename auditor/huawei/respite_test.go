@@ -71,6 +71,9 @@ func limited(cfg huawei.Config) huawei.Config {
 func TestAPauseForOneAccountIsItsOwn(t *testing.T) {
 	for _, tc := range []struct{ throttled, accounts int }{{1, 300}, {1, 2}, {2, 4}, {7, 100}} {
 		for way, by := range entering {
+			if testing.Short() && tc.accounts > 100 {
+				continue
+			}
 			t.Run(fmt.Sprintf("%d of %d/%s", tc.throttled, tc.accounts, way), func(t *testing.T) {
 				f := newFake(t, tc.accounts)
 				for id, a := range f.accounts {
