@@ -67,6 +67,8 @@ type Daemon struct {
 	repair repair
 	// anew says that what is known was judged anew by another configuration since the last run.
 	anew atomic.Bool
+	// ending says that the program was told to end.
+	ending atomic.Bool
 
 	// The locks are taken in this order.
 	reloading sync.Mutex // held by one reload, from its first look at the files to its last word

@@ -120,6 +120,7 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 		return nil
 	})
 	<-ctx.Done()
+	d.ending.Store(true)
 	told, drain, last := d.options.Now(), d.current().config.Schedule.Drain, "none was under way"
 	d.options.Logger.Info("ending", "drain", drain)
 	if scheduler.Status().Running {

@@ -221,7 +221,7 @@ func (d *Daemon) mend(ctx context.Context, e *engine, s *auditor.Snapshot) {
 		}
 	}()
 	job := e.jobOf(s)
-	job.Over = d.replaced
+	job.Over = d.over
 	if err := d.repair.engine.AfterRun(ctx, job); err != nil {
 		d.options.Logger.Error("repair ended early", "err", err)
 	}
@@ -293,14 +293,18 @@ func (d *Daemon) applied(ctx context.Context, p *remedy.Plan, actor string) (*re
 		return nil, errors.New("no run was made yet; try again in a moment")
 	}
 	job := e.jobOf(s)
-	job.Latest, job.Over = d.snapshot.Load, d.replaced
+	job.Latest, job.Over = d.snapshot.Load, d.over
 	r, err := d.repair.engine.Apply(ctx, job, p, actor)
 	d.rememberHead(ctx)
 	return r, err
 }
 
-// replaced says that another configuration was accepted and waits for what is carried out to end: somebody may want just that.
-func (d *Daemon) replaced() string {
+// over says why what is carried out ends before its next request: the program was told to end, or another configuration was accepted and waits
+// for it, and somebody may want just that.
+func (d *Daemon) over() string {
+	if d.ending.Load() {
+		return "the program was told to end: what is left is planned again after the next run"
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.pending == nil {

@@ -194,9 +194,10 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 
 // begin writes down that a request is about to be sent, unless something holds it back. A freeze comes before both or after both.
 func (e *Engine) begin(job *Job, o *Open) (rules.Hold, string, error) {
+	killed := job.killed()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if why, detail := e.holds(job, e.clock.Now()); why != "" {
+	if why, detail := e.holds(job, killed, e.clock.Now()); why != "" {
 		return why, detail, nil
 	}
 	sent, err := e.append(Entry{Kind: KindSent, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent})

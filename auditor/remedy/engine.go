@@ -270,13 +270,22 @@ func (e *Engine) Release(accountID, actor, reason string) error {
 
 // stopped says why nothing at all may be carried out now; empty when something may be.
 func (e *Engine) stopped(job *Job, now time.Time) (rules.Hold, string) {
+	killed := job.killed()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.holds(job, now)
+	return e.holds(job, killed, now)
+}
+
+// killed says why the kill switch is on. To look may take as long as a disk likes, so that no lock may be held.
+func (j *Job) killed() string {
+	if j.Policy.Stopped == nil {
+		return ""
+	}
+	return j.Policy.Stopped()
 }
 
 // holds is stopped for whoever holds mu.
-func (e *Engine) holds(job *Job, now time.Time) (rules.Hold, string) {
+func (e *Engine) holds(job *Job, killed string, now time.Time) (rules.Hold, string) {
 	if e.halted != "" {
 		return rules.HoldLedger, e.halted
 	}
@@ -288,10 +297,8 @@ func (e *Engine) holds(job *Job, now time.Time) (rules.Hold, string) {
 	if f := e.state.frozen; f != nil {
 		return rules.HoldFrozen, fmt.Sprintf("since %s, by %s: %s; `agencyaudit unfreeze` lifts it", f.Since.UTC().Format(time.RFC3339), f.By, f.Reason)
 	}
-	if job.Policy.Stopped != nil {
-		if why := job.Policy.Stopped(); why != "" {
-			return rules.HoldSwitch, why
-		}
+	if killed != "" {
+		return rules.HoldSwitch, killed
 	}
 	if job.Over != nil {
 		if why := job.Over(); why != "" {

@@ -102,6 +102,35 @@ func TestAnotherConfigurationWaits(t *testing.T) {
 	w.check(t, "by the other one", 3, false)
 }
 
+// TestAKillSwitchOnADiskThatHangs: to look for it may take as long as it likes, and whoever asks how things are is answered meanwhile.
+func TestAKillSwitchOnADiskThatHangs(t *testing.T) {
+	w := still(t, 2)
+	w.turn()
+	w.lacks(0, baselineGrants[0])
+	w.pause(15 * time.Minute)
+	w.audit()
+	job, looked := w.job(), 0
+	job.Policy.Stopped = func() string {
+		looked++
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			w.engine.Status()
+		}()
+		select {
+		case <-answered:
+		case <-time.After(10 * time.Second):
+			t.Error("nobody is told how things are while the kill switch is looked for")
+		}
+		return ""
+	}
+	w.call("AfterRun", func() error { return w.engine.AfterRun(t.Context(), job) })
+	w.check(t, "granted", 1, false)
+	if looked < 4 {
+		t.Errorf("it was looked for %d times", looked)
+	}
+}
+
 // TestUndoOfWhatHasNoName: a policy whose name was not read may be one that is never granted.
 func TestUndoOfWhatHasNoName(t *testing.T) {
 	w := still(t, 2)

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
+	"testing"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
@@ -73,6 +75,37 @@ func beforeReading(do func(w *workshop)) trouble {
 // beforeWriting does something when a change has been sent, and before it arrives.
 func beforeWriting(do func(w *workshop)) trouble {
 	return atFirst(func(asked request) bool { return asked.writes }, do)
+}
+
+// TestToldToEndItBeginsNoOtherStep: the one that is under way ends, with its outcome; the time that a run has for its end is not for more changes.
+func TestToldToEndItBeginsNoOtherStep(t *testing.T) {
+	t.Parallel()
+	w := openWorkshop(t, damage{do: trouble{victims: 4, keyed: true}})
+	w.happensAt(func(w *workshop, asked request, serve func()) {
+		if asked.writes && w.changing.Load() == 1 {
+			w.daemon.signal(t, syscall.SIGTERM)
+			within(t, "it knows that it is to end", func() string {
+				if strings.Contains(w.daemon.err.String(), `"msg":"ending"`) {
+					return ""
+				}
+				return "not yet"
+			})
+		}
+		serve()
+	})
+	w.breaks()
+	w.begin()
+	within(t, "it has ended", func() string {
+		if w.daemon.gone() {
+			return ""
+		}
+		return "it still runs"
+	})
+	effective, without := w.written()
+	if len(effective) != 1 || len(without) != 0 || w.ends() != "done" || len(w.entries(remedy.KindIntent)) != 1 {
+		t.Errorf("%d changes, %d without effect, %d intents, of which are %s", len(effective), len(without), len(w.entries(remedy.KindIntent)), w.ends())
+	}
+	w.balanced(1)
 }
 
 // during breaks the account, and does something beside it, between the request for its agencies and the first for its grants.

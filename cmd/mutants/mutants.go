@@ -1006,7 +1006,7 @@ var mutants = []mutant{
 	{
 		name: "switch-not-looked-at", what: "the kill switch did nothing", by: "repair",
 		file: "auditor/remedy/engine.go",
-		old:  `if why := job.Policy.Stopped(); why != "" {`, new: `if why := job.Policy.Stopped(); why == "never" {`,
+		old:  `if killed != "" {`, new: `if killed == "never" {`,
 	},
 	{
 		name: "clock-not-looked-at", what: "it did not matter what the clock says", by: "repair",
@@ -1017,8 +1017,8 @@ var mutants = []mutant{
 	{
 		name: "stopped-too-late", what: "what stops repair were not looked at right before a request", by: "repair",
 		file: "auditor/remedy/carry.go",
-		old:  `if why, detail := e.holds(job, e.clock.Now()); why != "" {`,
-		new:  `if why, detail := e.holds(job, e.clock.Now()); why == "never" {`,
+		old:  `if why, detail := e.holds(job, killed, e.clock.Now()); why != "" {`,
+		new:  `if why, detail := e.holds(job, killed, e.clock.Now()); why == "never" {`,
 	},
 	{
 		name: "trust-not-read-back", what: "whom an agency trusts could change while it is changed", by: "repair",
