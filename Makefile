@@ -38,10 +38,10 @@ FAILPOINTS := $(CACHE)/bin/agencyaudit-failpoints
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-all race fuzz worlds parsers cuts sim sim-long mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
-	prometheus-check page page-check faults kill kill-repair kill-long history bench bench-check ci clean
+	prometheus-check e2e page page-check faults kill kill-repair kill-long history bench bench-check ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/agencyaudit, static and stripped
 	$(BUILD) -o $(BIN) ./cmd/agencyaudit
@@ -130,6 +130,9 @@ readme-check:
 prometheus-check: ## have promtool and a real Prometheus scrape the daemon; installs them where apt-get can
 	@.ci/prometheus
 
+e2e: ## play drift, alerts, repair and an account that goes dark with a real Prometheus and Alertmanager; installs them where apt-get can
+	@.ci/e2e
+
 page: ## take the pictures of the pages that the documentation shows, in headless Chromium
 	@.ci/page update
 
@@ -162,7 +165,7 @@ bench-check: build
 
 ci: ## everything that CI checks, `make test` first
 	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers cuts sim reproducible readme-check \
-		prometheus-check page-check bench-check mutants-check
+		prometheus-check e2e page-check bench-check mutants-check
 
 clean: ## remove what the targets above made
 	rm -rf bin $(CACHE)

@@ -1,0 +1,106 @@
+// Command e2e has the two parts of the script beside it that a shell is no good at. `e2e pager` is at the end of the wire: it takes
+// what Alertmanager sends to a webhook, and writes each alert of it on a line, as JSON with the time at which it arrived. `e2e faster
+// PACE` reads rules or routes and writes them with every duration divided by that.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+func main() {
+	err := errors.New("usage: e2e pager | e2e faster PACE <rules >faster")
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == "pager":
+		err = pager()
+	case len(os.Args) == 3 && os.Args[1] == "faster":
+		err = faster(os.Args[2])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+}
+
+// alert is one alert of a notification, by Alertmanager's names.
+type alert struct {
+	At          time.Time         `json:"at"`
+	Path        string            `json:"path"`
+	Status      string            `json:"status"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	StartsAt    time.Time         `json:"startsAt"`
+	EndsAt      time.Time         `json:"endsAt"`
+}
+
+// pager says on standard error where it listens.
+func pager() error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "http://"+listener.Addr().String())
+	var mu sync.Mutex // one notification after the other, so that no two share a line
+	out := json.NewEncoder(os.Stdout)
+	out.SetEscapeHTML(false)
+	server := http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var notification struct{ Alerts []alert }
+		if err := json.NewDecoder(r.Body).Decode(&notification); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, a := range notification.Alerts {
+			a.At, a.Path = time.Now().UTC(), r.URL.Path
+			if err := out.Encode(a); err != nil {
+				fmt.Fprintln(os.Stderr, "e2e:", err)
+			}
+		}
+	})}
+	return server.Serve(listener)
+}
+
+// patience is how long something is waited for, by the keys of rules and routes, and what a rule looks back on: [1h], and [1h:5m].
+var patience = regexp.MustCompile(`(\b(?:for|keep_firing_for|interval|group_wait|group_interval|repeat_interval): *"?|\[|\[\w+:)(\d\w*)`)
+
+// faster leaves a second at least, and everything else as it is.
+func faster(pace string) error {
+	n, err := strconv.ParseInt(pace, 10, 64)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is no pace", pace)
+	}
+	text, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	found := 0
+	fast := patience.ReplaceAllStringFunc(string(text), func(waits string) string {
+		m := patience.FindStringSubmatch(waits)
+		d, e := model.ParseDuration(m[2])
+		err = errors.Join(err, e)
+		found++
+		d /= model.Duration(n)
+		return m[1] + max(model.Duration(time.Second), d-d%model.Duration(time.Second)).String()
+	})
+	if err == nil && found == 0 {
+		err = errors.New("nothing has a duration")
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%d durations are divided by %d", found, n)
+	_, err = os.Stdout.WriteString(fast)
+	return err
+}
