@@ -72,8 +72,8 @@ func pager() error {
 	return server.Serve(listener)
 }
 
-// patience is how long something is waited for, by the keys of rules and routes, and what a rule looks back on: [1h], and [1h:5m].
-var patience = regexp.MustCompile(`(\b(?:for|keep_firing_for|interval|group_wait|group_interval|repeat_interval): *"?|\[|\[\w+:)(\d\w*)`)
+// patience is how long something is waited for, by the keys of rules and routes, and what a rule looks back on: [1h], and offset 1m.
+var patience = regexp.MustCompile(`(\b(?:for|keep_firing_for|interval|group_wait|group_interval|repeat_interval): *"?|\[|\boffset )(\d\w*)`)
 
 // faster leaves a second at least, and everything else as it is.
 func faster(pace string) error {
