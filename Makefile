@@ -149,7 +149,7 @@ kill: build kill-repair ## kill the daemon, as it audits and as it repairs, and 
 kill-repair: build
 	$(BUILD) -tags failpoints -o $(FAILPOINTS) ./cmd/agencyaudit
 	AGENCYAUDIT_KILLS=$(KILLS) AGENCYAUDIT_PROGRAM=$(CURDIR)/$(BIN) AGENCYAUDIT_FAILPOINTS=$(CURDIR)/$(FAILPOINTS) \
-		go test -count=1 -timeout 5h -run '^Test(KilledRepair|NoFailpoints)$$' -v ./cmd/agencyaudit
+		go test -count=1 -timeout 5h -parallel 4 -run '^Test(KilledRepair|NoFailpoints)$$' -v ./cmd/agencyaudit
 
 kill-long: ## kill the daemon while it repairs KILLS_LONG times; about an hour and a half
 	@$(MAKE) --no-print-directory kill-repair KILLS=$(KILLS_LONG)

@@ -23,7 +23,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -68,28 +67,41 @@ func TestKilledRepair(t *testing.T) {
 			t.Fatalf("%s=%s is no number", killsVariable, text)
 		}
 	}
-	m := &mender{t: t, r: rand.New(rand.NewPCG(10, 10)), program: os.Getenv(failpointsVariable), hit: map[string]int{}, outcomes: map[string]int{}}
-	m.failpoints = m.program != ""
-	if !m.failpoints {
+	program := os.Getenv(failpointsVariable)
+	failpoints := program != ""
+	if !failpoints {
 		var err error
-		if m.program, err = os.Executable(); err != nil {
+		if program, err = os.Executable(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for cycle := range cycles {
-		if cycle%perFleet == 0 {
-			m.fleet(uint64(cycle))
+	// One fleet has nothing to do with another.
+	var mu sync.Mutex
+	m := newTally()
+	t.Run("fleets", func(t *testing.T) {
+		for first := 0; first < cycles; first += perFleet {
+			t.Run(strconv.Itoa(first), func(t *testing.T) {
+				t.Parallel()
+				own := &mender{
+					t: t, r: rand.New(rand.NewPCG(10, uint64(first))), program: program, failpoints: failpoints, tally: newTally(),
+				}
+				own.fleet(uint64(first))
+				for cycle := first; cycle < min(first+perFleet, cycles); cycle++ {
+					if own.cycle(cycle); t.Failed() {
+						t.Fatalf("cycle %d, killed at %q; the daemon said:\n%s", cycle, own.killedAt, last(own.log, 4000))
+					}
+				}
+				if own.settle(); t.Failed() {
+					t.Fatalf("in the end the daemon said:\n%s", last(own.log, 4000))
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				m.add(&own.tally)
+			})
 		}
-		m.cycle(cycle)
-		if t.Failed() {
-			t.Fatalf("cycle %d, killed at %q; the daemon said:\n%s", cycle, m.killedAt, last(m.log, 4000))
-		}
-		if cycle%perFleet == perFleet-1 || cycle == cycles-1 {
-			m.settle()
-			if t.Failed() {
-				t.Fatalf("after cycle %d; the daemon said:\n%s", cycle, last(m.log, 4000))
-			}
-		}
+	})
+	if t.Failed() {
+		return
 	}
 	for _, at := range slices.Sorted(maps.Keys(m.hit)) {
 		t.Logf("%5d killed at %s", m.hit[at], at)
@@ -99,7 +111,7 @@ func TestKilledRepair(t *testing.T) {
 	if m.writes == 0 || m.intents < m.writes {
 		t.Errorf("%d writes of %d intents", m.writes, m.intents)
 	}
-	if cycles < 1000 || !m.failpoints {
+	if cycles < 1000 || !failpoints {
 		return
 	}
 	for _, kind := range []remedy.Kind{remedy.KindPlanned, remedy.KindIntent, remedy.KindSent, remedy.KindOutcome} {
@@ -151,8 +163,26 @@ type mender struct {
 	killedAt   string
 	intendedAt map[int64]*intent
 
+	tally
+}
+
+// tally is what happened in a campaign, or in a part of it.
+type tally struct {
 	hit, outcomes                                     map[string]int
 	cutShort, cutSent, torn, writes, intents, revokes int
+}
+
+func newTally() tally { return tally{hit: map[string]int{}, outcomes: map[string]int{}} }
+
+func (t *tally) add(o *tally) {
+	for at, n := range o.hit {
+		t.hit[at] += n
+	}
+	for is, n := range o.outcomes {
+		t.outcomes[is] += n
+	}
+	t.cutShort, t.cutSent, t.torn = t.cutShort+o.cutShort, t.cutSent+o.cutSent, t.torn+o.torn
+	t.writes, t.intents, t.revokes = t.writes+o.writes, t.intents+o.intents, t.revokes+o.revokes
 }
 
 // intent is one of the ledger's intents with what followed.
@@ -538,11 +568,10 @@ func (m *mender) cycle(n int) {
 	point, outside := m.aim()
 	var p *process
 	launched := make(chan struct{}) // closed when there is a process
-	signal := func(s os.Signal) {
+	kill := func() {
 		<-launched
-		_ = p.cmd.Process.Signal(s) // to one that is dead already, too
+		_ = p.cmd.Process.Kill() // one that is dead already, too
 	}
-	kill := func() { signal(os.Kill) }
 	m.killedAt = cmp.Or(outside, point)
 	nth, after := 1+m.r.IntN(3), time.Duration(m.r.Int64N(int64(400*time.Millisecond)))
 	begun, moved, runs := 0, false, 2
@@ -564,8 +593,6 @@ func (m *mender) cycle(n int) {
 			}
 			moved = true
 			m.changes(now, 2, late) // somebody else is at work there
-		case "run recorded":
-			signal(syscall.SIGHUP) // for another run at once
 		case "run started":
 			switch begun++; {
 			case begun == 2 && late:
