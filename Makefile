@@ -38,7 +38,7 @@ FAILPOINTS := $(CACHE)/bin/agencyaudit-failpoints
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-all race fuzz worlds parsers cuts sim sim-long mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
-	prometheus-check e2e page page-check faults kill kill-repair kill-long history bench bench-check ci clean
+	prometheus-check rules-check e2e page page-check faults kill kill-repair kill-long history bench bench-check ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -130,6 +130,9 @@ readme-check:
 prometheus-check: ## have promtool and a real Prometheus scrape the daemon; installs them where apt-get can
 	@.ci/prometheus
 
+rules-check: ## have promtool test the alerts, and a real Alertmanager say whom it would tell; installs them where apt-get can; about two minutes
+	@.ci/rules
+
 e2e: ## play drift, alerts, repair and an account that goes dark with a real Prometheus and Alertmanager; installs them where apt-get can
 	@.ci/e2e
 
@@ -165,7 +168,7 @@ bench-check: build
 
 ci: ## everything that CI checks, `make test` first
 	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers cuts sim reproducible readme-check \
-		prometheus-check e2e page-check bench-check mutants-check
+		prometheus-check rules-check e2e page-check bench-check mutants-check
 
 clean: ## remove what the targets above made
 	rm -rf bin $(CACHE)
