@@ -38,7 +38,7 @@ FAILPOINTS := $(CACHE)/bin/agencyaudit-failpoints
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-all race fuzz worlds parsers cuts sim sim-long mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
-	prometheus-check rules-check e2e page page-check faults kill kill-repair kill-long history bench bench-check ci clean
+	prometheus-check rules-check e2e grafana-check page page-check faults kill kill-repair kill-long history bench bench-check ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -136,6 +136,9 @@ rules-check: ## have promtool test the alerts, and a real Alertmanager say whom 
 e2e: ## play drift, alerts, repair and an account that goes dark with a real Prometheus and Alertmanager; installs them where apt-get can
 	@.ci/e2e
 
+grafana-check: ## hold the dashboards against Grafana's types, and ask a real Prometheus everything that they ask; installs what is missing where apt-get and npm can
+	@.ci/grafana
+
 page: ## take the pictures of the pages that the documentation shows, in headless Chromium
 	@.ci/page update
 
@@ -167,8 +170,8 @@ bench-check: build
 	go run ./cmd/bench -audit $(BIN) -n 100 -daemon 100 -history 100 -organization 50
 
 ci: ## everything that CI checks, `make test` first
-	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers cuts sim reproducible readme-check \
-		prometheus-check rules-check e2e page-check bench-check mutants-check
+	@.ci/jobs test test-all fmt-check vet lint tidy-check docs-check leaks-check race fuzz parsers cuts sim kill-repair reproducible readme-check \
+		prometheus-check rules-check e2e grafana-check page-check bench-check mutants-check
 
 clean: ## remove what the targets above made
 	rm -rf bin $(CACHE)

@@ -126,6 +126,8 @@ var rooms = map[string]room{
 	"cmd/bench": {uses: []string{"auditor/simcloud"}, libs: []string{sdk}},
 	// It knows the code as text alone.
 	"cmd/mutants": {},
+	// It knows the dashboards, and Prometheus by its HTTP API.
+	"cmd/dashboards": {libs: []string{goyaml}},
 	// Tests of what an operator pastes or applies.
 	"deploy/iam": {testLibs: []string{hcl, cty}},
 }

@@ -43,6 +43,7 @@ type Property =
   | { id: 'noValue' | 'unit'; value: string }
   | { id: 'custom.cellOptions'; value: grafana.TableCellOptions }
   | { id: 'custom.fillOpacity' | 'custom.width'; value: number }
+  | { id: 'custom.hideFrom'; value: grafana.HideSeriesConfig }
   | { id: 'custom.lineStyle'; value: grafana.LineStyle };
 
 /** Columns of a table: left out, put in order, renamed. Or several queries in one table. */

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const grafana = "../../deploy/grafana"
+
+// safe are the colours that the dashboards may have: those of Okabe and Ito, which people who see fewer colours tell apart, a few of Paul
+// Tol's, and greys. No panel tells good from bad by green and red, and none by colour alone.
+var safe = []string{
+	"#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#CC79A7", "#882255", "#DDCC77", "#8C959F", "#5F6B7A",
+}
+
+var (
+	colourPattern  = regexp.MustCompile(`(?i)"(?:color|fixedColor|iconColor)": "([^"]*)"`)
+	palettePattern = regexp.MustCompile(`"mode": "((?:continuous|palette)-[^"]*)"`)
+)
+
+// What a reader of a dashboard may rely on: no panel lies over another one or beyond the edge, each says what it shows, in which unit, and
+// what it means when there is nothing; all ask the data source that was chosen; the ones and the others lead to each other.
+func TestDashboardsAreWhole(t *testing.T) {
+	all, err := boards(filepath.Join(grafana, "dashboards"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	uids := map[string]bool{}
+	for i := range all {
+		b := &all[i]
+		if uids[b.UID] || !strings.HasPrefix(b.UID, "agencyaudit-") {
+			t.Errorf("%s: the uid %q is another one's, or not ours", b.name, b.UID)
+		}
+		uids[b.UID] = true
+		text, err := os.ReadFile(filepath.Join(grafana, "dashboards", b.name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range colourPattern.FindAllStringSubmatch(string(text), -1) {
+			if !slices.Contains(safe, m[1]) {
+				t.Errorf("%s: the colour %s is not among the safe ones", b.name, m[1])
+			}
+		}
+		for _, m := range palettePattern.FindAllStringSubmatch(string(text), -1) {
+			t.Errorf("%s: the palette %s has colours that are not among the safe ones", b.name, m[1])
+		}
+		if !strings.Contains(string(text), `"tags": ["agencyaudit"]`) && !strings.Contains(string(text), "\"tags\": [\n    \"agencyaudit\"\n  ]") {
+			t.Errorf("%s has no tag by which the others find it", b.name)
+		}
+		b.checkPanels(t)
+		b.checkVariables(t)
+	}
+}
+
+func (b *board) checkPanels(t *testing.T) {
+	t.Helper()
+	ids, titles := map[int]bool{}, map[string]bool{}
+	for i, p := range b.Panels {
+		if ids[p.ID] || p.ID == 0 {
+			t.Errorf("%s: the id %d of %q is another panel's, or none", b.name, p.ID, p.Title)
+		}
+		if titles[p.Title] {
+			t.Errorf("%s: two panels are called %q", b.name, p.Title)
+		}
+		ids[p.ID], titles[p.Title] = true, true
+		if g := p.Grid; g.W < 1 || g.H < 1 || g.X < 0 || g.Y < 0 || g.X+g.W > 24 {
+			t.Errorf("%s: %q is beyond the edge: %+v", b.name, p.Title, g)
+		}
+		for _, other := range b.Panels[:i] {
+			if o, g := other.Grid, p.Grid; o.X < g.X+g.W && g.X < o.X+o.W && o.Y < g.Y+g.H && g.Y < o.Y+o.H {
+				t.Errorf("%s: %q lies over %q", b.name, p.Title, other.Title)
+			}
+		}
+		if p.Type == "row" {
+			continue
+		}
+		d := p.FieldConfig.Defaults
+		if p.Title == "" || p.Description == "" || d.Unit == "" || d.NoValue == "" {
+			t.Errorf("%s: %q lacks a title, a description, a unit or what it says when there is nothing", b.name, p.Title)
+		}
+		if len(p.Targets) == 0 || !p.Datasource.chosen() {
+			t.Errorf("%s: %q asks nothing, or not the data source that was chosen", b.name, p.Title)
+		}
+		refs := map[string]bool{}
+		for _, q := range p.Targets {
+			if refs[q.Ref] || q.Expr == "" || !q.Datasource.chosen() {
+				t.Errorf("%s: a query of %q has another one's letter, asks nothing, or asks somebody else", b.name, p.Title)
+			}
+			refs[q.Ref] = true
+		}
+	}
+}
+
+func (b *board) checkVariables(t *testing.T) {
+	t.Helper()
+	for i, v := range b.Templating.List {
+		if v.Label == "" || v.Description == "" {
+			t.Errorf("%s: the variable %s lacks a label or a description", b.name, v.Name)
+		}
+		if (v.Type == "datasource") != (i == 0) || v.Type == "query" && (v.Datasource == nil || !v.Datasource.chosen()) {
+			t.Errorf("%s: the variable %s asks another data source than the first variable chooses", b.name, v.Name)
+		}
+		// An account without a tag has no such label, which ".*" fits too.
+		if v.IncludeAll && v.AllValue != ".*" {
+			t.Errorf("%s: all of the variable %s are %q", b.name, v.Name, v.AllValue)
+		}
+	}
+	for _, a := range b.Annotations.List {
+		if !a.Datasource.chosen() || a.Target.Expr == "" {
+			t.Errorf("%s: the annotation %s asks nothing, or somebody else", b.name, a.Name)
+		}
+	}
+}
+
+// chosen says whether it is the data source that the first variable chooses.
+func (s source) chosen() bool { return s == source{Type: "prometheus", UID: "${datasource}"} }
+
+// The table of expectations is about everything that the dashboards ask, and about nothing else; and everything has an answer somewhere,
+// but for what is named here with its reason.
+func TestEverythingIsExpectedSomewhere(t *testing.T) {
+	nowhere := map[string]string{
+		"annotation Suspect runs": "it takes many accounts that are not listed any more, or that change at once while reading fails",
+	}
+	all, err := boards(filepath.Join(grafana, "dashboards"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := expect(filepath.Join(grafana, "check", "expected.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for i := range all {
+		b := &all[i]
+		names = append(names, b.name)
+		want, have := slices.Sorted(maps.Keys(e.Dashboards[b.name])), b.asks()
+		slices.Sort(have)
+		if !slices.Equal(want, have) {
+			t.Errorf("%s: expected.yaml has %q, the dashboard has %q", b.name, want, have)
+		}
+		for ask, states := range e.Dashboards[b.name] {
+			for _, s := range states {
+				if s != everywhere && !slices.Contains(e.States, s) {
+					t.Errorf("%s: %s is expected in %q, which is no state", b.name, ask, s)
+				}
+			}
+			if _, ok := nowhere[ask]; (len(states) == 0) != ok {
+				t.Errorf("%s: %s is expected in the states %q, and that is not as it should be", b.name, ask, states)
+			}
+		}
+	}
+	if got := slices.Sorted(maps.Keys(e.Dashboards)); !slices.Equal(got, names) {
+		t.Errorf("expected.yaml is about %q, the dashboards are %q", got, names)
+	}
+}
