@@ -38,7 +38,7 @@ FAILPOINTS := $(CACHE)/bin/agencyaudit-failpoints
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-all race fuzz worlds parsers cuts sim sim-long mutants mutants-check cover lint fmt fmt-check vet tidy-check docs-check leaks-check reproducible readme-check \
-	prometheus-check rules-check e2e grafana-check page page-check faults kill kill-repair kill-long history bench bench-check ci clean
+	prometheus-check rules-check e2e grafana-check grafana-pictures page page-check faults kill kill-repair kill-long history bench bench-check ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,6 +138,9 @@ e2e: ## play drift, alerts, repair and an account that goes dark with a real Pro
 
 grafana-check: ## hold the dashboards against Grafana's types, and ask a real Prometheus everything that they ask; installs what is missing where apt-get and npm can
 	@.ci/grafana
+
+grafana-pictures: ## the same, and take the pictures of the grids of panels that the documentation shows, in headless Chromium
+	@.ci/grafana update
 
 page: ## take the pictures of the pages that the documentation shows, in headless Chromium
 	@.ci/page update

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -24,7 +25,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "dashboards:", err)
 		os.Exit(1)
 	}
@@ -56,7 +57,7 @@ func (e expectations) in(board, ask, state string) bool {
 	return slices.Contains(states, state) || slices.Contains(states, everywhere)
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("dashboards", flag.ContinueOnError)
 	root := f.String("root", "deploy/grafana", "the `folder` of the dashboards and of what is expected of them")
 	base := f.String("prometheus", "http://127.0.0.1:9090", "the `address` of Prometheus")
@@ -143,6 +144,6 @@ func run(ctx context.Context, args []string) error {
 	if len(faults) > 0 {
 		return fmt.Errorf("%s: %w", *state, errors.Join(faults...))
 	}
-	fmt.Printf("%s: %d were asked, none was refused, %d had an answer, and all of those that must\n", *state, asked, answered)
-	return nil
+	_, err = fmt.Fprintf(out, "%s: %d were asked, none was refused, %d had an answer, and all of those that must\n", *state, asked, answered)
+	return err
 }

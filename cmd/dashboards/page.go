@@ -216,8 +216,9 @@ func (p *panel) drawStat(rows []named, w, h int) string {
 		case "value_and_name":
 			text = rows[i].name + " " + text
 		}
-		size := min(34, h/2/len(rows), 2*w/max(4, len(text))*4/5)
-		fmt.Fprintf(&out, `<div class="stat" style="color:%s;font-size:%dpx;line-height:%dpx">%s</div>`, cmp.Or(c, p.colour(rows[i].name, v)), size, h/len(rows), esc(text))
+		size := min(34, h/2/len(rows), w*13/10/max(4, len(text)))
+		fmt.Fprintf(&out, `<div class="stat" style="color:%s;font-size:%dpx;line-height:%dpx">%s</div>`,
+			cmp.Or(c, p.colour(rows[i].name, v)), size, h/len(rows), esc(text))
 	}
 	return out.String()
 }
@@ -346,7 +347,8 @@ func (p *panel) drawTimeline(a *asker, rows []named, w, h int) string {
 		for _, v := range rows[i].Values {
 			text, c := said(v.number(), "none", p.FieldConfig.Defaults.Mappings)
 			x := names + a.x(v.at(), w-names-8)
-			fmt.Fprintf(&out, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"><title>%s</title></rect>`, x, y+3, float64(w)/a.span.Seconds()+0.6, each-6, c, esc(text))
+			fmt.Fprintf(&out, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"><title>%s</title></rect>`,
+				x, y+3, float64(w)/a.span.Seconds()+0.6, each-6, c, esc(text))
 		}
 	}
 	return out.String() + "</svg>"
@@ -379,7 +381,8 @@ func (p *panel) drawSeries(a *asker, rows []named, w, h int) string {
 	fmt.Fprintf(&out, `<svg width="%d" height="%d" font-size="11" fill="#666">`, w, h-legendHeight)
 	for _, share := range []float64{0, 0.5, 1} {
 		text, _ := said(share*most, p.FieldConfig.Defaults.Unit, nil)
-		fmt.Fprintf(&out, `<text x="%d" y="%.0f" text-anchor="end">%s</text><path d="M%d %.1fH%d" stroke="#e4e4e4"/>`, left-6, y(share*most)+4, text, left, y(share*most), w-8)
+		fmt.Fprintf(&out, `<text x="%d" y="%.0f" text-anchor="end">%s</text><path d="M%d %.1fH%d" stroke="#e4e4e4"/>`,
+			left-6, y(share*most)+4, text, left, y(share*most), w-8)
 	}
 	clear(below)
 	for i := range rows {
@@ -388,7 +391,8 @@ func (p *panel) drawSeries(a *asker, rows []named, w, h int) string {
 			for _, v := range rows[i].Values {
 				n, b := v.number(), below[v.at()]
 				below[v.at()] += n
-				fmt.Fprintf(&out, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, left+a.x(v.at(), w-left-8), y(b+n), float64(w-left)/a.span.Seconds()+0.4, float64(height)*n/most, c)
+				fmt.Fprintf(&out, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`,
+					left+a.x(v.at(), w-left-8), y(b+n), float64(w-left)/a.span.Seconds()+0.4, float64(height)*n/most, c)
 			}
 		} else {
 			var points strings.Builder
