@@ -365,8 +365,22 @@ func (d *Daemon) look(ctx context.Context) {
 		p.Went += n
 	}
 	p.Repair, _ = c.Repair()
+	p.Trend = trendOf(c)
 	d.past.looked = now
 	d.shown.Store(p)
+}
+
+// trendOf is how the fleet was at some instants, by the runs of a time.
+func trendOf(c *history.Changes) []web.Was {
+	runs := make([]web.Was, len(c.Runs))
+	for i := range c.Runs {
+		runs[i] = web.Was{At: c.Runs[i].EndedAt, States: c.Runs[i].States}
+	}
+	from := c.From
+	if c.Begins.After(from) {
+		from = c.Begins
+	}
+	return web.Thin(runs, from, c.To)
 }
 
 // changes are the last changes of an account.

@@ -108,6 +108,11 @@ func TestARestartForgetsNoBadNewsAndInventsNoGood(t *testing.T) {
 		}
 	}
 	l.has("agencyaudit_history_errors_total 0")
+	// The page draws what the runs found, over the restarts.
+	l.wait("the page shows the fleet over time", func() bool {
+		_, text := l.get("GET", "/")
+		return strings.Contains(text, `aria-label="The fleet by state over time. Compliant or waived: 50 % `)
+	})
 	if err := l.stop(); err != nil {
 		t.Error(err)
 	}

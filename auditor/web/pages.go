@@ -90,6 +90,7 @@ type indexPage struct {
 	Gaps      []rules.Unknown
 	Notes     []string
 	Waivers   []line // those that somebody has to look at
+	Figures   figures
 	Past      *pastView
 	Repair    *repairView
 	Baselines []rules.Baseline
@@ -156,6 +157,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	address := func(set ...string) string { return p.address(set...) }
 	counts := snap.Count(now)
 	p.Verdict, p.Tone = verdict(snap, counts)
+	p.Figures = figuresOf(snap, counts, now, p.Keep)
 	x, widths := 0, bar(counts)
 	for i, state := range rules.States() {
 		p.Segments = append(p.Segments, segment{

@@ -18,6 +18,8 @@ type Past struct {
 	Repair               time.Duration
 	// Changes are the last ones of the time, the newest first.
 	Changes []Change
+	// Trend is how the fleet was at some instants of the time, the oldest first.
+	Trend []Was
 }
 
 // Change is something that happened to one agency of one account.
@@ -93,6 +95,7 @@ func (c *Change) shown(now time.Time) changeView {
 type pastView struct {
 	Says    string
 	Changes []changeView
+	Trend   *trendView
 }
 
 // shown is the past for people; nil without a history.
@@ -107,7 +110,7 @@ func (p *Past) shown(now time.Time) *pastView {
 	if p.Begins.After(since) {
 		since = p.Begins
 	}
-	v := &pastView{Says: "Since " + instant(since) + " "}
+	v := &pastView{Says: "Since " + instant(since) + " ", Trend: trend(p.Trend, since, now)}
 	switch {
 	case p.Came+p.Went == 0:
 		v.Says += "no finding came or went."
