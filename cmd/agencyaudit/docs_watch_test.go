@@ -413,7 +413,8 @@ func TestDocsWatchTests(t *testing.T) {
 			if wait == "" {
 				wait = "at once"
 			}
-			row := "| [" + name + "](../../docs/runbooks/" + name + ".md) | " + all[i].Labels["severity"] + " | " + wait + " | "
+			l := all[i].Labels
+			row := "| [" + name + "](../../docs/runbooks/" + name + ".md) | " + l["severity"] + " | " + wait + " | " + l["category"] + " | "
 			if !strings.Contains(page, row) {
 				t.Errorf("%s has no line %s", rulesPage, row)
 			}
