@@ -83,6 +83,10 @@ func (b *board) checkPanels(t *testing.T) {
 		if p.Title == "" || p.Description == "" || d.Unit == "" || d.NoValue == "" {
 			t.Errorf("%s: %q lacks a title, a description, a unit or what it says when there is nothing", b.name, p.Title)
 		}
+		// Grafana has an empty cell say what an empty panel says, unless told otherwise.
+		if o := p.FieldConfig.Overrides; p.Type == "table" && (len(o) == 0 || o[0].Matcher.Options != "/.*/" || o[0].Properties[0].ID != "noValue") {
+			t.Errorf("%s: an empty cell of %q says that there is nothing at all", b.name, p.Title)
+		}
 		if len(p.Targets) == 0 || !p.Datasource.chosen() {
 			t.Errorf("%s: %q asks nothing, or not the data source that was chosen", b.name, p.Title)
 		}

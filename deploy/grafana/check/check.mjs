@@ -63,7 +63,7 @@ const ways = {
   'a threshold without a colour': (d) => { delete first(d, 'stat').fieldConfig.defaults.thresholds.steps[0].color; },
   'a colour mode that does not exist': (d) => { first(d, 'stat').fieldConfig.defaults.color.mode = 'traffic-light'; },
   'an unknown property of an override': (d) => {
-    first(d, 'table').fieldConfig.overrides[0].properties[0].id = 'custom.widht';
+    first(d, 'table').fieldConfig.overrides[0].properties[0].id = 'novalue';
   },
   'a transformation that does not exist': (d) => { first(d, 'table').transformations[0].id = 'organise'; },
   'a data source that is no variable': (d) => { first(d, 'table').datasource.uid = 'P1809F7CD0C75ACF3'; },
