@@ -1,6 +1,6 @@
 // Command e2e has the two parts of the script beside it that a shell is no good at. `e2e pager` is at the end of the wire: it takes
 // what Alertmanager sends to a webhook, and writes each alert of it on a line, as JSON with the time at which it arrived. `e2e faster
-// PACE` reads rules or routes and writes them with every duration divided by that.
+// PACE` reads rules, routes or a configuration of Prometheus and writes it with every duration divided by that.
 package main
 
 import (
@@ -72,8 +72,8 @@ func pager() error {
 	return server.Serve(listener)
 }
 
-// patience is how long something is waited for, by the keys of rules and routes, and what a rule looks back on: [1h], and offset 1m.
-var patience = regexp.MustCompile(`(\b(?:for|keep_firing_for|interval|group_wait|group_interval|repeat_interval): *"?|\[|\boffset )(\d\w*)`)
+// patience is how long something is waited for, by the keys of rules, routes and Prometheus, and what a rule looks back on: [1h], and offset 1m.
+var patience = regexp.MustCompile(`(\b(?:for|keep_firing_for|group_wait|scrape_timeout|\w*interval): *"?|\[|\boffset )(\d\w*)`)
 
 // faster leaves a second at least, and everything else as it is.
 func faster(pace string) error {
