@@ -21,8 +21,10 @@ var errStop = errors.New("stopped")
 
 // trip is one plan while it is carried out.
 type trip struct {
-	job      *Job
-	plan     *Plan
+	job  *Job
+	plan *Plan
+	// fleet is how many accounts there are by what is known now, whatever the plan's file says.
+	fleet    int
 	approval int64
 	actor    string
 	// expected is the digest of what each agency should hold now, by account and agency.
@@ -47,7 +49,7 @@ type unit []rules.Step
 // error is one of the ledger.
 func (e *Engine) carry(ctx context.Context, job *Job, p, proposed *Plan, approval int64, actor string) (*trip, error) {
 	now := e.clock.Now()
-	t := &trip{job: job, plan: p, approval: approval, actor: actor, expected: map[string]string{}, void: map[string]bool{}}
+	t := &trip{job: job, plan: p, fleet: proposed.Fleet, approval: approval, actor: actor, expected: map[string]string{}, void: map[string]bool{}}
 	if why, detail := e.stopped(job, now); why != "" {
 		e.meter.Blocked(why)
 		e.log.Warn("repair is held back", "reason", why, "detail", detail, "steps", len(p.Steps))
@@ -153,7 +155,7 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 		return nil
 	}
 	intent, err := e.note(Entry{
-		Kind: KindIntent, Actor: t.actor, Run: t.plan.Run, Plan: t.plan.Digest, Baseline: b.Digest, Approval: t.approval, Step: s, Fleet: t.plan.Fleet,
+		Kind: KindIntent, Actor: t.actor, Run: t.plan.Run, Plan: t.plan.Digest, Baseline: b.Digest, Approval: t.approval, Step: s, Fleet: t.fleet,
 	})
 	if err != nil {
 		return err

@@ -131,6 +131,25 @@ func TestAKillSwitchOnADiskThatHangs(t *testing.T) {
 	}
 }
 
+// TestAFleetThatAFileMakesUp: how many accounts there are is what the program knows, in the limits and in the ledger, and not what a plan's file says.
+func TestAFleetThatAFileMakesUp(t *testing.T) {
+	w := still(t, 4)
+	w.policy.Limits.FleetPercent = 25
+	w.policy.Mode = remedy.ModePlan
+	w.lacks(0, baselineGrants[0])
+	w.turn()
+	p := w.engine.Plan(w.job(), "alice", nil)
+	w.policy.Mode = remedy.ModeAuto
+	p.Fleet = 10_000
+	w.call("Apply", func() error { _, err := w.engine.Apply(t.Context(), w.job(), p, "alice"); return err })
+	w.check(t, "granted", 1, false)
+	for i := range w.ledger.entries {
+		if e := &w.ledger.entries[i]; (e.Kind == remedy.KindIntent || e.Kind == remedy.KindPlanned) && e.Fleet != 4 {
+			t.Errorf("%s: a fleet of %d accounts", e.Kind, e.Fleet)
+		}
+	}
+}
+
 // TestUndoOfWhatHasNoName: a policy whose name was not read may be one that is never granted.
 func TestUndoOfWhatHasNoName(t *testing.T) {
 	w := still(t, 2)
