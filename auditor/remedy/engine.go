@@ -262,7 +262,7 @@ func (e *Engine) Release(accountID, actor, reason string) error {
 		held = held || q.AccountID == accountID
 	}
 	if !held {
-		return refused("of the account %s nothing is quarantined or cooling down; `agencyaudit plan` says what is held back, and why", accountID)
+		return fmt.Errorf("of the account %s nothing is quarantined or cooling down; `agencyaudit plan` says what is held back, and why", accountID)
 	}
 	_, err := e.append(Entry{Kind: KindReleased, Actor: actor, AccountID: accountID, Reason: reason})
 	return err
