@@ -134,8 +134,11 @@ func (d *drill) mishap(a simcloud.Account) (deed, mishap) {
 			simcloud.Drift{Kind: simcloud.DriftUpdateAgency, Agency: agency.ID, Trust: &agency.Trust},
 			"somebody pointed the agency's trust at another account", "the agency trusts COC again")
 	case 3:
-		return pair(simcloud.Drift{Kind: simcloud.DriftSuspend}, simcloud.Drift{Kind: simcloud.DriftResume},
-			"the account was suspended", "the account was resumed")
+		// The auditor's own key is of the management account: were that suspended, nothing would be read for ten minutes and more.
+		if s := d.cloud.Organization().Structure; s == nil || s.Management != a.ID && s.Management != a.Name {
+			return pair(simcloud.Drift{Kind: simcloud.DriftSuspend}, simcloud.Drift{Kind: simcloud.DriftResume},
+				"the account was suspended", "the account was resumed")
+		}
 	case 4:
 		if reader, ok := holding(a, "AgencyAuditReader"); ok {
 			g := reader.Grants[0]
