@@ -557,15 +557,18 @@ func TestAReloadBeforeTheBeginning(t *testing.T) {
 // program is.
 func TestAReloadHoldsUpOtherReloadsAndNobodyElse(t *testing.T) {
 	free := func(l *sync.Mutex, patience time.Duration) bool {
-		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { // others may hold it for a moment
-			if l.TryLock() {
-				l.Unlock()
-				return true
-			}
-			if time.Now().After(end) {
+		over, again := time.NewTimer(patience), time.NewTicker(time.Millisecond)
+		defer over.Stop()
+		defer again.Stop()
+		for !l.TryLock() { // others may hold it for a moment
+			select {
+			case <-again.C:
+			case <-over.C:
 				return false
 			}
 		}
+		l.Unlock()
+		return true
 	}
 	var reloading atomic.Bool
 	var asked, serial, silent atomic.Int64

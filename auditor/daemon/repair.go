@@ -135,7 +135,7 @@ func (wallClock) Sleep(ctx context.Context, d time.Duration) error {
 func policyOf(cfg *Config) remedy.Policy {
 	r := &cfg.Remediation
 	p := remedy.Policy{
-		Mode: remedy.Mode(r.Mode), May: cfg.Repairs(),
+		Mode: r.Mode, May: cfg.Repairs(),
 		Limits: remedy.Limits{
 			GrantAccounts: r.Limits.GrantAccountsPerRun, RevokeAccounts: r.Limits.RevokeAccountsPerRun,
 			FleetPercent: r.Limits.FleetPercentPerDay, PolicyWrites: r.Limits.PolicyWritesPerDay,
