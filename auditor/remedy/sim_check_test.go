@@ -246,8 +246,8 @@ func (w *world) written(e *remedy.Entry) {
 			w.fail("W14 entry %d is no approval", e.Approval)
 		case w.used[e.Approval]:
 			w.fail("W14 the approval %d is used twice", e.Approval)
-		case !a.Expires.After(w.local()):
-			w.fail("W14 the approval %d ended at %s, and it is %s", e.Approval, a.Expires, w.local())
+		case !a.Expires.After(w.ledger.at):
+			w.fail("W14 the approval %d ended at %s, and it was %s", e.Approval, a.Expires, w.ledger.at)
 		}
 		w.used[e.Approval] = true
 		w.count("approval used")

@@ -333,10 +333,11 @@ func (w *world) mayDie(where string) {
 type ledger struct {
 	w       *world
 	entries []remedy.Entry
-	lines   [][]byte // as they are on the disk, as far as they were read from there
-	events  []int    // when their writing began
-	began   int      // the last of them, be it durable or not
-	past    bool     // then the last reading of the account that it is about was of the past
+	lines   [][]byte  // as they are on the disk, as far as they were read from there
+	events  []int     // when their writing began
+	began   int       // the last of them, be it durable or not
+	at      time.Time // by the process's clock
+	past    bool      // then the last reading of the account that it is about was of the past
 	broken  error
 	// disk, if there is one, has a real Ledger on it.
 	disk *disk
@@ -424,7 +425,7 @@ func (l *ledger) Append(e remedy.Entry) (remedy.Entry, error) {
 	}
 	w.mayDie("before an entry")
 	e.Seq = int64(len(l.entries) + 1)
-	l.began, l.past = w.event(), false
+	l.began, l.at, l.past = w.event(), w.local(), false
 	if of := w.intents[e.Intent]; of != nil {
 		last := w.cloud.last[of.Step.AccountID]
 		l.past = last != nil && last.lagging
