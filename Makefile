@@ -151,7 +151,7 @@ page-check: ## look at the pages in headless Chromium; installs it where apt-get
 faults: ## play the matrix of faults of the cloud, in full, and print it with its verdicts
 	@.ci/faults
 
-kill: build kill-repair ## kill the daemon, as it audits and as it repairs, and a process that writes a history, KILLS times each, and look for what is lost; about twenty minutes
+kill: build kill-repair ## kill the daemon, as it audits and as it repairs, and a process that writes a history, KILLS times each, and look for what is lost; about fifteen minutes
 	AGENCYAUDIT_KILLS=$(KILLS) AGENCYAUDIT_PROGRAM=$(CURDIR)/$(BIN) go test -count=1 -timeout 30m -run '^TestKilledDaemon$$' -v ./cmd/agencyaudit
 	AGENCYAUDIT_KILLS=$(KILLS) go test -count=1 -timeout 30m -run '^TestKilled$$' -v ./auditor/history
 
@@ -160,7 +160,7 @@ kill-repair: build
 	AGENCYAUDIT_KILLS=$(KILLS) AGENCYAUDIT_PROGRAM=$(CURDIR)/$(BIN) AGENCYAUDIT_FAILPOINTS=$(CURDIR)/$(FAILPOINTS) \
 		go test -count=1 -timeout 5h -parallel 4 -run '^Test(KilledRepair|NoFailpoints)$$' -v ./cmd/agencyaudit
 
-kill-long: ## kill the daemon while it repairs KILLS_LONG times; about an hour and a half
+kill-long: ## kill the daemon while it repairs KILLS_LONG times; about 50 minutes on two cores
 	@$(MAKE) --no-print-directory kill-repair KILLS=$(KILLS_LONG)
 
 history: ## let 400 days of drift happen to ACCOUNTS accounts, and measure the history; about ten minutes
