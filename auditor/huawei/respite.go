@@ -40,7 +40,7 @@ func (r *respite) left(now time.Time) time.Duration {
 // crowdOf is of how many accounts one after the other the cloud must ask for a pause, with none of another kind of answer between
 // them, so that it is the main identity that pauses. One account, or a few that stand together, must not keep out all the others;
 // that so many others are refused by chance, be it that three in ten are, is hardly ever so.
-const crowdOf = 8
+const crowdOf = 12
 
 // crowd are the accounts about whose entering a 429 came, since the last about which anything else came.
 type crowd struct {
