@@ -49,7 +49,7 @@ build: ## build bin/agencyaudit, static and stripped
 # The room whose tests take longest goes first, so that the others are tested beside it.
 FIRST := ./cmd/agencyaudit ./auditor/huawei
 
-test: ## run every test, the longest ones shortened; needs nothing but Go, less than four minutes on two cores with all of the building
+test: ## run every test, the longest ones shortened; needs nothing but Go; under three minutes on two cores, and some minutes of building the first time
 	go test -short -p 4 -timeout 30m $(FIRST) ./...
 
 test-all: ## run every test in full; about six minutes
