@@ -88,12 +88,7 @@ type remote struct{ http *http.Client }
 func dialHand(dir string) *remote {
 	return &remote{&http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			short, release, err := web.ShortFolder(dir)
-			if err != nil {
-				return nil, err
-			}
-			defer release()
-			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", filepath.Join(short, SocketName))
+			return web.DialPrivate(ctx, filepath.Join(dir, SocketName))
 		},
 	}}}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 )
 
 // ListenPrivate listens at a Unix socket that only the program's own user may use (mode 0600). What is at its path must be nothing, or a
@@ -31,7 +33,7 @@ func ListenPrivate(path string) (net.Listener, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(aside)
-	short, release, err := ShortFolder(aside)
+	short, release, err := shortFolder(aside)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +50,21 @@ func ListenPrivate(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// DialPrivate connects to a socket that ListenPrivate made, however long its path is.
+func DialPrivate(ctx context.Context, path string) (net.Conn, error) {
+	short, release, err := shortFolder(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", filepath.Join(short, filepath.Base(path)))
+}
+
 // maxSocketFolder is how long the path of a folder may be so that every system takes that of a socket in it, and in a folder in it.
 const maxSocketFolder = 70
 
-// ShortFolder is a path of a folder by which a socket in it can be used, however long its own is, until it is released.
-func ShortFolder(dir string) (path string, release func(), err error) {
+// shortFolder is a path of a folder by which a socket in it can be used, however long its own is, until it is released.
+func shortFolder(dir string) (path string, release func(), err error) {
 	if len(dir) <= maxSocketFolder || runtime.GOOS != "linux" {
 		return dir, func() {}, nil
 	}
