@@ -67,7 +67,7 @@ func (e *Engine) carry(ctx context.Context, job *Job, p, proposed *Plan, approva
 	if over != "" {
 		e.meter.Blocked(rules.HoldBudget)
 		e.log.Error("the plan exceeds a limit: nothing of it is carried out", "plan", p.Digest, "reason", over)
-		return t, e.Freeze(Daemon, over)
+		return t, e.freeze(Entry{Actor: Daemon, Run: p.Run, Plan: p.Digest, Approval: approval, Reason: over})
 	}
 	if _, err := e.note(Entry{
 		Kind: KindPlanned, Actor: actor, Run: p.Run, Plan: p.Digest, Approval: approval, Steps: len(p.Steps), Fleet: proposed.Fleet,

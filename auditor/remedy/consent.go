@@ -403,8 +403,14 @@ func (e *Engine) inverse(p *Plan, job *Job, d *Done, now time.Time) {
 			key, step.Action))
 		return
 	}
+	e.mu.Lock()
+	why, detail := e.settling(step.AccountID, st.ReadAt())
+	e.mu.Unlock()
 	holding := rules.HoldingOf(st.Last.Report.Agency, st.Last.Planes)
 	switch {
+	case why != "": // what was read is from before the step that is to be taken back
+		hold(why, detail)
+		return
 	case holding.AgencyID() != step.AgencyID:
 		hold(rules.HoldMoved, "the agency is gone, or another one by now")
 		return

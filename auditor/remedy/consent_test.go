@@ -154,6 +154,44 @@ func TestApprovalOnce(t *testing.T) {
 	w.check(t, "in all", 1, false)
 }
 
+// TestApprovalOverALimit: an approved plan that exceeds a limit freezes once. When a person lifts that, the approval is used up, and another
+// one of fewer accounts counts.
+func TestApprovalOverALimit(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		w, small := asking(t, true)
+		w.policy.Limits.GrantAccounts = 1
+		large := w.engine.Plan(w.job(), "alice", nil)
+		if len(large.Steps) != 2 || large.Over == "" {
+			t.Fatalf("the plan %+v", large)
+		}
+		large.SignRequest(people["alice"])
+		w.asks(large)
+		if err := w.engine.Approve(large, bob(w, large)); err != nil {
+			t.Fatal(err)
+		}
+		w.approving = nil
+		w.turn()
+		w.check(t, "at first", 0, true)
+		if restart {
+			w.start()
+		}
+		w.mayUnfreeze = true
+		if err := w.engine.Unfreeze("alice", "it is understood"); err != nil {
+			t.Fatal(err)
+		}
+		w.mayUnfreeze = false
+		w.turn()
+		w.check(t, "after that was lifted", 0, false)
+		w.asks(small)
+		if err := w.engine.Approve(small, bob(w, small)); err != nil {
+			t.Fatal(err)
+		}
+		w.approving = nil
+		w.turn()
+		w.check(t, "the smaller one", 1, false)
+	}
+}
+
 // TestApprovalOutlivesRestarts, and is used up by a plan that began when the process died before its first intent.
 func TestApprovalOutlivesRestarts(t *testing.T) {
 	for _, dies := range []bool{false, true} {
@@ -408,6 +446,13 @@ func TestUndoHeld(t *testing.T) {
 				t.Errorf("%v, %+v", err, p)
 			}
 		})
+	}
+	// What was read before it was done does not say that it is not so.
+	early := still(t, 2)
+	early.lacks(0, baselineGrants[0])
+	early.turn()
+	if p, err := early.engine.Undo(early.job(), early.run.ID, "alice"); err != nil || len(p.Steps) > 0 || len(p.Held) != 1 || p.Held[0].Reason != rules.HoldPending {
+		t.Errorf("%v, %+v", err, p)
 	}
 	// A grant is not given back to whoever it is that the agency trusts by now.
 	w := still(t, 2)

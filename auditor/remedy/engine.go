@@ -232,9 +232,14 @@ func (e *Engine) end(o *Open, outcome Outcome, a auditor.Answer, readIDs []strin
 
 // Freeze stops all repair until somebody lifts that. It does not wait for what is carried out: that ends before its next request.
 func (e *Engine) Freeze(actor, reason string) error {
-	_, err := e.note(Entry{Kind: KindFrozen, Actor: actor, Reason: reason})
+	return e.freeze(Entry{Actor: actor, Reason: reason})
+}
+
+func (e *Engine) freeze(entry Entry) error {
+	entry.Kind = KindFrozen
+	_, err := e.note(entry)
 	if err == nil {
-		e.log.Warn("repair is frozen", "by", actor, "reason", reason)
+		e.log.Warn("repair is frozen", "by", entry.Actor, "reason", entry.Reason)
 	}
 	return err
 }
@@ -505,11 +510,8 @@ func (e *Engine) waits(step *rules.Step, p Policy, readAt, now time.Time) (rules
 		return rules.HoldQuarantine, fmt.Sprintf("since %s: %s; `agencyaudit unfreeze --account %s` lifts it", q.Since.UTC().Format(time.RFC3339),
 			q.Reason, step.AccountID)
 	}
-	if e.state.busy(step.AccountID) {
-		return rules.HoldPending, "what came of the last step in the account is read first"
-	}
-	if readAt.Before(e.state.touched[step.AccountID]) {
-		return rules.HoldPending, "the account was not read since the last step in it: the next run does"
+	if why, detail := e.settling(step.AccountID, readAt); why != "" {
+		return why, detail
 	}
 	if until := e.state.cooling(step.AccountID, p.CoolDown); now.Before(until) {
 		return rules.HoldCooling, "until " + until.UTC().Format(time.RFC3339)
@@ -520,6 +522,17 @@ func (e *Engine) waits(step *rules.Step, p Policy, readAt, now time.Time) (rules
 	case all >= writesOfAGrant:
 		return rules.HoldCooling, fmt.Sprintf("it was tried %d times within a day, and is tried again from %s on", all,
 			first.Add(day).UTC().Format(time.RFC3339))
+	}
+	return "", ""
+}
+
+// settling says why what was read of an account at an instant does not show yet what was done there; empty when it does. The caller holds mu.
+func (e *Engine) settling(account string, readAt time.Time) (rules.Hold, string) {
+	if e.state.busy(account) {
+		return rules.HoldPending, "what came of the last step in the account is read first"
+	}
+	if readAt.Before(e.state.touched[account]) {
+		return rules.HoldPending, "the account was not read since the last step in it: the next run does"
 	}
 	return "", ""
 }

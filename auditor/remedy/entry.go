@@ -73,8 +73,8 @@ type Entry struct {
 	// Steps is how many steps a plan has, and Digests their ids.
 	Steps   int      `json:"steps,omitempty"`
 	Digests []string `json:"digests,omitempty"`
-	// Approval is the number of the entry by which an intent was approved, and Nonce what makes an approval one of its own; Expires
-	// is until when it counts, Signature what the approver signed it with.
+	// Approval is the number of the entry by which an intent was approved, or a plan that exceeded a limit: the freeze uses it up. Nonce is
+	// what makes an approval one of its own; Expires is until when it counts, Signature what the approver signed it with.
 	Approval  int64     `json:"approval,omitempty"`
 	Nonce     string    `json:"nonce,omitempty"`
 	Expires   time.Time `json:"expires,omitzero"`

@@ -277,6 +277,9 @@ func (w *world) written(e *remedy.Entry) {
 		w.ends(e)
 	case remedy.KindFrozen:
 		w.frozen = true
+		if e.Approval > 0 {
+			w.used[e.Approval] = true
+		}
 		if strings.Contains(e.Reason, "limits.") {
 			w.froze = true
 			w.count("frozen by a limit")

@@ -145,9 +145,7 @@ func (s *State) Add(e Entry) {
 			}
 			return
 		}
-		if a := s.approvals[e.Approval]; a != nil {
-			a.used = true
-		}
+		s.use(e.Approval)
 		delete(s.waiting, e.Plan)
 	case KindApproved:
 		s.approvals[e.Seq] = &approval{
@@ -176,6 +174,7 @@ func (s *State) Add(e Entry) {
 	case KindOutcome:
 		s.end(e)
 	case KindFrozen:
+		s.use(e.Approval) // else what was approved and exceeded a limit would freeze again, each time that a person lifts that
 		if s.frozen == nil {
 			s.frozen = &Freeze{Since: e.Time, By: e.Actor, Reason: e.Reason}
 		}
@@ -190,6 +189,13 @@ func (s *State) Add(e Entry) {
 	case KindReleased:
 		maps.DeleteFunc(s.quarantine, func(_ string, q Quarantine) bool { return q.AccountID == e.AccountID })
 		delete(s.failures, e.AccountID)
+	}
+}
+
+// use says that an approval does not count any more, by the number of its entry; 0 is none.
+func (s *State) use(approval int64) {
+	if a := s.approvals[approval]; a != nil {
+		a.used = true
 	}
 }
 

@@ -903,6 +903,16 @@ var mutants = []mutant{
 		old:  `a.used = true`, new: `a.used = false`,
 	},
 	{
+		name: "approval-freezes-again", what: "an approval that exceeded a limit froze again and again", by: "repair",
+		file: "auditor/remedy/state.go",
+		old:  "\t\ts.use(e.Approval) // else", new: "\t\t// else",
+	},
+	{
+		name: "undo-of-what-was-not-read", what: "an undo judged by what was read before the step that it takes back", by: "repair",
+		file: "auditor/remedy/consent.go",
+		old:  `case why != "": // what`, new: `case why == "-": // what`,
+	},
+	{
 		name: "nonce-again", what: "an approval could be given again", by: "repair",
 		file: "auditor/remedy/state.go",
 		old:  `s.nonces[e.Nonce] = true`, new: `s.nonces[e.Nonce] = false`,
@@ -1049,7 +1059,7 @@ var mutants = []mutant{
 	{
 		name: "own-writes-not-read", what: "a plan rested on a reading from before the last change", by: "repair",
 		file: "auditor/remedy/engine.go",
-		old:  `if readAt.Before(e.state.touched[step.AccountID]) {`, new: `if readAt.IsZero() {`,
+		old:  `if readAt.Before(e.state.touched[account]) {`, new: `if readAt.IsZero() {`,
 	},
 	{
 		name: "old-plan-as-it-was", what: "a plan that somebody kept were carried out as it was", by: "repair",
