@@ -18,8 +18,11 @@ import (
 
 const runbooksDir = "../../docs/runbooks/"
 
+// firstScreen is how many lines somebody sees without scrolling: by then it has been said what it means, what breaks, and what to do first.
+const firstScreen = 36
+
 var (
-	runbookHeadings = []string{"What it means", "What breaks", "Look", "Fix on the consoles", "Fix by command", "Accept", "Over when"}
+	runbookHeadings = []string{"What it means", "What breaks", "Do first", "Look", "Fix on the consoles", "Fix by command", "Accept", "Over when"}
 	blockPattern    = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 	// A metric in a query, and the matchers behind it.
 	selectorPattern = regexp.MustCompile(`\b((?:agencyaudit|process)[_:][\w:]+)(?:\{([^}]*)\})?`)
@@ -57,8 +60,9 @@ func readText(t *testing.T, file string) string {
 	return string(text)
 }
 
-// TestDocsRunbooks holds what somebody who was woken relies on: every page has the same headings in the same order, every command
-// is one that the program takes, every query asks for what there is, and the index has each page with the severities of its alert.
+// TestDocsRunbooks holds what somebody who was woken relies on: every page has the same headings in the same order, what to do first stands on
+// its first screen, every command is one that the program takes, every query asks for what there is, no block that is pasted as a whole lifts
+// a freeze behind another command, and the index has each page with the severities of its alert.
 func TestDocsRunbooks(t *testing.T) {
 	index, severities := readText(t, runbooksDir+"README.md"), alertSeverities(t)
 	pages := runbooks(t)
@@ -72,6 +76,9 @@ func TestDocsRunbooks(t *testing.T) {
 		if want := append([]string{name}, runbookHeadings...); !slices.Equal(headings, want) {
 			t.Errorf("%s has the headings %q, want %q", name, headings, want)
 		}
+		if first, _, _ := strings.Cut(page, "\n## Look\n"); strings.Count(first, "\n") > firstScreen {
+			t.Errorf("%s says what to do first only after %d lines: a screen has %d", name, strings.Count(first, "\n"), firstScreen)
+		}
 		if row := fmt.Sprintf("| [%s](%[1]s.md) | %s |", name, strings.Join(severities[name], ", ")); !strings.Contains(index, row) {
 			t.Errorf("the index has no line that begins with %s", row)
 		}
@@ -81,6 +88,9 @@ func TestDocsRunbooks(t *testing.T) {
 	known := metricsOfQueries(t)
 	for name, page := range pages {
 		for _, m := range blockPattern.FindAllStringSubmatch(page, -1) {
+			if before, _, lifts := strings.Cut(m[2], "agencyaudit unfreeze --reason"); lifts && strings.TrimSpace(before) != "" {
+				t.Errorf("%s: a block lifts a freeze behind another command", name)
+			}
 			for line := range strings.Lines(m[2]) {
 				line = strings.TrimSpace(line)
 				switch m[1] {
