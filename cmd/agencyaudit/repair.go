@@ -499,10 +499,16 @@ does not count, and why.`,
   agencyaudit approve plan.json --as bob --key bob.key`,
 		Args: exactly(1, "a plan's file, or its digest"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case cmd.Flags().Changed("expires") && expires < time.Minute:
+			if cmd.Flags().Changed("expires") && expires < time.Minute {
 				return misuse("write a duration such as 4h", "--expires %s is no time to carry anything out in", rules.Span(expires))
-			case !yes && (args[0] == "-" || !a.inTerminal || !a.errTerminal):
+			}
+			named := approvable{what: args[0]}
+			if args[0] != "-" || yes { // whoever is asked answers on stdin
+				if err := named.read(a); err != nil {
+					return err
+				}
+			}
+			if !yes && (args[0] == "-" || !a.inTerminal || !a.errTerminal) {
 				return misuse("add --yes if that is meant", "there is no terminal on which to confirm the approval")
 			}
 			name, err := who.name()
@@ -514,7 +520,7 @@ does not count, and why.`,
 				return err
 			}
 			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
-				return a.approve(cmd.Context(), cfg, h, args[0], name, key, expires, yes)
+				return a.approve(cmd.Context(), cfg, h, &named, name, key, expires, yes)
 			})
 		},
 	}
@@ -528,20 +534,35 @@ does not count, and why.`,
 
 var digestPattern = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 
-// namedPlan is the plan of a file or, by its digest, the one that is shown now.
-func (a *app) namedPlan(ctx context.Context, h daemon.Hand, what string) (*remedy.Plan, error) {
-	_, err := os.Stat(what)
+// approvable is a plan as somebody names it: by its file, or the one that is shown now by its digest.
+type approvable struct {
+	what string
+	file *remedy.Plan // nil for a digest
+}
+
+// read reads the file, or has seen that a digest is meant.
+func (n *approvable) read(a *app) (err error) {
+	_, missing := os.Stat(n.what)
 	switch {
-	case what == "-" || err == nil || !digestPattern.MatchString(what):
-		return a.readPlan(what)
-	case len(what) < shownDigest:
-		return nil, misuse(fmt.Sprintf("name %d characters of it, or more", shownDigest), "%s is too little of a digest, and there is no such file", what)
+	case n.what == "-" || missing == nil || !digestPattern.MatchString(n.what):
+		n.file, err = a.readPlan(n.what)
+		return err
+	case len(n.what) < shownDigest:
+		return misuse(fmt.Sprintf("name %d characters of it, or more", shownDigest), "%s is too little of a digest, and there is no such file", n.what)
+	}
+	return nil
+}
+
+// plan is the plan that was named.
+func (n *approvable) plan(ctx context.Context, a *app, h daemon.Hand) (*remedy.Plan, error) {
+	if n.file != nil {
+		return n.file, nil
 	}
 	p, err := h.Plan(ctx, "", nil)
 	if err != nil {
 		return nil, err
 	}
-	if !strings.HasPrefix(p.Digest, what) {
+	if !strings.HasPrefix(p.Digest, n.what) {
 		return nil, misuse("look at it with "+a.command("plan"), "the plan that is shown now is another one: %s", p.Digest)
 	}
 	return p, nil
@@ -549,9 +570,9 @@ func (a *app) namedPlan(ctx context.Context, h daemon.Hand, what string) (*remed
 
 // approve shows a plan, asks, and approves.
 func (a *app) approve(
-	ctx context.Context, cfg *daemon.Config, h daemon.Hand, what, name string, key ed25519.PrivateKey, expires time.Duration, yes bool,
+	ctx context.Context, cfg *daemon.Config, h daemon.Hand, named *approvable, name string, key ed25519.PrivateKey, expires time.Duration, yes bool,
 ) error {
-	p, err := a.namedPlan(ctx, h, what)
+	p, err := named.plan(ctx, a, h)
 	if err != nil {
 		return err
 	}
@@ -597,7 +618,7 @@ func (a *app) approve(
 		next = a.command("run")
 	default:
 		says += "To have it carried out:"
-		next = a.command("apply", what)
+		next = a.command("apply", named.what)
 	}
 	var b bytes.Buffer
 	b.WriteByte('\n')
