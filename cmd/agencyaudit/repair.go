@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/user"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -176,6 +177,7 @@ func (a *app) readPlan(file string) (*remedy.Plan, error) {
 // planFlags are the flags of the commands that make plans.
 type planFlags struct {
 	signer
+	accounts    []string
 	out, format string
 	verbose     bool
 }
@@ -190,7 +192,6 @@ func (f *planFlags) add(cmd *cobra.Command) {
 
 func (a *app) planCommand() *cobra.Command {
 	var flags planFlags
-	var accounts []string
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "say what repair would do, what not, and why; changes nothing",
@@ -212,7 +213,7 @@ Exit codes: 0 there is nothing to do, 1 there are steps, 2 not everything could 
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			requester, key, err := "", ed25519.PrivateKey(nil), error(nil)
-			if flags.out != "" || flags.as != "" || flags.keyFile != "" || len(accounts) > 0 {
+			if flags.out != "" || flags.as != "" || flags.keyFile != "" || len(flags.accounts) > 0 {
 				if requester, err = flags.name(); err != nil {
 					return err
 				}
@@ -221,7 +222,7 @@ Exit codes: 0 there is nothing to do, 1 there are steps, 2 not everything could 
 				}
 			}
 			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
-				p, err := h.Plan(cmd.Context(), requester, accounts)
+				p, err := h.Plan(cmd.Context(), requester, flags.accounts)
 				if err != nil {
 					return err
 				}
@@ -230,7 +231,7 @@ Exit codes: 0 there is nothing to do, 1 there are steps, 2 not everything could 
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().StringArrayVar(&accounts, "account", nil, "plan for this account alone, by `name` or id; may be repeated")
+	cmd.Flags().StringArrayVar(&flags.accounts, "account", nil, "plan for this account alone, by `name` or id; may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("account", a.accountNames)
 	return cmd
 }
@@ -304,7 +305,7 @@ func (a *app) showPlan(ctx context.Context, cfg *daemon.Config, h daemon.Hand, p
 		}
 	}
 	v := report.PlanView{Plan: p, Status: status, Now: time.Now(), Daemon: h.Daemon()}
-	v.Next, v.Commands = a.next(cfg, h, p, status.Mode, flags.out)
+	v.Next, v.Commands = a.next(cfg, h, p, status.Mode, flags)
 	o := a.layout()
 	o.Verbose = flags.verbose
 	out := result{to: a.out}
@@ -325,23 +326,35 @@ func (a *app) showPlan(ctx context.Context, cfg *daemon.Config, h daemon.Hand, p
 	return nil
 }
 
-// next says how to go on with a plan, whose file may be empty, with the commands for it.
-func (a *app) next(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode remedy.Mode, file string) (says string, commands []string) {
-	says, commands = a.onward(cfg, h, p, mode, file)
+// next says how to go on with a plan that was asked for by flags, with the commands for it.
+func (a *app) next(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode remedy.Mode, flags *planFlags) (says string, commands []string) {
+	says, commands = a.onward(cfg, h, p, mode, flags)
 	if says != "" && p.Stopped != "" && p.Over == "" && mode.Acts() {
 		says = "Nothing of it is carried out while it is stopped, see above. After that, " + strings.ToLower(says[:1]) + says[1:]
 	}
 	return says, commands
 }
 
-// onward is next for a plan that nothing stops.
-func (a *app) onward(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode remedy.Mode, file string) (says string, commands []string) {
-	own := p.RequestedBy != remedy.Daemon
-	approve := func(what string) string { return a.command(append([]string{"approve", what}, signs(cfg)...)...) }
-	again := a.command(append([]string{"plan", "--out", "plan.json"}, signs(cfg)...)...)
+// again is the command by which the same plan is made once more, into a file, and signed where people have keys.
+func (a *app) again(cfg *daemon.Config, p *remedy.Plan, flags *planFlags) string {
+	words, file := []string{"plan"}, "plan.json"
 	if p.Undoes != "" {
-		again = a.command(append([]string{"undo", p.Undoes, "--out", "undo.json"}, signs(cfg)...)...)
+		words, file = []string{"undo", p.Undoes}, "undo.json"
 	}
+	for _, account := range flags.accounts { // without them it would be a plan for the whole fleet
+		words = append(words, "--account", account)
+	}
+	if flags.out != "" {
+		file = flags.out
+	}
+	return a.command(slices.Concat(words, []string{"--out", file}, signs(cfg))...)
+}
+
+// onward is next for a plan that nothing stops.
+func (a *app) onward(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode remedy.Mode, flags *planFlags) (says string, commands []string) {
+	own, file := p.RequestedBy != remedy.Daemon, flags.out
+	approve := func(what string) string { return a.command(append([]string{"approve", what}, signs(cfg)...)...) }
+	again := a.again(cfg, p, flags)
 	switch {
 	case len(p.Steps) == 0:
 		return "", nil
@@ -352,6 +365,8 @@ func (a *app) onward(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode rem
 			"or raise the limit of remediation.limits that it names.", nil
 	case own && file == "":
 		return "To have it carried out, write it to a file first:", []string{again}
+	case mode == remedy.ModeApprove && own && len(cfg.Approvers()) > 0 && p.Signature == "":
+		return "Nobody can approve it until whoever asks for it has signed it:", []string{again}
 	case mode == remedy.ModeApprove && own && h.Daemon() && p.Undoes == "":
 		return "To have the daemon carry it out:", []string{approve(file)}
 	case mode == remedy.ModeApprove && own:

@@ -115,7 +115,10 @@ func TestAPlanIsApprovedAppliedAndUndone(t *testing.T) {
 	b.asks(t, exitOK, "plan")
 	b.drift(t, `{"kind": "revoke", %s}`, lost)
 
-	out, _ := b.asks(t, exitDrift, "plan", "--account", victim, "--out", "plan.json", "--as", "alice")
+	// What it says to go on with is about the same accounts, not about the whole fleet.
+	out, _ := b.asks(t, exitDrift, "plan", "--account", victim)
+	wants(t, out, "write it to a file first", "agencyaudit plan --account "+victim+" --out plan.json")
+	out, _ = b.asks(t, exitDrift, "plan", "--account", victim, "--out", "plan.json", "--as", "alice")
 	wants(t, out, "Plan: 1 step in 1 account", "DCS UserAccess", victim, "inject faults", "it fits", "mode approve", "agencyaudit approve plan.json", "agencyaudit apply plan.json")
 	if info, err := os.Stat(filepath.Join(b.dir, "plan.json")); err != nil || info.Mode().Perm() != newFileMode {
 		t.Errorf("the plan's file: %v %v", info, err)
@@ -314,9 +317,10 @@ func TestPeopleSignWhatTheyAskForAndApprove(t *testing.T) {
 		keyOf(t, b.dir, name)
 	}
 	b.drift(t, `{"kind": "revoke", %s}`, lost)
-	b.asks(t, exitDrift, "plan", "--out", "unsigned.json", "--as", "alice")
+	out, _ := b.asks(t, exitDrift, "plan", "--out", "unsigned.json", "--as", "alice")
+	wants(t, out, "until whoever asks for it has signed it", "agencyaudit plan --out unsigned.json --as NAME --key FILE")
 	b.asks(t, exitDrift, "plan", "--out", "forged.json", "--as", "alice", "--key", "mallory.pem")
-	out, _ := b.asks(t, exitDrift, "plan", "--out", "plan.json", "--as", "alice", "--key", "alice.pem")
+	out, _ = b.asks(t, exitDrift, "plan", "--out", "plan.json", "--as", "alice", "--key", "alice.pem")
 	wants(t, out, "alice, signed", "agencyaudit approve plan.json --as NAME --key FILE")
 	for plan, want := range map[string]string{"unsigned.json": "is not signed by", "forged.json": "is not signed by"} {
 		_, said := b.asks(t, exitUsage, "approve", plan, "--yes", "--as", "bob", "--key", "bob.pem")
