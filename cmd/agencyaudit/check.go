@@ -285,8 +285,8 @@ func (a *app) baselineListCommand() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "list the baselines that the program brings along, and those of a configuration",
-		Long: `List the baselines that the program brings along. With --config, list those of that configuration
+		Short: "list the baselines that come with the program, and those of a configuration",
+		Long: `List the baselines that come with the program. With --config, list those of that configuration
 as well.
 
 Exit codes: 0 listed, 3 bad usage or configuration.`,

@@ -17,10 +17,10 @@ func (a *app) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "try whether every account can be read, and say what is lacking and who can grant it",
-		Long: `Try, in every account of the configuration, everything that an audit takes: entering it, whether
+		Long: `Try, in every account of the configuration, everything that an audit needs: entering it, whether
 the key is one of this account, and each permission to read, by sending the request that needs it.
-Say what the clock is off, how much of the time of a run the rate takes, and whether the account has
-the agency at all; and of each fault what to do about it, and who can.
+Say how far the clock is off, how much of a run's time the rate takes, and whether the account has
+the agency at all; and for each fault what to do about it, and who can.
 
 The doctor changes nothing, however repair is configured: permissions to write are not
 probed. What an account is like, against the baseline, is what audit says.

@@ -30,9 +30,9 @@ func (p *ledgerPlace) flag(cmd *cobra.Command) {
 func (a *app) ledgerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ledger",
-		Short: "show or verify what repair wrote down of all that it intended, did and was told",
-		Long: `Show or verify the ledger in state_dir: what repair wrote down of all that it intended, did and was
-told, before it did it. It is read as it lies there, beside a daemon or without one, and is never
+		Short: "show or verify the record of all that repair intended, did and was told",
+		Long: `Show or verify the ledger in state_dir: what repair wrote down, beforehand, of all that it intended,
+did and was told. It is read as it lies there, beside a daemon or without one, and is never
 changed by that. Where one is lost for good, renew begins another.`,
 		Example: `  agencyaudit ledger show --last 20
   agencyaudit ledger verify`,
@@ -51,8 +51,8 @@ func (a *app) ledgerShowCommand() *cobra.Command {
 		Use:   "show",
 		Short: "show the entries of the ledger, the newest last",
 		Long: `Show the entries of the ledger, the newest last. One that cannot be relied on is shown as far as it
-is whole, with what is wrong and what to do. It is beyond reading whether it ends too early: verify
-compares it with what the history remembers.
+is whole, with what is wrong and what to do. Reading alone cannot tell whether its end was cut off:
+verify compares it with what the history remembers.
 
 Exit codes: 0 shown, 1 the ledger is not whole, 2 it cannot be read, 3 bad usage or configuration.`,
 		Example: `  agencyaudit ledger show --last 20
@@ -138,7 +138,7 @@ func (a *app) ledgerRenewCommand() *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
 		Use:   "renew",
-		Short: "put a ledger aside that cannot be relied on, and begin another",
+		Short: "put aside a ledger that cannot be relied on, and begin another",
 		Long: `Put the ledger aside, under a name with the time, and begin another one. It is for somebody who has
 looked into why the ledger cannot be relied on, and takes the loss: the new one knows nothing of
 limits that were used up, of quarantines and of intents that are open. So it begins frozen, until

@@ -97,7 +97,7 @@ type signer struct{ as, keyFile string }
 
 // asFlag adds the flag that says who somebody is.
 func (p *signer) asFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&p.as, "as", "", "do it as this `person`, whose name is recorded; the user's name unless it is given")
+	cmd.Flags().StringVar(&p.as, "as", "", "act as this `person`, whose name is recorded; your user name by default")
 	_ = cmd.RegisterFlagCompletionFunc("as", cobra.NoFileCompletions)
 }
 
@@ -195,14 +195,14 @@ func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "say what repair would do, what not, and why; changes nothing",
-		Long: `Say what repair would do now, step by step, with what each step affects; what differs from the
-baselines and is not put right, with what would have to be otherwise; whether the plan fits into the
-limits, what stops it, what repair is at, and how to go on. It changes nothing in the cloud, in
-whatever mode; in mode off there is nothing to say.
+		Long: `Say what repair would do now, step by step, and what each step affects; what differs from the
+baselines and is not put right, and what would have to change first; whether the plan fits the
+limits, what stops it, what repair is doing, and how to go on. It changes nothing in the cloud, in
+any mode; in mode off there is nothing to say.
 
-While a daemon owns state_dir it is the daemon's plan, by its last run; else a run is made for it.
-With --out, --account, --as or --key it is a plan of your own, for approve and apply: what was shown
-is done, or nothing. An account that changed since voids its steps.
+While a daemon owns state_dir the plan is the daemon's, from its last run; otherwise a run is made
+for it. With --out, --account, --as or --key it is a plan of your own, for approve and apply: either
+what was shown is done, or nothing. An account that changed since then voids its steps.
 
 Exit codes: 0 there is nothing to do, 1 there are steps, 2 not everything could be read (wins over
 1), 3 bad usage or configuration, or mode off.`,
@@ -401,8 +401,7 @@ made voids its steps. Limits, windows, the kill switch and all other guards hold
 daemon, and in mode approve the plan must have been approved. One step follows the other, in waves
 of one, two, four accounts and so on; the first step that fails ends it.
 
-While a daemon owns state_dir it is the daemon who does it. A first interrupt ends it before its
-next step.
+While a daemon owns state_dir, the daemon does it. A first interrupt ends it before its next step.
 
 Exit codes: 0 all of it was done, 1 something was not, since it is void or failed, 2 of something it
 is not known, since the cloud does not show it yet or cannot be read (wins over 1), 3 bad usage or
@@ -496,15 +495,15 @@ func (a *app) approveCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "approve PLAN",
-		Short: "show a plan, and approve that it is carried out, once",
-		Long: `Show a plan and, once the first 8 characters of its digest were typed, approve that it is carried
-out: once, and until the approval ends. PLAN is a file that plan --out or undo --out wrote, or the
-digest of the plan that plan shows now, or its first 12 characters or more. A daemon then begins a
-run, and carries out after it what of the plan is still so; apply does that where there is none, and
-for plans of undo.
+		Short: "show a plan, and approve it to be carried out once",
+		Long: `Show a plan, ask for the first 8 characters of its digest, and approve it: it may then be carried
+out once, until the approval ends. PLAN is a file that plan --out or undo --out wrote, or the digest
+of the plan that plan shows now, of which the first 12 characters are enough. A daemon then begins a
+run, and afterwards carries out what still holds of the plan; where there is no daemon, and for
+plans of undo, apply does that.
 
 Where remediation.approval.people have keys, the approval must be signed with the key of one of
-them, and not of who asked for the plan.
+them, who is not the one that asked for the plan.
 
 Exit codes: 0 approved, 2 it could not be recorded, 3 bad usage or configuration, or the approval
 does not count, and why.`,
@@ -540,7 +539,7 @@ does not count, and why.`,
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&expires, "expires", 0, "for how long it counts, such as 4h; as configured unless it is given")
+	f.DurationVar(&expires, "expires", 0, "how long the approval counts, such as 4h; by default as configured")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	who.asFlag(cmd)
 	who.keyFlag(cmd)
@@ -667,9 +666,9 @@ func (a *app) freezeCommand() *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
 		Use:   "freeze",
-		Short: "stop all repair, until unfreeze",
-		Long: `Stop all repair until unfreeze lifts it: no step begins any more, and the one under way ends before
-its request if that was not sent. Reading goes on. Plans and approvals stay.
+		Short: "stop all repair until unfreeze",
+		Long: `Stop all repair until unfreeze lifts that: no step begins any more, and the one under way ends
+before its request, unless that was sent already. Reading goes on. Plans and approvals stay.
 
 Where the daemon cannot be reached, the file of remediation.freeze_file, FREEZE in state_dir unless
 it is named, stops repair as well, for as long as it is there.
@@ -711,9 +710,9 @@ func (a *app) unfreezeCommand() *cobra.Command {
 	var why, account string
 	cmd := &cobra.Command{
 		Use:   "unfreeze",
-		Short: "let repair go on, or lift what of one account is quarantined or cools down",
+		Short: "let repair go on, or release what is quarantined or cooling down in one account",
 		Long: `Lift a freeze, whether a person or an exceeded limit led to it. With --account: lift the quarantines
-of one account, and end its cooling down after failures; a freeze stays.
+of one account and end its cooling down after failures; a freeze stays.
 
 Exit codes: 0 lifted, 2 there was nothing to lift or it could not be recorded, 3 bad usage or
 configuration.`,
@@ -754,7 +753,7 @@ configuration.`,
 	}
 	who.asFlag(cmd)
 	reasonFlag(cmd, &why)
-	cmd.Flags().StringVar(&account, "account", "", "lift what of this account is held, by its `name` or id")
+	cmd.Flags().StringVar(&account, "account", "", "release what is held in this account, by its `name` or id")
 	_ = cmd.RegisterFlagCompletionFunc("account", a.accountNames)
 	return cmd
 }

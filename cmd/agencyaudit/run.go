@@ -33,9 +33,9 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Read every account on the schedule of the configuration, the first time at once, and serve what is
 known as Prometheus metrics (/metrics) and as pages (/) at the address of the configuration.
 
-SIGHUP, a changed file of the configuration, or POST /-/reload reloads it; a configuration that is
-not right changes nothing. SIGINT or SIGTERM ends the daemon once the run under way has ended, or
-after schedule.drain; a second one ends it at once.
+SIGHUP, a changed file of the configuration, or POST /-/reload reloads it; a faulty configuration
+changes nothing. SIGINT or SIGTERM ends the daemon once the run under way has ended, or after
+schedule.drain; a second one ends it at once.
 
 Exit codes: 0 it was told to end, 2 it could not begin or go on, 3 the command line or the
 configuration is wrong. What the runs find is no exit code: the metrics say it.`,
