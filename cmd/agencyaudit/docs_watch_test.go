@@ -441,3 +441,21 @@ func TestDocsWatchTests(t *testing.T) {
 		}
 	}
 }
+
+// escapedBar is a query in a cell of a table in which a bar had to be escaped: what is copied from the page cannot be asked.
+var escapedBar = regexp.MustCompile("(?m)^\\|.*`[^`\n]*agencyaudit[_:][^`\n]*\\\\\\|[^`\n]*`.*$")
+
+// TestDocsWatchQueriesPaste: no page has a query that reads other than Prometheus takes it.
+func TestDocsWatchQueriesPaste(t *testing.T) {
+	for _, pattern := range []string{"/*.md", "/docs/*.md", "/docs/*/*.md", "/deploy/*.md", "/deploy/*/*.md"} {
+		files, err := filepath.Glob(root + pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no pages %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			for _, row := range escapedBar.FindAllString(read(t, file), -1) {
+				t.Errorf("%s has a query with an escaped bar: %s", file, row)
+			}
+		}
+	}
+}
