@@ -107,8 +107,13 @@ func (a *asker) ask(q query) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.answer(expr, q.Instant)
+}
+
+// answer is that to an expression in which the variables are in their places already: a name may have a dollar sign.
+func (a *asker) answer(expr string, instant bool) ([]row, error) {
 	path, values := "/api/v1/query", url.Values{"query": {expr}}
-	if q.Instant {
+	if instant {
 		values.Set("time", seconds(a.now))
 	} else {
 		path = "/api/v1/query_range"
@@ -150,7 +155,7 @@ func (a *asker) options(v variable) ([]string, error) {
 	if m == nil {
 		return nil, fmt.Errorf("this is no form that is known here: %s", text)
 	}
-	rows, err := a.ask(query{Expr: m[1], Instant: true})
+	rows, err := a.answer(m[1], true)
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +185,74 @@ func (a *asker) options(v variable) ([]string, error) {
 // special is what Grafana escapes in a value that is one of several.
 var special = regexp.MustCompile(`[\\$^*{}\[\]'+?.()|]`)
 
+// several is how Grafana writes the values of a variable that can have several: as a regular expression, in a string of PromQL.
+func several(values []string) string {
+	var escaped []string
+	for _, v := range values {
+		escaped = append(escaped, strings.ReplaceAll(special.ReplaceAllString(v, `\$0`), `\`, `\\`))
+	}
+	if len(escaped) == 1 {
+		return escaped[0]
+	}
+	return "(" + strings.Join(escaped, "|") + ")"
+}
+
+// alone chooses each value of a variable that can have several by itself: the next variables then have something to choose from,
+// whatever characters a name has.
+func (a *asker) alone(variables []variable, offered map[string][]string) error {
+	for i, v := range variables {
+		if !v.Multi {
+			continue
+		}
+		was := a.values[v.Name]
+		for _, value := range offered[v.Name] {
+			a.values[v.Name] = several([]string{value})
+			for _, next := range variables[i+1:] {
+				if !strings.Contains(next.Query, `"$`+v.Name+`"`) {
+					continue
+				}
+				options, err := a.options(next)
+				if err == nil && len(options) == 0 {
+					err = errors.New("nothing is left")
+				}
+				if err != nil {
+					return fmt.Errorf("%s from %s %q: %w", next.Name, v.Name, value, err)
+				}
+			}
+		}
+		a.values[v.Name] = was
+	}
+	return nil
+}
+
+// figures says what one panel shows while everything is chosen, a line for each series: its name in the legend, and its value.
+func (a *asker) figures(all []board, place string, fixed map[string]string, out io.Writer) error {
+	name, title, _ := strings.Cut(place, "/")
+	for i := range all {
+		for _, p := range all[i].Panels {
+			if all[i].name != name || p.Title != title {
+				continue
+			}
+			if _, err := a.choose(all[i].Templating.List, false, fixed); err != nil {
+				return err
+			}
+			for _, q := range p.Targets {
+				rows, err := a.ask(q)
+				if err != nil {
+					return err
+				}
+				for _, r := range rows {
+					if _, err := fmt.Fprintf(out, "%s\t%.4f\n", legend(q.Legend, r.Metric), r.last()); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no panel %s", place)
+}
+
 // choose gives every variable a value, in the order in which they stand, since a later one may ask for an earlier one: what is fixed by
 // name, or all that there is, as "All" or one by one. It says what there was to choose from.
 func (a *asker) choose(variables []variable, oneByOne bool, fixed map[string]string) (map[string][]string, error) {
@@ -199,14 +272,11 @@ func (a *asker) choose(variables []variable, oneByOne bool, fixed map[string]str
 		offered[v.Name] = options
 		switch {
 		case v.Multi && oneByOne && len(options) > 0:
-			var escaped []string
-			for _, o := range options {
-				escaped = append(escaped, strings.ReplaceAll(special.ReplaceAllString(o, `\$0`), `\`, `\\`))
-			}
-			a.values[v.Name] = "(" + strings.Join(escaped, "|") + ")"
+			a.values[v.Name] = several(options)
 		case v.IncludeAll:
 			a.values[v.Name] = v.AllValue
-		case slices.Contains(options, fixed[v.Name]):
+		// What stands in a link is kept while there is nothing to choose from.
+		case slices.Contains(options, fixed[v.Name]) || len(options) == 0 && fixed[v.Name] != "":
 			a.values[v.Name] = fixed[v.Name]
 		case len(options) > 0:
 			a.values[v.Name] = options[0]

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -15,8 +18,11 @@ const grafana = "../../deploy/grafana"
 // safe are the colours that the dashboards may have: those of Okabe and Ito, which people who see fewer colours tell apart, a few of Paul
 // Tol's, and greys. No panel tells good from bad by green and red, and none by colour alone.
 var safe = []string{
-	"#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#CC79A7", "#882255", "#DDCC77", "#8C959F", "#5F6B7A",
+	"#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#CC79A7", "#882255", "#DDCC77", "#8C959F", "#5F6B7A", "#CCD1D8",
 }
+
+// units are those that are used, by the ids that Grafana has for them: one that it does not know it writes behind the number as it is.
+var units = []string{"bytes", "dateTimeAsLocal", "none", "percentunit", "reqps", "s", "string"}
 
 var (
 	colourPattern  = regexp.MustCompile(`(?i)"(?:color|fixedColor|iconColor)": "([^"]*)"`)
@@ -79,7 +85,25 @@ func (b *board) checkPanels(t *testing.T) {
 		if p.Type == "row" {
 			continue
 		}
+		p.checkColours(t, b.name)
+		used := []string{p.FieldConfig.Defaults.Unit}
+		for _, o := range p.FieldConfig.Overrides {
+			for _, prop := range o.Properties {
+				if prop.ID == "unit" {
+					used = append(used, strings.Trim(string(prop.Value), `"`))
+				}
+			}
+		}
+		for _, u := range used {
+			if !slices.Contains(units, u) {
+				t.Errorf("%s: %q has the unit %q, which Grafana may not know", b.name, p.Title, u)
+			}
+		}
 		d := p.FieldConfig.Defaults
+		// Grafana writes what it says of no value in the first colour.
+		if s := d.Thresholds.Steps; p.Type == "stat" && (len(s) == 0 || s[0].Color != "#8C959F") {
+			t.Errorf("%s: %q says in a colour that means something that there is no value", b.name, p.Title)
+		}
 		if p.Title == "" || p.Description == "" || d.Unit == "" || d.NoValue == "" {
 			t.Errorf("%s: %q lacks a title, a description, a unit or what it says when there is nothing", b.name, p.Title)
 		}
@@ -96,6 +120,104 @@ func (b *board) checkPanels(t *testing.T) {
 				t.Errorf("%s: a query of %q has another one's letter, asks nothing, or asks somebody else", b.name, p.Title)
 			}
 			refs[q.Ref] = true
+		}
+	}
+}
+
+// checkColours: colours that are side by side in a graph are told apart by who sees no red or no green, too.
+func (p *panel) checkColours(t *testing.T, board string) {
+	t.Helper()
+	if p.Type != "timeseries" && p.Type != "state-timeline" {
+		return
+	}
+	names := map[string]string{}
+	for _, o := range p.FieldConfig.Overrides {
+		for _, prop := range o.Properties {
+			var c colour
+			if prop.ID == "color" && json.Unmarshal(prop.Value, &c) == nil {
+				names[o.Matcher.Options] = c.Fixed
+			}
+		}
+	}
+	for _, m := range p.FieldConfig.Defaults.Mappings {
+		for _, o := range m.Options {
+			names[o.Text] = o.Color
+		}
+	}
+	for x, c := range names {
+		for y, d := range names {
+			if x < y && apart(c, d) < 18 {
+				t.Errorf("%s: %q has %s for %q and %s for %q, which not everybody tells apart: %.0f", board, p.Title, c, x, d, y, apart(c, d))
+			}
+		}
+	}
+}
+
+// visions are what becomes of linear red, green and blue for who sees all of them, no red, or no green, by Machado, Oliveira and Fernandes
+// (2009).
+var visions = [][3][3]float64{
+	{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}},
+	{{0.152286, 1.052583, -0.204868}, {0.114503, 0.786281, 0.099216}, {-0.003882, -0.048116, 1.051998}},
+	{{0.367322, 0.860646, -0.227968}, {0.280085, 0.672501, 0.047413}, {-0.011820, 0.042940, 0.968881}},
+}
+
+// apart is the distance of two colours in CIELAB, for whom it is least. What is below 10 is taken for the same at a glance.
+func apart(x, y string) float64 {
+	least := math.Inf(1)
+	for _, vision := range visions {
+		a, b := lab(x, vision), lab(y, vision)
+		least = min(least, math.Sqrt((a[0]-b[0])*(a[0]-b[0])+(a[1]-b[1])*(a[1]-b[1])+(a[2]-b[2])*(a[2]-b[2])))
+	}
+	return least
+}
+
+func lab(hex string, vision [3][3]float64) [3]float64 {
+	var linear, seen [3]float64
+	for i := range linear {
+		n, _ := strconv.ParseUint(hex[1+2*i:3+2*i], 16, 8)
+		if v := float64(n) / 255; v <= 0.04045 {
+			linear[i] = v / 12.92
+		} else {
+			linear[i] = math.Pow((v+0.055)/1.055, 2.4)
+		}
+	}
+	for i, row := range vision {
+		seen[i] = min(1, max(0, row[0]*linear[0]+row[1]*linear[1]+row[2]*linear[2]))
+	}
+	f := func(v float64) float64 {
+		if v > 0.008856 {
+			return math.Cbrt(v)
+		}
+		return 7.787*v + 16.0/116
+	}
+	x := f((0.4124*seen[0] + 0.3576*seen[1] + 0.1805*seen[2]) / 0.9505)
+	y := f(0.2126*seen[0] + 0.7152*seen[1] + 0.0722*seen[2])
+	z := f((0.0193*seen[0] + 0.1192*seen[1] + 0.9505*seen[2]) / 1.089)
+	return [3]float64{116*y - 16, 500 * (x - y), 200 * (y - z)}
+}
+
+// nothingKnown are the words of which one has to be in what a panel says that has no answer while the auditor is silent.
+var nothingKnown = regexp.MustCompile(`(?i)not known|nothing is known|no figures|no recording rules`)
+
+// While nobody looks, no panel sounds as if all were well.
+func TestSilenceIsNoGoodNews(t *testing.T) {
+	all, err := boards(filepath.Join(grafana, "dashboards"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := expect(filepath.Join(grafana, "check", "expected.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(e.Exact, silent) {
+		t.Fatalf("what has no answer in the state %q is not checked: %q", silent, e.Exact)
+	}
+	for i := range all {
+		b := &all[i]
+		for _, p := range b.Panels {
+			if says := p.FieldConfig.Defaults.NoValue; p.Type != "row" && !e.in(b.name, p.Title, silent) && !nothingKnown.MatchString(says) {
+				t.Errorf("%s: %q says %q while the auditor is silent", b.name, p.Title, says)
+			}
 		}
 	}
 }
@@ -149,7 +271,7 @@ func TestEverythingIsExpectedSomewhere(t *testing.T) {
 		}
 		for ask, states := range e.Dashboards[b.name] {
 			for _, s := range states {
-				if s != everywhere && !slices.Contains(e.States, s) {
+				if s != everywhere && s != ever && !slices.Contains(e.States, s) {
 					t.Errorf("%s: %s is expected in %q, which is no state", b.name, ask, s)
 				}
 			}
