@@ -27,7 +27,11 @@ var (
 	// A metric in a query, and the matchers behind it.
 	selectorPattern = regexp.MustCompile(`\b((?:agencyaudit|process)[_:][\w:]+)(?:\{([^}]*)\})?`)
 	matcherPattern  = regexp.MustCompile(`(\w+)(?:=~|!~|!=|=)"([^"]*)"`)
+	joinPattern     = regexp.MustCompile(`\b(?:on|ignoring) \(([^)]*)\)`)
 	valuePattern    = regexp.MustCompile(`^[\w/]+$`)
+	// A paragraph about the log, and what it quotes of that: a message begins in lower case, what is on a console does not.
+	logPattern   = regexp.MustCompile(`\blog\b`)
+	quotePattern = regexp.MustCompile(`\*([a-z][^*]+)\*`)
 	// A row of a table of metrics: the name, the labels, and what it says.
 	metricRowPattern = regexp.MustCompile("(?m)^\\| `(agencyaudit_\\w+)` \\| (\\w+) \\|([^|]*)\\|")
 )
@@ -182,6 +186,11 @@ func (k known) faults(query string) (all []string) {
 	if len(found) == 0 && !strings.HasPrefix(query, "up{") {
 		return []string{"it asks for nothing of this program"}
 	}
+	for _, m := range joinPattern.FindAllStringSubmatch(query, -1) {
+		if !strings.HasPrefix(m[1], "job, instance") { // with two auditors it would match both
+			all = append(all, "it joins on "+m[1]+", without job and instance")
+		}
+	}
 	for _, m := range found {
 		labels, ok := k.labels[m[1]]
 		if !ok {
@@ -277,5 +286,38 @@ func TestDocsRunbooksAreWhole(t *testing.T) {
 		if !strings.Contains(pages["AgencyAuditRepairBlocked"], "`"+string(h)+"`") {
 			t.Errorf("AgencyAuditRepairBlocked does not say what to do about %s", h)
 		}
+	}
+}
+
+// TestDocsRunbooksQuoteTheLog holds what runbooks quote of the log: somebody searches for it, and takes its absence for an answer.
+func TestDocsRunbooksQuoteTheLog(t *testing.T) {
+	var code strings.Builder
+	for _, dir := range []string{"../../auditor", "."} {
+		err := filepath.WalkDir(dir, func(file string, _ os.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") {
+				code.WriteString(readText(t, file))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	quotes := 0
+	for name, page := range runbooks(t) {
+		for paragraph := range strings.SplitSeq(page, "\n\n") {
+			if !logPattern.MatchString(paragraph) {
+				continue
+			}
+			for _, m := range quotePattern.FindAllStringSubmatch(strings.ReplaceAll(paragraph, "**", ""), -1) {
+				quotes++
+				if message := strings.Join(strings.Fields(m[1]), " "); !strings.Contains(code.String(), `"`+message) {
+					t.Errorf("%s: nothing logs %q", name, message)
+				}
+			}
+		}
+	}
+	if quotes < 8 {
+		t.Errorf("only %d quotes of the log were found", quotes)
 	}
 }
