@@ -171,7 +171,7 @@ func (h Hold) Words() string {
 	case HoldStopped:
 		return "a step before it failed"
 	case HoldUnready:
-		return "the site lacks a policy that the baseline requires"
+		return "the site's catalogue lacks a policy that the baseline requires"
 	}
 	return string(h)
 }
