@@ -36,7 +36,7 @@ const (
 	// maxPlain is the largest text that is also kept as it is, in bytes: that of about 4,000 accounts. Beyond it the memory is
 	// worth more than the time to unpack it for the rare client that takes nothing compressed.
 	maxPlain = 8 << 20
-	// maxExcess is how many series of policy_excess an account may have.
+	// maxExcess is how many series of policy_excess an account may have, and how many about findings of such grants.
 	maxExcess = 50
 	// chunk is how much text is gathered before it is compressed.
 	chunk = 64 << 10
@@ -453,9 +453,11 @@ func (w *writer) findings(rows []row, now time.Time) {
 	write("finding_waived", "1 while the finding is accepted by a waiver.", func(*seen) { w.value(1) })
 }
 
-// seen are the series about the findings of a standing, the most severe first.
+// seen are the series about the findings of a standing, the most severe first. Those about grants beside the baseline are bounded; the
+// baseline bounds the others, none of which may be lost behind them: that an agency ends soon, say.
 func (r *row) seen(now time.Time) []seen {
 	var list []seen
+	excess := 0
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		s := seen{rule: f.Rule, scope: f.Scope, since: r.Since(f), waived: f.WaivedAt(now)}
@@ -469,11 +471,19 @@ func (r *row) seen(now time.Time) []seen {
 			if s.since.Before(list[n].since) {
 				list[n].since = s.since
 			}
-		case len(list) < maxExcess:
+		case !beside(f.Rule):
+			list = append(list, s)
+		case excess < maxExcess:
+			excess++
 			list = append(list, s)
 		}
 	}
 	return list
+}
+
+// beside says whether a rule is about grants that a baseline does not name, of which there may be any number.
+func beside(rule string) bool {
+	return rule == rules.RuleExcess || rule == rules.RuleRedundant || rule == rules.RuleImpostor
 }
 
 // waivers writes when waivers end, and which of them accept nothing.

@@ -129,6 +129,13 @@ func TestSeriesOfOneAccountAreBounded(t *testing.T) {
 	if list[0].risk != rules.RiskCritical {
 		t.Errorf("the worst one is not the first: %+v", list[0])
 	}
+	// Nothing else is lost behind them.
+	findings = append(findings, rules.Finding{Rule: rules.RuleExpiring})
+	r := row{Standing: &auditor.Standing{Findings: findings}}
+	all := r.seen(time.Now())
+	if len(all) != maxExcess+1 || all[maxExcess].rule != rules.RuleExpiring {
+		t.Errorf("%d series about findings, the last %+v", len(all), all[len(all)-1])
+	}
 }
 
 func TestLabels(t *testing.T) {
