@@ -36,7 +36,7 @@ const (
 	// maxPlain is the largest text that is also kept as it is, in bytes: that of about 4,000 accounts. Beyond it the memory is
 	// worth more than the time to unpack it for the rare client that takes nothing compressed.
 	maxPlain = 8 << 20
-	// maxExcess is how many series of policy_excess an account may have, and how many about findings of such grants.
+	// maxExcess is how many series of policy_excess an account may have.
 	maxExcess = 50
 	// chunk is how much text is gathered before it is compressed.
 	chunk = 64 << 10
@@ -223,7 +223,7 @@ func (w *writer) snapshot(s *auditor.Snapshot, now time.Time) {
 	}
 	w.infos(rows, s.TagKeys)
 	w.states(rows)
-	w.grants(rows)
+	w.grants(rows, now)
 	w.agencies(rows)
 	w.findings(rows, now)
 	w.waivers(s, now)
@@ -308,7 +308,7 @@ func (w *writer) states(rows []row) {
 	}
 }
 
-func (w *writer) grants(rows []row) {
+func (w *writer) grants(rows []row, now time.Time) {
 	w.family("policy_missing", "1 while a required grant is not satisfied, 0 while it is; a 1 stays and a 0 goes while the account is "+
 		"unknown. From the last committed run.")
 	for i := range rows {
@@ -326,8 +326,8 @@ func (w *writer) grants(rows []row) {
 		"run.")
 	dropped := make([]int, len(rows))
 	for i := range rows {
-		var list []excess
-		list, dropped[i] = excesses(rows[i].Findings)
+		var list []excessSeen
+		list, dropped[i] = excesses(rows[i].Findings, now)
 		for _, e := range list {
 			w.series("policy_excess", rows[i].labels)
 			w.label("policy", e.policy)
@@ -338,20 +338,26 @@ func (w *writer) grants(rows []row) {
 			w.value(e.grants)
 		}
 	}
-	w.family("policy_excess_dropped", "Series of policy_excess that the account has too many of, the least dangerous first.")
+	w.family("policy_excess_dropped", "Series of policy_excess of kind grant and impostor that nobody accepted and that are left out, the least dangerous first.")
 	for i := range rows {
 		w.series("policy_excess_dropped", rows[i].labels)
 		w.value(dropped[i])
 	}
 }
 
-// excess is one series of policy_excess, by all of its labels, and its value.
+// excess is one series of policy_excess, by all of its labels.
 type excess struct {
 	policy, id string
 	scope      rules.ScopeKind
 	kind       string
 	risk       rules.Risk
-	grants     int
+}
+
+// excessSeen is such a series with how many grants it counts, and whether all of them are accepted.
+type excessSeen struct {
+	excess
+	grants   int
+	accepted bool
 }
 
 // noRisk is the risk of grants that carry none, being satisfied needs at another place.
@@ -359,44 +365,67 @@ const noRisk rules.Risk = "none"
 
 var riskOrder = []rules.Risk{rules.RiskCritical, rules.RiskHigh, rules.RiskMedium, rules.RiskLow, noRisk}
 
-// excesses are the series of an account's findings, the most dangerous first, and how many more there were. Findings that
-// would be the same series are one.
-func excesses(findings []rules.Finding) (list []excess, dropped int) {
-	at := map[excess]int{} // series without its value → its place in the list
+// excessOf is the series that a finding counts in; its kind is empty when that is none.
+func excessOf(f *rules.Finding) excess {
+	e := excess{id: label(f.PolicyID), scope: f.Scope, risk: cmp.Or(f.Risk, noRisk), policy: policyLabel(f)}
+	switch f.Rule {
+	case rules.RuleExcess:
+		e.kind = kindGrant
+	case rules.RuleWider:
+		e.kind = "wider"
+	case rules.RuleRedundant:
+		e.kind = "redundant"
+	case rules.RuleImpostor:
+		e.kind = kindImpostor
+	}
+	return e
+}
+
+// The kinds of grants that nobody agreed to.
+const (
+	kindGrant    = "grant"
+	kindImpostor = "impostor"
+)
+
+// excesses are the series of an account's findings, those that nobody accepted and the most dangerous first, and how many more there
+// were of grants that nobody agreed to or accepted. Findings that would be the same series are one.
+func excesses(findings []rules.Finding, now time.Time) (list []excessSeen, dropped int) {
+	at := map[excess]int{} // its place in the list
 	for i := range findings {
 		f := &findings[i]
-		e := excess{id: label(f.PolicyID), scope: f.Scope, risk: cmp.Or(f.Risk, noRisk)}
-		switch f.Rule {
-		case rules.RuleExcess:
-			e.kind = "grant"
-		case rules.RuleWider:
-			e.kind = "wider"
-		case rules.RuleRedundant:
-			e.kind = "redundant"
-		case rules.RuleImpostor:
-			e.kind = "impostor"
-		default:
+		e := excessOf(f)
+		if e.kind == "" {
 			continue
 		}
-		e.policy = policyLabel(f)
 		n, known := at[e]
 		if !known {
 			n = len(list)
 			at[e] = n
-			list = append(list, e)
+			list = append(list, excessSeen{excess: e, accepted: true})
 		}
 		list[n].grants += max(len(f.Grants), 1)
+		list[n].accepted = list[n].accepted && f.WaivedAt(now)
 	}
-	slices.SortFunc(list, func(a, b excess) int {
+	slices.SortFunc(list, func(a, b excessSeen) int {
 		return cmp.Or(
-			cmp.Compare(slices.Index(riskOrder, a.risk), slices.Index(riskOrder, b.risk)),
-			cmp.Compare(a.kind, b.kind), cmp.Compare(a.policy, b.policy), cmp.Compare(a.id, b.id), cmp.Compare(a.scope, b.scope),
+			cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.kind, b.kind), cmp.Compare(a.policy, b.policy), cmp.Compare(a.id, b.id), cmp.Compare(a.scope, b.scope),
 		)
 	})
-	if len(list) > maxExcess {
-		return list[:maxExcess], len(list) - maxExcess
+	for _, e := range list[min(maxExcess, len(list)):] {
+		if !e.accepted && (e.kind == kindGrant || e.kind == kindImpostor) {
+			dropped++
+		}
 	}
-	return list, 0
+	return list[:min(maxExcess, len(list))], dropped
+}
+
+// rank has the most dangerous first, and what is accepted after all that is not.
+func (e *excessSeen) rank() int {
+	rank := slices.Index(riskOrder, e.risk)
+	if e.accepted {
+		rank += len(riskOrder)
+	}
+	return rank
 }
 
 // policyLabel is the name of the policy that a finding is about, where that is one of a bounded set: the vendor's
@@ -453,37 +482,35 @@ func (w *writer) findings(rows []row, now time.Time) {
 	write("finding_waived", "1 while the finding is accepted by a waiver.", func(*seen) { w.value(1) })
 }
 
-// seen are the series about the findings of a standing, the most severe first. Those about grants beside the baseline are bounded; the
-// baseline bounds the others, none of which may be lost behind them: that an agency ends soon, say.
+// seen are the series about the findings of a standing, the most severe first. Those about grants beside the baseline are of the series
+// of policy_excess that are shown, and no others; the baseline bounds the rest, of which nothing is lost: that an agency ends soon, say.
 func (r *row) seen(now time.Time) []seen {
 	var list []seen
-	excess := 0
+	var shown []excessSeen // nil when all are
+	if len(r.Findings) > maxExcess {
+		shown, _ = excesses(r.Findings, now)
+	}
 	for i := range r.Findings {
 		f := &r.Findings[i]
+		if e := excessOf(f); shown != nil && e.kind != "" && f.Rule != rules.RuleWider &&
+			!slices.ContainsFunc(shown, func(s excessSeen) bool { return s.excess == e }) {
+			continue
+		}
 		s := seen{rule: f.Rule, scope: f.Scope, since: r.Since(f), waived: f.WaivedAt(now)}
 		if f.Policy != "" || f.PolicyID != "" {
 			s.policy = policyLabel(f)
 		}
 		n := slices.IndexFunc(list, func(o seen) bool { return o.rule == s.rule && o.policy == s.policy && o.scope == s.scope })
-		switch {
-		case n >= 0:
-			list[n].waived = list[n].waived && s.waived
-			if s.since.Before(list[n].since) {
-				list[n].since = s.since
-			}
-		case !beside(f.Rule):
+		if n < 0 {
 			list = append(list, s)
-		case excess < maxExcess:
-			excess++
-			list = append(list, s)
+			continue
+		}
+		list[n].waived = list[n].waived && s.waived
+		if s.since.Before(list[n].since) {
+			list[n].since = s.since
 		}
 	}
 	return list
-}
-
-// beside says whether a rule is about grants that a baseline does not name, of which there may be any number.
-func beside(rule string) bool {
-	return rule == rules.RuleExcess || rule == rules.RuleRedundant || rule == rules.RuleImpostor
 }
 
 // waivers writes when waivers end, and which of them accept nothing.

@@ -3,6 +3,7 @@ package metrics
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +123,7 @@ func TestSeriesOfOneAccountAreBounded(t *testing.T) {
 		}
 		findings = append(findings, rules.Finding{Rule: rules.RuleExcess, Policy: fmt.Sprint("p", n), PolicyID: fmt.Sprint(n), Scope: rules.Global, Risk: risk})
 	}
-	list, dropped := excesses(findings)
+	list, dropped := excesses(findings, time.Now())
 	if len(list) != maxExcess || dropped != 10_000-maxExcess {
 		t.Errorf("%d series and %d dropped", len(list), dropped)
 	}
@@ -135,6 +136,48 @@ func TestSeriesOfOneAccountAreBounded(t *testing.T) {
 	all := r.seen(time.Now())
 	if len(all) != maxExcess+1 || all[maxExcess].rule != rules.RuleExpiring {
 		t.Errorf("%d series about findings, the last %+v", len(all), all[len(all)-1])
+	}
+}
+
+// TestAcceptedExcessIsShownAsAccepted: what is shown of grants beyond the bound is what nobody accepted, and what of the accepted ones is
+// shown is said to be accepted. Nobody misses those that are left out.
+func TestAcceptedExcessIsShownAsAccepted(t *testing.T) {
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	accepted := &rules.Acceptance{Expires: now.Add(time.Hour)}
+	var findings []rules.Finding
+	for n := range 120 {
+		f := rules.Finding{
+			Rule: rules.RuleExcess, Policy: fmt.Sprintf("P%03d", n), PolicyID: fmt.Sprint(n), Scope: rules.Global,
+			Risk: []rules.Risk{rules.RiskLow, rules.RiskMedium}[n%2], Grants: []rules.Grant{{Policy: rules.Policy{Origin: rules.System}}},
+		}
+		if n >= 10 {
+			f.Waived = accepted
+		}
+		findings = append(findings, f)
+	}
+	r := row{Standing: &auditor.Standing{Findings: findings}}
+	for _, at := range []struct {
+		now      time.Time
+		accepted int
+		dropped  int
+	}{{now, maxExcess - 10, 0}, {now.Add(2 * time.Hour), 0, 120 - maxExcess}} {
+		list, dropped := excesses(findings, at.now)
+		of := r.seen(at.now)
+		waived := 0
+		for _, e := range list {
+			n := slices.IndexFunc(of, func(s seen) bool { return s.policy == e.policy && s.scope == e.scope })
+			switch {
+			case n < 0:
+				t.Errorf("%s is in no series about findings", e.policy)
+			case of[n].waived != e.accepted:
+				t.Errorf("%s: accepted %v, and the series about the finding says %v", e.policy, e.accepted, of[n].waived)
+			case e.accepted:
+				waived++
+			}
+		}
+		if len(list) != maxExcess || len(of) != maxExcess || waived != at.accepted || dropped != at.dropped {
+			t.Errorf("%d series, %d about findings, %d accepted, %d dropped", len(list), len(of), waived, dropped)
+		}
 	}
 }
 
