@@ -115,7 +115,7 @@ func shownRepair(s *remedy.Status, kill string, cfg *Config, known map[string]au
 		if !o.SentAt.IsZero() {
 			at = o.SentAt
 		}
-		r.Open = append(r.Open, web.Step{Step: o.Step, At: at, Pending: !o.SentAt.IsZero(), RequestID: o.RequestID})
+		r.Open = append(r.Open, web.Step{Step: o.Step, At: at, Pending: o.Claimed(), RequestID: o.RequestID})
 	}
 	for i := range s.Quarantined {
 		q := &s.Quarantined[i]

@@ -127,6 +127,11 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 	if len(e.policy.People) > 0 && c.Actor == p.RequestedBy {
 		return refused("%q asked for the plan: somebody else has to approve it", c.Actor)
 	}
+	for _, a := range e.state.inForce(e.policy, now) {
+		if a.plan == p.Digest {
+			return refused("the plan was approved already, by %s until %s", a.Actor, a.Expires.UTC().Format(time.RFC3339))
+		}
+	}
 	return nil
 }
 

@@ -192,6 +192,67 @@ func TestApprovalOverALimit(t *testing.T) {
 	}
 }
 
+// TestApprovedTwice: a plan that was approved is not approved again before that is used or has ended, and waits for nobody. Of a ledger that has
+// two approvals of it all the same, one use is the use of both.
+func TestApprovedTwice(t *testing.T) {
+	for _, twice := range []bool{false, true} {
+		w, _ := asking(t, true)
+		w.policy.Limits.GrantAccounts = 5
+		w.policy.Open = func(time.Time) bool { return false }
+		w.turn()
+		p := w.engine.Status().Plan
+		if len(w.engine.Status().Waiting) != 1 {
+			t.Fatal("nothing waits")
+		}
+		w.asks(p)
+		if err := w.engine.Approve(p, bob(w, p)); err != nil {
+			t.Fatal(err)
+		}
+		if waits := w.engine.Status().Waiting; len(waits) > 0 {
+			t.Errorf("it is approved and waits: %v", waits)
+		}
+		again := bob(w, p)
+		if err := w.engine.Approve(p, again); !isRefused(err) || !strings.Contains(err.Error(), "approved already, by bob") {
+			t.Errorf("again: %v", err)
+		}
+		if twice {
+			var ids []string
+			for i := range p.Steps {
+				ids = append(ids, p.Steps[i].ID())
+			}
+			if _, err := w.ledger.Append(remedy.Entry{
+				Kind: remedy.KindApproved, Actor: "bob", Run: p.Run, Plan: p.Digest, Steps: len(ids), Digests: ids, Nonce: again.Nonce,
+				Expires: again.Expires, Signature: again.Signature, Time: w.local(),
+			}); err != nil {
+				t.Fatal(err)
+			}
+			w.start()
+		}
+		w.approving = nil
+		w.policy.Open = nil
+		w.turn()
+		w.check(t, "carried out", 2, false)
+		w.lacks(0, baselineGrants[0])
+		w.lacks(1, baselineGrants[0])
+		w.turn()
+		w.turn()
+		w.check(t, "and nothing that nobody approved", 2, false)
+	}
+}
+
+// TestClaimed: pending is what the cloud said that it did. What was sent and not answered is open, and not claimed by anybody.
+func TestClaimed(t *testing.T) {
+	for fault, pending := range map[string]int{"answer lost": 0, "no effect": 1} {
+		w := still(t, 3)
+		w.lacks(0, baselineGrants[0])
+		w.fault = func(*rules.Step) string { w.unreadable["account-00"] = true; return fault }
+		w.turn()
+		if s := w.engine.Status(); len(s.Open) != 1 || s.Pending != pending {
+			t.Errorf("%s: open %+v, pending %d", fault, s.Open, s.Pending)
+		}
+	}
+}
+
 // TestApprovalOutlivesRestarts, and is used up by a plan that began when the process died before its first intent.
 func TestApprovalOutlivesRestarts(t *testing.T) {
 	for _, dies := range []bool{false, true} {

@@ -724,10 +724,10 @@ type Status struct {
 	Mode Mode `json:"mode"`
 	// Plan is what the last run led to; nil before the first, and in ModeOff.
 	Plan *Plan `json:"plan,omitempty"`
-	// Waiting is since when a plan waits for approval, by digest: one or none.
+	// Waiting is since when a plan waits for approval, by digest: one or none. One that was approved waits for no person.
 	Waiting map[string]time.Time `json:"waiting,omitempty"`
 	Frozen  *Freeze              `json:"frozen,omitempty"`
-	// Open are the intents that are not settled, Pending how many of them were sent.
+	// Open are the intents that are not settled, Pending how many of them are Claimed.
 	Open    []Open `json:"open,omitempty"`
 	Pending int    `json:"pending"`
 	// Quarantined are the grants that are left alone, and Last the last outcomes, the newest last.
@@ -750,13 +750,16 @@ func (e *Engine) Status() Status {
 		Last: slices.Clone(e.state.last), Remaining: map[rules.Action]int{},
 		Quarantined: slices.SortedFunc(maps.Values(e.state.quarantine), func(a, b Quarantine) int { return a.Since.Compare(b.Since) }),
 	}
+	for _, a := range e.state.inForce(e.policy, now) {
+		delete(s.Waiting, a.plan)
+	}
 	if f := e.state.frozen; f != nil {
 		copied := *f
 		s.Frozen = &copied
 	}
 	for _, o := range e.state.intents() {
 		s.Open = append(s.Open, *o)
-		if !o.SentAt.IsZero() {
+		if o.Claimed() {
 			s.Pending++
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
 
@@ -192,10 +193,12 @@ func (s *State) Add(e Entry) {
 	}
 }
 
-// use says that an approval does not count any more, by the number of its entry; 0 is none.
+// use says that an approval does not count any more, by the number of its entry, nor any other of the same plan; 0 is none.
 func (s *State) use(approval int64) {
 	if a := s.approvals[approval]; a != nil {
-		a.used = true
+		for _, same := range s.approvals {
+			same.used = same.used || same.plan == a.plan
+		}
 	}
 }
 
@@ -254,6 +257,11 @@ func (s *State) busy(account string) bool {
 // intents are the open ones in the order of the ledger.
 func (s *State) intents() []*Open {
 	return slices.SortedFunc(maps.Values(s.open), func(a, b *Open) int { return cmp.Compare(a.Intent, b.Intent) })
+}
+
+// Claimed says that the cloud said that it was done, or was so already, and that the account does not show it yet.
+func (o *Open) Claimed() bool {
+	return o.Said == string(auditor.SaidDone) || o.Said == string(auditor.SaidAlready)
 }
 
 // cooling is until when an account is left alone after failures; zero when it is not.

@@ -900,7 +900,7 @@ var mutants = []mutant{
 	{
 		name: "approval-again", what: "an approval could be used again", by: "repair",
 		file: "auditor/remedy/state.go",
-		old:  `a.used = true`, new: `a.used = false`,
+		old:  `same.used = same.used || same.plan == a.plan`, new: `same.used = same.used && same.plan == a.plan`,
 	},
 	{
 		name: "approval-freezes-again", what: "an approval that exceeded a limit froze again and again", by: "repair",
