@@ -744,7 +744,7 @@ func TestStart(t *testing.T) {
 	if len(j.entries) != 2 || j.entries[0].Kind != remedy.KindStarted || j.entries[1].Outcome != remedy.OutcomeNotSent || j.entries[1].Intent != 1 {
 		t.Errorf("%+v", j.entries)
 	}
-	if s := e.Status(); len(s.Open) != 1 || s.Pending != 1 {
+	if s := e.Status(); len(s.Open) != 1 || s.Open[0].SentAt.IsZero() {
 		t.Errorf("%+v", s)
 	}
 }

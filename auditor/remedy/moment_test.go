@@ -2,6 +2,7 @@ package remedy_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,58 @@ func TestHeldBackAtTheLastMoment(t *testing.T) {
 				t.Errorf("%v, last %+v", got, last)
 			}
 		})
+	}
+}
+
+// TestHeldBackBeforeItIsWrittenDown: what stops repair when a request is about to be written down stops it, also where that is over a
+// moment later, and then nothing says that it is about to be sent.
+func TestHeldBackBeforeItIsWrittenDown(t *testing.T) {
+	w := still(t, 2)
+	w.turn()
+	w.lacks(0, baselineGrants[0])
+	last := func() remedy.Kind { return w.ledger.entries[len(w.ledger.entries)-1].Kind }
+	w.policy.Stopped = func() string {
+		if last() == remedy.KindIntent {
+			return "for a moment"
+		}
+		return ""
+	}
+	w.turn()
+	w.check(t, "held", 0, false)
+	if got := w.outcomesOf(); len(got) != 1 || got[0] != string(remedy.OutcomeNotSent) {
+		t.Errorf("%v", got)
+	}
+	for _, e := range w.ledger.entries {
+		if e.Kind == remedy.KindSent {
+			t.Errorf("entry %d says that it is about to be sent", e.Seq)
+		}
+	}
+}
+
+// faltering is a ledger that cannot take one kind of entries, and goes on all the same.
+type faltering struct {
+	*ledger
+	kind remedy.Kind
+}
+
+func (f faltering) Append(e remedy.Entry) (remedy.Entry, error) {
+	if e.Kind == f.kind {
+		return e, errors.New("it could not be written")
+	}
+	return f.ledger.Append(e)
+}
+
+// TestNothingIsSentThatIsNotWrittenDown, even by a ledger that takes everything else before and after.
+func TestNothingIsSentThatIsNotWrittenDown(t *testing.T) {
+	for _, kind := range []remedy.Kind{remedy.KindPlanned, remedy.KindIntent, remedy.KindSent} {
+		w := still(t, 2)
+		w.turn()
+		w.lacks(0, baselineGrants[0])
+		w.engine.Attach(faltering{w.ledger, kind}, remedy.NewState())
+		w.audit()
+		if err := w.engine.AfterRun(t.Context(), w.job()); err == nil || len(w.cloud.requests) > 0 {
+			t.Errorf("%s was not written: %v, %d requests", kind, err, len(w.cloud.requests))
+		}
 	}
 }
 

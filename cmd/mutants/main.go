@@ -75,7 +75,7 @@ var stages = []stage{
 	{
 		name: "repair", pkg: "./auditor/remedy", asked: true,
 		tests: "^Test(Limits|Day|TwoPlans|Waves|Holds|Suspect|Modes|Answers|Estranged|Moved|LedgerFails|Killed|Cooling|Flips|Refused|" +
-			"Grace|Waiver|OwnWrites|Start|BigPlan|Approval|Waiting|OldPlan|PlanFile|Undo|Repairs)",
+			"Grace|Waiver|OwnWrites|Start|BigPlan|Approv|Claimed|Held|Nothing|ARun|Another|AKillSwitch|AFleet|AReading|Waiting|OldPlan|PlanFile|Undo|Repairs)",
 	},
 	{
 		name: "restarts", pkg: "./cmd/agencyaudit", asked: true,

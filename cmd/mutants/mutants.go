@@ -861,7 +861,7 @@ var mutants = []mutant{
 		name: "sent-afterwards", what: "a request were written down when it was sent", by: "repair",
 		file: "auditor/remedy/carry.go",
 		old:  "\twhy, detail, err := e.begin(t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\tif why",
-		new:  "\tearly, err := e.apply(ctx, t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\twhy, detail, err := e.begin(t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\tif why == \"\" {\n\t\treturn e.verify(ctx, t, o, before, early)\n\t}\n\tif why",
+		new:  "\tearly, err := e.apply(ctx, t, o, readAt)\n\tif err != nil {\n\t\treturn err\n\t}\n\twhy, detail, err := e.begin(t.job, o)\n\tif err != nil {\n\t\treturn err\n\t}\n\tif why == \"\" {\n\t\treturn e.verify(ctx, t, o, before, early)\n\t}\n\tif why",
 	},
 	{
 		name: "sent-not-durable", what: "a request were sent though that could not be written down", by: "repair",
@@ -901,6 +901,16 @@ var mutants = []mutant{
 		name: "approval-again", what: "an approval could be used again", by: "repair",
 		file: "auditor/remedy/state.go",
 		old:  `same.used = same.used || same.plan == a.plan`, new: `same.used = same.used && same.plan == a.plan`,
+	},
+	{
+		name: "approved-twice", what: "a plan could be approved twice", by: "repair",
+		file: "auditor/remedy/consent.go",
+		old:  `		if a.plan == p.Digest {`, new: `		if a.plan == "" {`,
+	},
+	{
+		name: "not-looked-at-last-moment", what: "what stops repair while an account is entered did not", by: "repair",
+		file: "auditor/remedy/carry.go",
+		old:  `if t.held, t.detail = e.stopped(t.job, now); t.held == "" && now`, new: `if t.held == "" && now`,
 	},
 	{
 		name: "approval-freezes-again", what: "an approval that exceeded a limit froze again and again", by: "repair",
