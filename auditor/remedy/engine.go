@@ -258,10 +258,15 @@ func (e *Engine) Unfreeze(actor, reason string) error {
 	return nil
 }
 
-// Release lifts the quarantines of an account, by its id, and ends its cooling down.
+// Release lifts the quarantines of an account, by its id, and ends its cooling down. It is refused for as long as a grant of the account was
+// written as often within a day as one may be.
 func (e *Engine) Release(accountID, actor, reason string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if until := e.state.spent(accountID, e.clock.Now()); !until.IsZero() {
+		return fmt.Errorf("a grant of the account %s was written, or tried, %d times within a day, which nobody can lift: the next run would leave it "+
+			"alone again; lift what stands still there after %s, or see to the account by hand", accountID, writesOfAGrant, until.UTC().Format(time.RFC3339))
+	}
 	held := e.state.failures[accountID].n > 0
 	for _, q := range e.state.quarantine {
 		held = held || q.AccountID == accountID

@@ -587,6 +587,9 @@ func TestFlips(t *testing.T) {
 	if q := w.engine.Status().Quarantined; len(q) != 1 || q[0].AccountID != "account-00" || q[0].Reason == "" {
 		t.Fatalf("quarantined: %+v", q)
 	}
+	if err := w.engine.Release("account-00", "alice", "x"); err == nil || !strings.Contains(err.Error(), "2 times within a day") {
+		t.Errorf("released, and quarantined again by the next run: %v", err)
+	}
 	w.start()
 	w.pause(25 * time.Hour)
 	w.turn()

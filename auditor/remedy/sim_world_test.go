@@ -704,8 +704,11 @@ func (w *world) person() {
 	w.stopped = w.stopped && !w.chance(0.5) || w.chance(w.rates.person/2)
 	for _, q := range st.Quarantined {
 		if w.chance(0.2) {
-			w.act(func() { w.note(w.engine.Release(q.AccountID, "bob", "looked at")) })
-			w.count("released")
+			w.act(func() {
+				if w.engine.Release(q.AccountID, "bob", "looked at") == nil {
+					w.count("released")
+				}
+			})
 			break
 		}
 	}

@@ -259,6 +259,19 @@ func (s *State) intents() []*Open {
 	return slices.SortedFunc(maps.Values(s.open), func(a, b *Open) int { return cmp.Compare(a.Intent, b.Intent) })
 }
 
+// spent is until when a grant of an account was written within a day as often as one may be; zero when none was.
+func (s *State) spent(account string, now time.Time) (until time.Time) {
+	s.within(now, func(w *write) {
+		if w.account != account {
+			return
+		}
+		if all, _, first := s.written(w.target, now); all >= writesOfAGrant && first.Add(day).After(until) {
+			until = first.Add(day)
+		}
+	})
+	return until
+}
+
 // Claimed says that the cloud said that it was done, or was so already, and that the account does not show it yet.
 func (o *Open) Claimed() bool {
 	return o.Said == string(auditor.SaidDone) || o.Said == string(auditor.SaidAlready)

@@ -17,9 +17,9 @@ import (
 func Explain(w io.Writer, run *auditor.Run, sweep *auditor.Sweep, o Options) error {
 	p := &page{o: o}
 	b := baselineOf(run, sweep.Report.Baseline)
-	p.verdict(sweep)
+	p.verdict(sweep, run.Restricted && b.Trust.ID == "" && sweep.Report.Agency != nil)
 	p.unknown(&sweep.Report)
-	p.agency(b, &sweep.Report, run.Restricted)
+	p.agency(b, &sweep.Report)
 	p.coverage(b, &sweep.Report)
 	p.allowed(&sweep.Report)
 	for i, f := range sweep.Report.Findings {
@@ -35,7 +35,8 @@ func (p *page) title(s string) {
 	p.paint("", bold, s)
 }
 
-func (p *page) verdict(s *auditor.Sweep) {
+// verdict says what an account is called. alone is that its trust was compared with no other account's.
+func (p *page) verdict(s *auditor.Sweep, alone bool) {
 	r := &s.Report
 	name := cmp.Or(rules.Escape(r.Account.Name), "account without a name")
 	p.paint("", bold, fmt.Sprintf("%s (account id %s)", name, rules.Escape(r.Account.ID)))
@@ -43,6 +44,9 @@ func (p *page) verdict(s *auditor.Sweep) {
 		p.say("", where)
 	}
 	p.paint("", stateColor(r.State), strings.ToUpper(stateWords(r.State))+p.meaning(r))
+	if alone {
+		p.paint("", yellow, "That is as far as this account shows by itself. "+notCompared)
+	}
 }
 
 // placeOf says where the organization keeps an account, and its tags; nothing of one that it says nothing of.
@@ -120,7 +124,7 @@ func (p *page) why(u *rules.Unknown) {
 	}
 }
 
-func (p *page) agency(b rules.Baseline, r *rules.Report, restricted bool) {
+func (p *page) agency(b rules.Baseline, r *rules.Report) {
 	a := r.Agency
 	if a == nil {
 		return
@@ -134,9 +138,6 @@ func (p *page) agency(b rules.Baseline, r *rules.Report, restricted bool) {
 		trusted += "; the baseline asks for " + trustWords(b.Trust)
 	}
 	p.say("  trusts   ", trusted)
-	if b.Trust.ID == "" && restricted {
-		p.say("           ", notCompared)
-	}
 	created, expires := "the cloud's text for it could not be read", "never"
 	if !a.CreatedAt.IsZero() {
 		created = instant(a.CreatedAt)

@@ -251,7 +251,7 @@ func HistoryAccount(w io.Writer, k *history.Known, at time.Time, o Options) erro
 	p.paint("", bold, "WHAT WAS KNOWN AT "+instant(at))
 	p.say("", "This is what the program knew then, by its history. It is not what is so now: agencyaudit explain reads that.")
 	p.gap()
-	p.verdict(s)
+	p.verdict(s, false)
 	p.title("Since when, and how old that was")
 	lapsed := ""
 	if k.Lapsed {
@@ -278,7 +278,7 @@ func HistoryAccount(w io.Writer, k *history.Known, at time.Time, o Options) erro
 		}
 	}
 	b := rules.Baseline{Name: k.Baseline, Agency: k.Agency}
-	p.agency(b, r, false)
+	p.agency(b, r)
 	p.coverage(b, r)
 	p.allowed(r)
 	for i, f := range r.Findings {
