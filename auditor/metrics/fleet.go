@@ -338,7 +338,8 @@ func (w *writer) grants(rows []row, now time.Time) {
 			w.value(e.grants)
 		}
 	}
-	w.family("policy_excess_dropped", "Series of policy_excess of kind grant and impostor that nobody accepted and that are left out, the least dangerous first.")
+	w.family("policy_excess_dropped", "Series of policy_excess of kind grant and impostor that nobody accepted and that are left "+
+		"out, the least dangerous first.")
 	for i := range rows {
 		w.series("policy_excess_dropped", rows[i].labels)
 		w.value(dropped[i])
@@ -408,7 +409,8 @@ func excesses(findings []rules.Finding, now time.Time) (list []excessSeen, dropp
 	}
 	slices.SortFunc(list, func(a, b excessSeen) int {
 		return cmp.Or(
-			cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.kind, b.kind), cmp.Compare(a.policy, b.policy), cmp.Compare(a.id, b.id), cmp.Compare(a.scope, b.scope),
+			cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.kind, b.kind), cmp.Compare(a.policy, b.policy), cmp.Compare(a.id, b.id),
+			cmp.Compare(a.scope, b.scope),
 		)
 	})
 	for _, e := range list[min(maxExcess, len(list)):] {
