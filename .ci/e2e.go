@@ -72,10 +72,12 @@ func pager() error {
 	return server.Serve(listener)
 }
 
-// patience is how long something is waited for, by the keys of rules, routes and Prometheus, and what a rule looks back on: [1h], and offset 1m.
-var patience = regexp.MustCompile(`(\b(?:for|keep_firing_for|group_wait|scrape_timeout|\w*interval): *"?|\[|\boffset )(\d\w*)`)
+// patience is how long something is waited for, by the keys of rules, routes and Prometheus, and what a rule looks back on: [1h], offset 1m,
+// and time() - 60.
+var patience = regexp.MustCompile(`(\b(?:for|keep_firing_for|group_wait|scrape_timeout|\w*interval): *"?|\[|\boffset |\btime\(\) - )(\d\w*)`)
 
-// faster leaves a second at least, and everything else as it is.
+// faster leaves a second at least, and everything else as it is. What looks back by minutes does so by as many of what a minute becomes: it
+// looks at evaluations, which are a minute apart.
 func faster(pace string) error {
 	n, err := strconv.ParseInt(pace, 10, 64)
 	if err != nil || n < 1 {
@@ -85,14 +87,29 @@ func faster(pace string) error {
 	if err != nil {
 		return err
 	}
+	sooner := func(d time.Duration) time.Duration {
+		return max(time.Second, (d / time.Duration(n)).Truncate(time.Second))
+	}
 	found := 0
 	fast := patience.ReplaceAllStringFunc(string(text), func(waits string) string {
 		m := patience.FindStringSubmatch(waits)
-		d, e := model.ParseDuration(m[2])
-		err = errors.Join(err, e)
 		found++
-		d /= model.Duration(n)
-		return m[1] + max(model.Duration(time.Second), d-d%model.Duration(time.Second)).String()
+		key, value, unit := m[1], m[2], ""
+		if key == "time() - " {
+			unit = "s"
+		}
+		parsed, e := model.ParseDuration(value + unit)
+		err = errors.Join(err, e)
+		d := time.Duration(parsed)
+		if (key == "offset " || key == "time() - ") && d%time.Minute == 0 {
+			d = d / time.Minute * sooner(time.Minute)
+		} else {
+			d = sooner(d)
+		}
+		if unit == "s" {
+			return key + strconv.Itoa(int(d.Seconds()))
+		}
+		return key + model.Duration(d).String()
 	})
 	if err == nil && found == 0 {
 		err = errors.New("nothing has a duration")
