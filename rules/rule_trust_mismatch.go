@@ -23,7 +23,7 @@ var ruleTrustMismatch = Rule{
 	remedies: func(b Baseline, _ Finding) []Remedy {
 		return []Remedy{{Where: iamConsole, Steps: []string{
 			"Treat this as an incident: grant nothing to the agency until it is understood.",
-			"Find out in the audit trail (CTS: createAgency, updateAgency, updateTrustPolicyV5; switchRole, agencyAssume) "+
+			"Find out in the audit trail (CTS: createAgency, updateAgency, updateTrustPolicyV5; switchRole, agencyAssume) " +
 				"who set the trust, and what was done through it.",
 			fmt.Sprintf("Open Agencies, locate %s, click Modify and set the cloud service back to %s.", b.Agency, b.Service),
 			fmt.Sprintf("If its type is not cloud service, which cannot be changed, delete it and enable %s anew on the %s console.",
