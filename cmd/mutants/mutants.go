@@ -1059,7 +1059,7 @@ var mutants = []mutant{
 		name: "settled-by-repeating", what: "what is open after a restart were sent again", by: "repair",
 		file: "auditor/remedy/carry.go",
 		old:  "\t\tafter, ids, err := e.read(ctx, job, st, b)\n",
-		new:  "\t\t_, _ = e.apply(ctx, job, o)\n\t\tafter, ids, err := e.read(ctx, job, st, b)\n",
+		new:  "\t\t_, _ = e.apply(ctx, &trip{job: job}, o, e.clock.Now())\n\t\tafter, ids, err := e.read(ctx, job, st, b)\n",
 	},
 	{
 		name: "one-wave", what: "all accounts were changed at once", by: "repair",
