@@ -127,10 +127,8 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 	if len(e.policy.People) > 0 && c.Actor == p.RequestedBy {
 		return refused("%q asked for the plan: somebody else has to approve it", c.Actor)
 	}
-	for _, a := range e.state.inForce(e.policy, now) {
-		if a.plan == p.Digest {
-			return refused("the plan was approved already, by %s until %s", a.Actor, a.Expires.UTC().Format(time.RFC3339))
-		}
+	if a := e.state.approved(e.policy, p.Digest, now); a != nil {
+		return refused("the plan was approved already, by %s until %s", a.Actor, a.Expires.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -220,10 +218,7 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 	err := e.askedBy(p)
 	var consent *approval
 	if job.Policy.Mode == ModeApprove {
-		approvals := e.state.inForce(job.Policy, now)
-		if i := slices.IndexFunc(approvals, func(a *approval) bool { return a.plan == p.Digest }); i >= 0 {
-			consent = approvals[i]
-		} else if err == nil {
+		if consent = e.state.approved(job.Policy, p.Digest, now); consent == nil && err == nil {
 			err = refused("nobody approved the plan %s, or the approval was used (see `agencyaudit ledger show`) or has ended: `agencyaudit approve PLAN`",
 				p.Digest)
 		}

@@ -38,6 +38,16 @@ func bob(w *world, p *remedy.Plan) remedy.Consent {
 	return remedy.Sign(p.Digest, "bob", people["bob"], w.local().Add(time.Hour))
 }
 
+// agrees is that bob approves a plan.
+func (w *world) agrees(t *testing.T, p *remedy.Plan) {
+	t.Helper()
+	w.asks(p)
+	if err := w.engine.Approve(p, bob(w, p)); err != nil {
+		t.Fatal(err)
+	}
+	w.approving = nil
+}
+
 func isRefused(err error) bool {
 	_, is := errors.AsType[*remedy.RefusedError](err)
 	return is
@@ -165,11 +175,7 @@ func TestApprovalOverALimit(t *testing.T) {
 			t.Fatalf("the plan %+v", large)
 		}
 		large.SignRequest(people["alice"])
-		w.asks(large)
-		if err := w.engine.Approve(large, bob(w, large)); err != nil {
-			t.Fatal(err)
-		}
-		w.approving = nil
+		w.agrees(t, large)
 		w.turn()
 		w.check(t, "at first", 0, true)
 		if restart {
@@ -182,11 +188,7 @@ func TestApprovalOverALimit(t *testing.T) {
 		w.mayUnfreeze = false
 		w.turn()
 		w.check(t, "after that was lifted", 0, false)
-		w.asks(small)
-		if err := w.engine.Approve(small, bob(w, small)); err != nil {
-			t.Fatal(err)
-		}
-		w.approving = nil
+		w.agrees(t, small)
 		w.turn()
 		w.check(t, "the smaller one", 1, false)
 	}
@@ -257,11 +259,7 @@ func TestClaimed(t *testing.T) {
 func TestApprovalOutlivesRestarts(t *testing.T) {
 	for _, dies := range []bool{false, true} {
 		w, p := asking(t, true)
-		w.asks(p)
-		if err := w.engine.Approve(p, bob(w, p)); err != nil {
-			t.Fatal(err)
-		}
-		w.approving = nil
+		w.agrees(t, p)
 		w.start()
 		w.pause(15 * time.Minute)
 		w.audit()
@@ -282,11 +280,7 @@ func TestApprovalOutlivesRestarts(t *testing.T) {
 // TestApprovalOfSomebodyGone: whose key was taken away approves nothing any more, nor does one that the ledger alone knows.
 func TestApprovalOfSomebodyGone(t *testing.T) {
 	w, p := asking(t, true)
-	w.asks(p)
-	if err := w.engine.Approve(p, bob(w, p)); err != nil {
-		t.Fatal(err)
-	}
-	w.approving = nil
+	w.agrees(t, p)
 	delete(w.policy.People, "bob")
 	w.turn()
 	w.check(t, "without bob", 0, false)

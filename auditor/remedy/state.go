@@ -330,3 +330,13 @@ func (s *State) inForce(p Policy, now time.Time) []*approval {
 	slices.SortFunc(list, func(a, b *approval) int { return cmp.Compare(b.seq, a.seq) })
 	return list
 }
+
+// approved is the newest approval of a plan that counts, by the plan's digest; nil when none does.
+func (s *State) approved(p Policy, plan string, now time.Time) *approval {
+	for _, a := range s.inForce(p, now) {
+		if a.plan == plan {
+			return a
+		}
+	}
+	return nil
+}

@@ -200,8 +200,9 @@ func lab(hex string, vision [3][3]float64) [3]float64 {
 // they are there, the rest would be taken for the answer of an auditor that is silent.
 var nothingKnown = regexp.MustCompile(`(?i)not known|nothing is known|no figures|none in a week`)
 
-// While nobody looks, no panel sounds as if all were well: neither at once nor after so long a silence that none has an answer any more.
-func TestSilenceIsNoGoodNews(t *testing.T) {
+// expected are the dashboards, with what has an answer in which state.
+func expected(t *testing.T) ([]board, expectations) {
+	t.Helper()
 	all, err := boards(filepath.Join(grafana, "dashboards"))
 	if err != nil {
 		t.Fatal(err)
@@ -210,6 +211,12 @@ func TestSilenceIsNoGoodNews(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return all, e
+}
+
+// While nobody looks, no panel sounds as if all were well: neither at once nor after so long a silence that none has an answer any more.
+func TestSilenceIsNoGoodNews(t *testing.T) {
+	all, e := expected(t)
 	if !slices.Contains(e.Exact, silent) {
 		t.Fatalf("what has no answer in the state %q is not checked: %q", silent, e.Exact)
 	}
@@ -253,14 +260,7 @@ func TestEverythingIsExpectedSomewhere(t *testing.T) {
 	nowhere := map[string]string{
 		"annotation Suspect runs": "it takes many accounts that are not listed any more, or that change at once while reading fails",
 	}
-	all, err := boards(filepath.Join(grafana, "dashboards"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := expect(filepath.Join(grafana, "check", "expected.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	all, e := expected(t)
 	var names []string
 	for i := range all {
 		b := &all[i]

@@ -905,7 +905,7 @@ var mutants = []mutant{
 	{
 		name: "approved-twice", what: "a plan could be approved twice", by: "repair",
 		file: "auditor/remedy/consent.go",
-		old:  `		if a.plan == p.Digest {`, new: `		if a.plan == "" {`,
+		old:  `if a := e.state.approved(e.policy, p.Digest, now); a != nil {`, new: `if a := e.state.approved(e.policy, "", now); a != nil {`,
 	},
 	{
 		name: "not-looked-at-last-moment", what: "what stops repair while an account is entered did not", by: "repair",
