@@ -512,8 +512,12 @@ const fought = "it was written twice within a day, and a third time would be a f
 func (e *Engine) waits(step *rules.Step, p Policy, readAt, now time.Time) (rules.Hold, string) {
 	t := step.Target()
 	if q, ok := e.state.quarantine[t]; ok {
-		return rules.HoldQuarantine, fmt.Sprintf("since %s: %s; `agencyaudit unfreeze --account %s` lifts it", q.Since.UTC().Format(time.RFC3339),
-			q.Reason, step.AccountID)
+		from := "lifts it"
+		if until := e.state.spent(step.AccountID, now); !until.IsZero() {
+			from = "lifts it after " + until.UTC().Format(time.RFC3339)
+		}
+		return rules.HoldQuarantine, fmt.Sprintf("since %s: %s; `agencyaudit unfreeze --account %s` %s", q.Since.UTC().Format(time.RFC3339),
+			q.Reason, step.AccountID, from)
 	}
 	if why, detail := e.settling(step.AccountID, readAt); why != "" {
 		return why, detail

@@ -587,6 +587,10 @@ func TestFlips(t *testing.T) {
 	if q := w.engine.Status().Quarantined; len(q) != 1 || q[0].AccountID != "account-00" || q[0].Reason == "" {
 		t.Fatalf("quarantined: %+v", q)
 	}
+	w.turn()
+	if h := w.engine.Status().Plan.Held; len(h) != 1 || !strings.Contains(h[0].Detail, "lifts it after 2026-") {
+		t.Errorf("held: %+v", h)
+	}
 	if err := w.engine.Release("account-00", "alice", "x"); err == nil || !strings.Contains(err.Error(), "2 times within a day") {
 		t.Errorf("released, and quarantined again by the next run: %v", err)
 	}

@@ -714,8 +714,11 @@ func (a *app) unfreezeCommand() *cobra.Command {
 		Long: `Lift a freeze, whether a person or an exceeded limit led to it. With --account: lift the quarantines
 of one account and end its cooling down after failures; a freeze stays.
 
-Exit codes: 0 lifted, 2 there was nothing to lift or it could not be recorded, 3 bad usage or
-configuration.`,
+A grant that was written, or tried, twice within a day is left alone until that is over, and unfreeze
+refused until then.
+
+Exit codes: 0 lifted, 2 there was nothing to lift, it was refused or could not be recorded, 3 bad
+usage or configuration.`,
 		Example: `  agencyaudit unfreeze --reason CHG-4712
   agencyaudit unfreeze --account prod-eu --reason CHG-4713`,
 		Args: exactly(0, ""),
