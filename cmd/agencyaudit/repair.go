@@ -714,8 +714,8 @@ func (a *app) unfreezeCommand() *cobra.Command {
 		Long: `Lift a freeze, whether a person or an exceeded limit led to it. With --account: lift the quarantines
 of one account and end its cooling down after failures; a freeze stays.
 
-A grant that was written, or tried, twice within a day is left alone until that is over, and unfreeze
-refused until then.
+A grant that was written, or tried, twice within a day is left alone until that is over; until then
+this is refused.
 
 Exit codes: 0 lifted, 2 there was nothing to lift, it was refused or could not be recorded, 3 bad
 usage or configuration.`,
