@@ -355,7 +355,7 @@ func (p *panel) drawTimeline(a *asker, rows []named, w, h int) string {
 }
 
 func (p *panel) drawSeries(a *asker, rows []named, w, h int) string {
-	const left, foot = 64, 18
+	const left, foot = 76, 18
 	stacked := p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal"
 	legendHeight := 22 * (1 + len(rows)*170/w)
 	height := h - legendHeight - foot
