@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,8 +42,10 @@ be changed, broken in many ways and watched while it runs, as docs/simcloud.md s
 Everything in it is made up. It has no use for real keys: never point it, or a client of it, at
 anything real.
 
+--config-out replaces no file: one that holds anything else stays as it is, and nothing is served.
+
 Exit codes: 0 ended by a signal, 2 a port could not be opened or a file not be written, 3 bad
-usage or organization file.`,
+usage or organization file, or --config-out names a file that is there already.`,
 		Example: `  agencyaudit simcloud --config-out sim.yaml
   agencyaudit simcloud --generate 1000 --seed 7 --config-out sim.yaml
   agencyaudit simcloud --generate 1000 --members sts --config-out sim.yaml
@@ -71,7 +75,7 @@ usage or organization file.`,
 	f.StringVar(&o.control, "control", defaultControlAddress, "`address` of the control port, on loopback; empty for none")
 	f.BoolVar(&o.tls, "tls", false, "serve https with a certificate made for this start")
 	f.StringVar(&o.caOut, "ca-out", "", "with --tls: write the certificate that clients must trust to this `file`")
-	f.StringVar(&o.configOut, "config-out", "", "write a configuration that audits the organization to this `file`")
+	f.StringVar(&o.configOut, "config-out", "", "write a configuration that audits the organization to this new `file`")
 	f.StringVar(&o.members, "members", "",
 		"with --config-out: have the organization list the accounts, and enter each by this `way`: "+byIAM+" and "+bySTS+
 			" assume an agency of IAM v3 by that service, "+byTrust+" assumes a trust agency of IAM v5 by STS, with its external id if it asks for one")
@@ -160,56 +164,89 @@ func (a *app) serveSimulation(cmd *cobra.Command, o simulationFlags) (err error)
 
 // writeSimulationFiles writes what clients need: the certificate and a configuration.
 func (a *app) writeSimulationFiles(o simulationFlags, org *simcloud.Organization, server *simcloud.Server) error {
-	write := func(file string, data []byte) error {
-		f, err := createAside(file, newFileMode)
-		if err == nil {
-			if _, err = f.Write(data); err == nil {
-				err = f.commit()
-			} else {
-				f.discard()
-			}
-		}
-		if err != nil {
-			return &failure{code: exitPartial, err: fmt.Errorf("write %s: %w", file, reason(err))}
-		}
-		return nil
+	config, err := o.configuration(org, server)
+	if err != nil {
+		return err
 	}
-	if o.caOut != "" {
-		if err := write(o.caOut, server.CAPEM); err != nil {
+	there := false
+	if o.configOut != "" {
+		if there, err = wroteBefore(o.configOut, config); err != nil {
 			return err
 		}
 	}
-	if o.configOut == "" {
+	if o.caOut != "" {
+		if err := writeAside(o.caOut, server.CAPEM); err != nil {
+			return err
+		}
+	}
+	if o.configOut == "" || there {
 		return nil
+	}
+	return writeAside(o.configOut, config)
+}
+
+// writeAside writes a file, or replaces it.
+func writeAside(file string, data []byte) error {
+	f, err := createAside(file, newFileMode)
+	if err == nil {
+		if _, err = f.Write(data); err == nil {
+			err = f.commit()
+		} else {
+			f.discard()
+		}
+	}
+	if err != nil {
+		return &failure{code: exitPartial, err: fmt.Errorf("write %s: %w", file, reason(err))}
+	}
+	return nil
+}
+
+// wroteBefore says whether the configuration is in its file already, as an earlier start left it. A file with anything else in it is not
+// replaced, as that of a result is: people write their own configuration, or add to this one, and nothing could bring that back.
+func wroteBefore(file string, config []byte) (bool, error) {
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+		return false, nil // whether it can be written is seen when it is
+	}
+	if is, err := readInput(file); err == nil && bytes.Equal(is, config) {
+		return true, nil
+	}
+	return false, misuse("name a new file, or delete this one if nothing in it is needed",
+		"the configuration is not written to %s: that file is there already, and is not what would be written", file)
+}
+
+// configuration is one that audits the organization; nil when none is wanted.
+func (o simulationFlags) configuration(org *simcloud.Organization, server *simcloud.Server) ([]byte, error) {
+	if o.configOut == "" {
+		return nil, nil
 	}
 	caFile := o.caOut
 	if caFile != "" {
 		// The configuration looks for files in its own folder, this command in the working one.
 		absolute, err := filepath.Abs(caFile)
 		if err != nil {
-			return &failure{code: exitPartial, err: fmt.Errorf("find the folder of %s: %w", caFile, err)}
+			return nil, &failure{code: exitPartial, err: fmt.Errorf("find the folder of %s: %w", caFile, err)}
 		}
 		caFile = absolute
 	}
 	id, err := identityOf(org)
 	if err != nil {
-		return misuse("give a user of the organization a key", "there is no way to audit the organization: %w", err)
+		return nil, misuse("give a user of the organization a key", "there is no way to audit the organization: %w", err)
 	}
 	config := configFor(org, id, server.URL, caFile)
 	switch {
 	case o.members != "":
 		if config, err = membersConfigFor(org, id, server.URL, caFile, o.members); err != nil {
-			return misuse("leave --members out", "there is no way to audit all members: %w", err)
+			return nil, misuse("leave --members out", "there is no way to audit all members: %w", err)
 		}
 	case o.organization == "" && o.generate == 0:
 		if config, err = bundledConfigAt(server.URL, caFile); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if o.repair != "" {
 		config = append(config, repairConfig(id, o.repair)...)
 	}
-	return write(o.configOut, config)
+	return config, nil
 }
 
 // greeting says where the simulated cloud is and how to audit it.
