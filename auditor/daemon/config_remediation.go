@@ -448,8 +448,8 @@ func (c *configCheck) checkApprovers(at string) {
 		case !personPattern.MatchString(name):
 			c.doc.Add(entry, "is no name of a person", "write up to 64 letters, digits, dots, hyphens, underscores and @, first a letter or digit")
 			continue
-		case strings.EqualFold(name, "daemon"):
-			c.doc.Add(entry, "is what the daemon itself is called", "write the name of a person")
+		case remedy.Nobody(name):
+			c.doc.Add(entry, "is what the program calls itself", "write the name of a person")
 			continue
 		case people[name] == "":
 			c.doc.Add(entry, "is empty", "name the file with the person's public key")

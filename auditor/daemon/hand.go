@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor"
@@ -163,7 +162,7 @@ type order struct {
 
 // person refuses what nobody is said to have asked for, or the program itself: the ledger is to say who did it.
 func (o *order) person() error {
-	if name := strings.TrimSpace(o.Actor); name == "" || strings.EqualFold(name, remedy.Daemon) {
+	if remedy.Nobody(o.Actor) {
 		return &remedy.RefusedError{Why: "it is a person's to ask for this: say who does"}
 	}
 	return nil
@@ -244,7 +243,7 @@ func newByItself(ctx context.Context, o Options) (*byItself, error) {
 		d.Close()
 		return nil, err
 	}
-	if err := d.openRepair(ctx); err != nil {
+	if err := d.openRepair(ctx, remedy.Command); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil

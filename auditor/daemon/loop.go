@@ -49,7 +49,7 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 		d.stopRecording()
 		failed = errors.Join(failed, d.closePast())
 	}()
-	if err := d.openRepair(ctx); err != nil {
+	if err := d.openRepair(ctx, remedy.Daemon); err != nil {
 		return err
 	}
 	defer func() { failed = errors.Join(failed, d.closeRepair()) }()

@@ -32,11 +32,11 @@ type repair struct {
 	telling sync.Mutex
 }
 
-// openRepair makes the engine of repair. With a state directory its ledger is opened once repair is configured, or if there is one. A
-// ledger that cannot be relied on stops repair and nothing else.
-func (d *Daemon) openRepair(ctx context.Context) error {
+// openRepair makes the engine of repair, which is called self in the ledger. With a state directory its ledger is opened once repair is
+// configured, or if there is one. A ledger that cannot be relied on stops repair and nothing else.
+func (d *Daemon) openRepair(ctx context.Context, self string) error {
 	cfg := d.current().config
-	o := remedy.Options{Clock: wallClock{d.options.Now}, Meter: meter{d.metrics}, Log: d.options.Logger, State: remedy.NewState()}
+	o := remedy.Options{Clock: wallClock{d.options.Now}, Meter: meter{d.metrics}, Log: d.options.Logger, State: remedy.NewState(), Self: self}
 	halted := ""
 	if d.past.dir != "" && (cfg.RepairMode() != remedy.ModeOff || d.hasLedger()) {
 		switch ledger, err := d.openLedger(ctx, o.State); {

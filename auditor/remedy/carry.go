@@ -67,7 +67,8 @@ func (e *Engine) carry(ctx context.Context, job *Job, p, proposed *Plan, approva
 	if over != "" {
 		e.meter.Blocked(rules.HoldBudget)
 		e.log.Error("the plan exceeds a limit: nothing of it is carried out", "plan", p.Digest, "reason", over)
-		return t, e.freeze(Entry{Actor: Daemon, Run: p.Run, Plan: p.Digest, Approval: approval, Reason: over})
+		// By whoever had it carried out, as the plan would have been: whom to ask is what people want to know.
+		return t, e.freeze(Entry{Actor: actor, Run: p.Run, Plan: p.Digest, Approval: approval, Reason: "a limit is exceeded: " + over})
 	}
 	if _, err := e.note(Entry{
 		Kind: KindPlanned, Actor: actor, Run: p.Run, Plan: p.Digest, Approval: approval, Steps: len(p.Steps), Fleet: proposed.Fleet,
@@ -202,7 +203,7 @@ func (e *Engine) begin(job *Job, o *Open) (rules.Hold, string, error) {
 	if why, detail := e.holds(job, killed, e.clock.Now()); why != "" {
 		return why, detail, nil
 	}
-	sent, err := e.append(Entry{Kind: KindSent, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent})
+	sent, err := e.append(Entry{Kind: KindSent, Actor: e.self, Run: o.Run, Plan: o.Plan, Intent: o.Intent})
 	o.SentAt = sent.Time
 	return "", "", err
 }
@@ -303,7 +304,7 @@ const mostSinceRead = time.Minute
 // panicked freezes everything since a bug ended the sending of a change.
 func (e *Engine) panicked(o *Open) error {
 	e.meter.Panicked("write")
-	if err := e.Freeze(Daemon, fmt.Sprintf("a bug in this program ended the sending of a change (intent %d)", o.Intent)); err != nil {
+	if err := e.Freeze(e.self, fmt.Sprintf("a bug in this program ended the sending of a change (intent %d)", o.Intent)); err != nil {
 		return err
 	}
 	return errStop
@@ -390,7 +391,7 @@ func (e *Engine) estranged(t *trip, o *Open, after rules.Holding, a auditor.Answ
 
 // distrust freezes everything since an agency trusts somebody else than it did.
 func (e *Engine) distrust(o *Open) error {
-	return e.Freeze(Daemon, fmt.Sprintf("while intent %d was carried out, it changed whom the agency %s of account %s (%s) trusts: look at it first",
+	return e.Freeze(e.self, fmt.Sprintf("while intent %d was carried out, it changed whom the agency %s of account %s (%s) trusts: look at it first",
 		o.Intent, o.Step.Agency, o.Step.Account, o.Step.AccountID))
 }
 
@@ -399,7 +400,7 @@ func (e *Engine) pend(t *trip, o *Open, a auditor.Answer) error {
 	t.pending = true
 	s := &o.Step
 	if _, err := e.note(Entry{
-		Kind: KindPending, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent, Said: string(a.Said), RequestID: a.RequestID, Reason: why(a),
+		Kind: KindPending, Actor: e.self, Run: o.Run, Plan: o.Plan, Intent: o.Intent, Said: string(a.Said), RequestID: a.RequestID, Reason: why(a),
 	}); err != nil {
 		return err
 	}
@@ -511,7 +512,7 @@ func (e *Engine) settle(ctx context.Context, job *Job) error {
 		}
 		step := o.Step
 		if _, err := e.note(Entry{
-			Kind: KindQuarantined, Actor: Daemon, Target: step.Target(), AccountID: step.AccountID, Step: &step, Reason: reason,
+			Kind: KindQuarantined, Actor: e.self, Target: step.Target(), AccountID: step.AccountID, Step: &step, Reason: reason,
 		}); err != nil {
 			return err
 		}

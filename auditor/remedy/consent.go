@@ -107,7 +107,7 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 		return refused("the plan has %d steps, and one approval may be of %d: make one of fewer accounts", len(p.Steps), mostDigests)
 	case p.Digest != p.digest():
 		return refused("the plan was changed after it was made: its steps do not fit its digest")
-	case strings.TrimSpace(c.Actor) == "" || c.Actor == Daemon:
+	case Nobody(c.Actor):
 		return refused("an approval is a person's: say who approves")
 	case len(e.policy.People) > 0 && c.Signature == "":
 		return refused("the approval is not signed: remediation.approval.people have keys")

@@ -1,6 +1,7 @@
 package remedy
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -107,6 +108,8 @@ type Options struct {
 	Clock   Clock
 	Meter   Meter
 	Log     *slog.Logger
+	// Self is who the ledger says did what the engine does of itself: Daemon, which it is when it is empty, or Command.
+	Self string
 }
 
 // Engine plans, guards and carries out. Its methods may be called by many goroutines; what carries steps out does so one after the other.
@@ -115,6 +118,7 @@ type Engine struct {
 	clock   Clock
 	meter   Meter
 	log     *slog.Logger
+	self    string
 
 	turn sync.Mutex // held while something is carried out
 	// seen is when the reading began that first showed each excess grant, by target, with no evidence since that did not. It is the
@@ -143,7 +147,8 @@ func New(o Options) *Engine {
 		o.State = NewState()
 	}
 	return &Engine{
-		journal: o.Journal, state: o.State, clock: o.Clock, meter: o.Meter, log: o.Log, seen: map[string]time.Time{}, counted: map[string]bool{},
+		journal: o.Journal, state: o.State, clock: o.Clock, meter: o.Meter, log: o.Log, self: cmp.Or(o.Self, Daemon), seen: map[string]time.Time{},
+		counted: map[string]bool{},
 	}
 }
 
@@ -188,11 +193,12 @@ func (e *Engine) note(entry Entry) (Entry, error) {
 	return e.append(entry)
 }
 
-// Start writes down that a process took the ledger over, and closes the intents of which no request was ever sent.
+// Start writes down that a process took the ledger over, so that it is known of every entry which version wrote it, and closes the intents
+// of which no request was ever sent.
 func (e *Engine) Start(version string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, err := e.append(Entry{Kind: KindStarted, Actor: Daemon, Reason: version}); err != nil {
+	if _, err := e.append(Entry{Kind: KindStarted, Actor: e.self, Reason: "agencyaudit " + version}); err != nil {
 		return err
 	}
 	for _, o := range e.state.intents() {
@@ -209,7 +215,7 @@ func (e *Engine) Start(version string) error {
 func (e *Engine) end(o *Open, outcome Outcome, a auditor.Answer, readIDs []string, reason string) error {
 	step := o.Step
 	_, err := e.append(Entry{
-		Kind: KindOutcome, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent, Outcome: outcome, Said: string(a.Said),
+		Kind: KindOutcome, Actor: e.self, Run: o.Run, Plan: o.Plan, Intent: o.Intent, Outcome: outcome, Said: string(a.Said),
 		RequestID: a.RequestID, ReadIDs: readIDs, Reason: reason,
 	})
 	if err != nil {
@@ -661,7 +667,7 @@ func (e *Engine) ask(ctx context.Context, job *Job, p *Plan, now time.Time) erro
 	e.log.Warn("repair waits for approval", "plan", p.Digest, "steps", len(p.Steps))
 	ids := p.ids()
 	_, err := e.note(Entry{
-		Kind: KindPlanned, Actor: Daemon, Run: p.Run, Plan: p.Digest, Steps: len(p.Steps), Digests: ids[:min(len(ids), mostDigests)], Fleet: p.Fleet,
+		Kind: KindPlanned, Actor: e.self, Run: p.Run, Plan: p.Digest, Steps: len(p.Steps), Digests: ids[:min(len(ids), mostDigests)], Fleet: p.Fleet,
 		Reason: "waits for approval",
 	})
 	return err
@@ -682,7 +688,7 @@ func (e *Engine) fighting(p *Plan) error {
 	for i := range p.fights {
 		step := &p.fights[i]
 		if _, err := e.append(Entry{
-			Kind: KindQuarantined, Actor: Daemon, Target: step.Target(), AccountID: step.AccountID, Step: step, Reason: fought,
+			Kind: KindQuarantined, Actor: e.self, Target: step.Target(), AccountID: step.AccountID, Step: step, Reason: fought,
 		}); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ type Entry struct {
 	Seq  int64     `json:"seq"`
 	Time time.Time `json:"time"`
 	Kind Kind      `json:"kind"`
-	// Actor is who or what did it: a person's name, or "daemon".
+	// Actor is who or what did it: a person's name or, of what no person asked for, Daemon or Command.
 	Actor string `json:"actor"`
 	// Run is the id of the run that the plan comes from, Plan the plan's digest.
 	Run  string `json:"run,omitempty"`

@@ -10,6 +10,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/rules"
@@ -21,8 +22,18 @@ const planFormat = 1
 // maxPlan is how many bytes a plan's file may have.
 const maxPlan = 16 << 20
 
-// Daemon is who asks for the plans that follow from runs.
-const Daemon = "daemon"
+// Who does what no person asked for: Daemon is the daemon, and who asks for the plans that follow from runs; Command is a command of
+// a person's that has the state directory for itself. No person is called like that.
+const (
+	Daemon  = "daemon"
+	Command = "command"
+)
+
+// Nobody says whether a name is no person's: an empty one, or one of the program's own.
+func Nobody(name string) bool {
+	name = strings.TrimSpace(name)
+	return name == "" || strings.EqualFold(name, Daemon) || strings.EqualFold(name, Command)
+}
 
 // Plan is what is proposed after a run: the steps in the order in which they are carried out, and what stays as it is.
 type Plan struct {

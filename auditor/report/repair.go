@@ -422,13 +422,13 @@ func told(e *remedy.Entry, steps map[int64]rules.Step) (text, color string) {
 	if e.RequestID != "" {
 		say("request %s", rules.Escape(e.RequestID))
 	}
-	switch e.Kind {
-	case remedy.KindPlanned, remedy.KindApproved, remedy.KindRejected:
-		say("plan %s", rules.Escape(cut(e.Plan)))
-		if e.Run != "" {
-			say("run %s", rules.Escape(e.Run))
-		}
-	default:
+	switch plan := rules.Escape(cut(e.Plan)); {
+	case e.Run != "" && plan != "":
+		say("run %s, plan %s", rules.Escape(e.Run), plan)
+	case e.Run != "":
+		say("run %s", rules.Escape(e.Run))
+	case plan != "":
+		say("plan %s", plan)
 	}
 	if e.Steps > 0 {
 		say("%s", plural(e.Steps, "step"))

@@ -117,7 +117,7 @@ func (p *signer) name() (string, error) {
 		}
 		name = u.Username[strings.LastIndexByte(u.Username, '\\')+1:]
 	}
-	if strings.EqualFold(name, remedy.Daemon) || strings.TrimSpace(name) == "" {
+	if remedy.Nobody(name) {
 		return "", misuse("say who you are with --as NAME", "%q is nobody's name: it is what the program calls itself", name)
 	}
 	return name, nil

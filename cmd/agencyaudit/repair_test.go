@@ -236,7 +236,7 @@ func TestCommandsGoThroughTheDaemon(t *testing.T) {
 	wants(t, said, "repair is not frozen")
 	// Nobody does it in the daemon's name, nor in nobody's.
 	h := daemon.AskDaemon(t.Context(), filepath.Join(b.dir, "state"))
-	for _, actor := range []string{"", " ", "daemon", "Daemon"} {
+	for _, actor := range []string{"", " ", "daemon", "Daemon", "command"} {
 		if err := h.Freeze(t.Context(), actor, "x"); err == nil {
 			t.Errorf("%q froze", actor)
 		}
@@ -410,8 +410,10 @@ func TestALimitThatIsExceededFreezes(t *testing.T) {
 	wants(t, out, "it exceeds one", "limits.grant_accounts_per_run")
 	out, _ = b.asks(t, exitDrift, "plan", "--account", other, "--out", "one.json")
 	wants(t, out, "it fits")
-	out, _ = b.asks(t, exitDrift, "apply", "plan.json")
-	wants(t, out, "0 of 2 steps done", "frozen")
+	out, _ = b.asks(t, exitDrift, "apply", "plan.json", "--as", "alice")
+	wants(t, out, "0 of 2 steps done", "Stopped: frozen", "by alice: a limit is exceeded: ", "limits.grant_accounts_per_run is 1")
+	out, _ = b.asks(t, exitOK, "ledger", "show", "--last", "2") // a plan that exceeds a limit was its only plan
+	wants(t, out, "frozen   alice", "run ", "plan ")
 	out, _ = b.asks(t, exitDrift, "apply", "one.json")
 	wants(t, out, "0 of 1 step done", "Stopped: frozen")
 	b.untouched(t)
@@ -579,7 +581,7 @@ func TestAnApprovalIsConfirmedOnATerminal(t *testing.T) {
 
 // Nobody is called what the program calls itself.
 func TestNobodyIsTheDaemon(t *testing.T) {
-	for _, name := range []string{"daemon", "Daemon", " "} {
+	for _, name := range []string{"daemon", "Daemon", "command", "Command ", " "} {
 		if _, err := (&signer{as: name}).name(); err == nil {
 			t.Errorf("%q may be somebody", name)
 		}

@@ -872,7 +872,7 @@ var mutants = []mutant{
 	{
 		name: "sent-not-written", what: "a request were not written down", by: "repair",
 		file: "auditor/remedy/carry.go",
-		old:  `sent, err := e.append(Entry{Kind: KindSent, Actor: Daemon, Run: o.Run, Plan: o.Plan, Intent: o.Intent})`,
+		old:  `sent, err := e.append(Entry{Kind: KindSent, Actor: e.self, Run: o.Run, Plan: o.Plan, Intent: o.Intent})`,
 		new:  `sent, err := Entry{Time: e.clock.Now()}, error(nil)`,
 	},
 	{
