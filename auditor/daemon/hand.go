@@ -27,8 +27,9 @@ type Hand interface {
 	// Plan is what would be done now: by the daemon's last run, or by a run that is made for it. With a requester it is that person's own,
 	// of the accounts with these names or ids, or of all. Its error is a *remedy.RefusedError when there is nothing to plan for.
 	Plan(ctx context.Context, requester string, accounts []string) (*remedy.Plan, error)
-	// Approve has a plan carried out once. Its error is a *remedy.RefusedError when the approval does not count.
-	Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error
+	// Approve has a plan carried out once, and returns what the ledger says of that. Its error is a *remedy.RefusedError when the approval
+	// does not count.
+	Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) (*remedy.Entry, error)
 	// Apply carries a plan out, as far as nothing changed since it was made.
 	Apply(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error)
 	// Undo is the plan that takes back what the plan of a run did. It does nothing: that is for Apply.
@@ -180,8 +181,9 @@ func (r *remote) Plan(ctx context.Context, requester string, accounts []string) 
 }
 
 // Approve is Hand.Approve.
-func (r *remote) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error {
-	return r.ask(ctx, http.MethodPost, "approve", order{Plan: p, Consent: &c}, nil)
+func (r *remote) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) (*remedy.Entry, error) {
+	var e remedy.Entry
+	return &e, r.ask(ctx, http.MethodPost, "approve", order{Plan: p, Consent: &c}, &e)
 }
 
 // Apply is Hand.Apply.
@@ -289,13 +291,14 @@ func (h *byItself) Plan(ctx context.Context, requester string, accounts []string
 }
 
 // Approve is Hand.Approve.
-func (h *byItself) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error {
+func (h *byItself) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) (*remedy.Entry, error) {
 	if p.RequestedBy == remedy.Daemon { // it is the one that follows from a run
 		if _, err := h.Plan(ctx, "", nil); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return h.d.repair.engine.Approve(p, c)
+	e, err := h.d.repair.engine.Approve(p, c)
+	return &e, err
 }
 
 // Apply is Hand.Apply.
@@ -406,11 +409,11 @@ func (d *Daemon) hand() http.Handler {
 			return nil, errors.New("approve: there is no plan, or nobody who approves it")
 		}
 		defer d.noted(ctx)
-		err := e.Approve(o.Plan, *o.Consent)
+		approved, err := e.Approve(o.Plan, *o.Consent)
 		if err == nil {
 			d.scheduler.Request(triggerApproval)
 		}
-		return struct{}{}, err
+		return approved, err
 	})
 	handle("POST /v1/apply", func(ctx context.Context, o *order) (any, error) {
 		if o.Plan == nil {

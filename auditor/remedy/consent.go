@@ -63,15 +63,15 @@ func (r *RefusedError) Error() string { return r.Why }
 func refused(format string, args ...any) error { return &RefusedError{fmt.Sprintf(format, args...)} }
 
 // Approve writes down that a person approved a plan, which is then carried out once, until the approval ends: after the next run, or by
-// Apply. A refused approval is written down as well; its error is a *RefusedError.
-func (e *Engine) Approve(p *Plan, c Consent) error {
+// Apply. It returns the entry. A refused approval is written down as well; its error is a *RefusedError.
+func (e *Engine) Approve(p *Plan, c Consent) (Entry, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
 	case e.journal == nil && e.policy.Mode != ModeApprove: // it cannot even be written down
-		return refused("remediation.mode is %s: there is nothing to approve", e.policy.Mode)
+		return Entry{}, refused("remediation.mode is %s: there is nothing to approve", e.policy.Mode)
 	case e.journal == nil:
-		return e.closed()
+		return Entry{}, e.closed()
 	}
 	now := e.clock.Now()
 	if len(e.policy.People) == 0 {
@@ -84,16 +84,16 @@ func (e *Engine) Approve(p *Plan, c Consent) error {
 		e.meter.Blocked(rules.HoldApproval)
 		e.log.Warn("an approval was refused", "plan", p.Digest, "by", c.Actor, "reason", err)
 		_, failed := e.append(Entry{Kind: KindRejected, Actor: c.Actor, Plan: p.Digest, Run: p.Run, Nonce: c.Nonce, Reason: err.Error()})
-		return errors.Join(err, failed)
+		return Entry{}, errors.Join(err, failed)
 	}
-	_, err := e.append(Entry{
+	written, err := e.append(Entry{
 		Kind: KindApproved, Actor: c.Actor, Run: p.Run, Plan: p.Digest, Steps: len(p.Steps), Digests: p.ids(), Nonce: c.Nonce, Expires: c.Expires.UTC(),
 		Signature: c.Signature,
 	})
 	if err == nil {
 		e.log.Warn("a plan was approved", "plan", p.Digest, "by", c.Actor, "steps", len(p.Steps), "expires", c.Expires.UTC())
 	}
-	return err
+	return written, err
 }
 
 // refuses says why an approval does not count; nil when it does. The caller holds mu.
@@ -129,6 +129,14 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 	}
 	if a := e.state.approved(e.policy, p.Digest, now); a != nil {
 		return refused("the plan was approved already, by %s until %s", a.Actor, a.Expires.UTC().Format(time.RFC3339))
+	}
+	again := *p
+	if e.plan != nil {
+		again.Run = e.plan.Run // on which it would be carried out now, whatever run it was made on
+	}
+	if over := e.policy.Limits.exceeds(&again, e.state, cmp.Or(e.fleet, p.Fleet), now); over != "" {
+		return refused("the plan exceeds a limit, so that it would freeze repair instead of being carried out: %s; make one of fewer accounts with "+
+			"`plan --account`, wait for the next run or until a day has passed, or raise that limit", over)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func bob(w *world, p *remedy.Plan) remedy.Consent {
 func (w *world) agrees(t *testing.T, p *remedy.Plan) {
 	t.Helper()
 	w.asks(p)
-	if err := w.engine.Approve(p, bob(w, p)); err != nil {
+	if _, err := w.engine.Approve(p, bob(w, p)); err != nil {
 		t.Fatal(err)
 	}
 	w.approving = nil
@@ -56,7 +56,7 @@ func isRefused(err error) bool {
 // given gives a consent and has the plan carried out then.
 func (w *world) given(p *remedy.Plan, c remedy.Consent) (approve, apply error) {
 	w.asks(p)
-	approve = w.engine.Approve(p, c)
+	_, approve = w.engine.Approve(p, c)
 	w.approving = nil
 	w.call("Apply", func() error { _, apply = w.engine.Apply(context.Background(), w.job(), p, "alice"); return apply })
 	return approve, apply
@@ -158,26 +158,70 @@ func TestApprovalOnce(t *testing.T) {
 	}
 	w.start()
 	w.turn()
-	if err := w.engine.Approve(p, c); !isRefused(err) || !strings.Contains(err.Error(), "used") {
+	if _, err := w.engine.Approve(p, c); !isRefused(err) || !strings.Contains(err.Error(), "used") {
 		t.Errorf("after a restart: %v", err)
 	}
 	w.check(t, "in all", 1, false)
 }
 
-// TestApprovalOverALimit: an approved plan that exceeds a limit freezes once. When a person lifts that, the approval is used up, and another
-// one of fewer accounts counts.
+// TestApprovalOverALimit: a plan that exceeds a limit cannot be approved, which freezes nothing. A smaller one can, but for as long as what was
+// written on the last run leaves nothing for it, whatever run it was made on.
 func TestApprovalOverALimit(t *testing.T) {
+	w, small := asking(t, true)
+	w.policy.Limits.GrantAccounts = 1
+	large := w.engine.Plan(w.job(), "alice", nil)
+	if len(large.Steps) != 2 || large.Over == "" {
+		t.Fatalf("the plan %+v", large)
+	}
+	large.SignRequest(people["alice"])
+	w.asks(large)
+	if _, err := w.engine.Approve(large, bob(w, large)); !isRefused(err) || !strings.Contains(err.Error(), "limits.grant_accounts_per_run") {
+		t.Errorf("the large one: %v", err)
+	}
+	w.approving = nil
+	if last := w.ledger.entries[len(w.ledger.entries)-1]; last.Kind != remedy.KindRejected || last.Actor != "bob" || last.Plan != large.Digest {
+		t.Errorf("the last entry: %+v", last)
+	}
+	w.turn()
+	w.check(t, "after the large one", 0, false)
+	rest := w.engine.Plan(w.job(), "alice", []string{"name-01"})
+	rest.SignRequest(people["alice"])
+	w.turn()
+	w.asks(small)
+	e, err := w.engine.Approve(small, bob(w, small))
+	if err != nil || e.Kind != remedy.KindApproved || e.Seq != int64(len(w.ledger.entries)) || e.Actor != "bob" || e.Expires.IsZero() {
+		t.Errorf("the small one: %+v %v", e, err)
+	}
+	w.approving = nil
+	w.call("Apply", func() error { _, err := w.engine.Apply(t.Context(), w.job(), small, "alice"); return err })
+	w.check(t, "the small one", 1, false)
+	w.asks(rest)
+	if _, err := w.engine.Approve(rest, bob(w, rest)); !isRefused(err) || !strings.Contains(err.Error(), "in 2 accounts, and limits.grant_accounts_per_run") {
+		t.Errorf("the rest, on the same run: %v", err)
+	}
+	w.turn()
+	w.agrees(t, rest)
+	w.turn()
+	w.check(t, "the rest, after the next run", 2, false)
+}
+
+// TestApprovedBeforeALimit: an approved plan that exceeds a limit by the time at which it is carried out freezes once, by whoever approved it.
+// When a person lifts that, the approval is used up, and another one of fewer accounts counts.
+func TestApprovedBeforeALimit(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		w, small := asking(t, true)
-		w.policy.Limits.GrantAccounts = 1
 		large := w.engine.Plan(w.job(), "alice", nil)
-		if len(large.Steps) != 2 || large.Over == "" {
+		if len(large.Steps) != 2 || large.Over != "" {
 			t.Fatalf("the plan %+v", large)
 		}
 		large.SignRequest(people["alice"])
 		w.agrees(t, large)
+		w.policy.Limits.GrantAccounts = 1
 		w.turn()
 		w.check(t, "at first", 0, true)
+		if f := w.engine.Status().Frozen; f == nil || f.By != "bob" || !strings.HasPrefix(f.Reason, "a limit is exceeded: ") {
+			t.Errorf("frozen: %+v", f)
+		}
 		if restart {
 			w.start()
 		}
@@ -207,14 +251,14 @@ func TestApprovedTwice(t *testing.T) {
 			t.Fatal("nothing waits")
 		}
 		w.asks(p)
-		if err := w.engine.Approve(p, bob(w, p)); err != nil {
+		if _, err := w.engine.Approve(p, bob(w, p)); err != nil {
 			t.Fatal(err)
 		}
 		if waits := w.engine.Status().Waiting; len(waits) > 0 {
 			t.Errorf("it is approved and waits: %v", waits)
 		}
 		again := bob(w, p)
-		if err := w.engine.Approve(p, again); !isRefused(err) || !strings.Contains(err.Error(), "approved already, by bob") {
+		if _, err := w.engine.Approve(p, again); !isRefused(err) || !strings.Contains(err.Error(), "approved already, by bob") {
 			t.Errorf("again: %v", err)
 		}
 		if twice {
@@ -303,14 +347,14 @@ func TestApprovalWithoutKeys(t *testing.T) {
 	w.check(t, "approved", 1, false)
 	daemons := w.engine.Plan(w.job(), "", nil)
 	w.asks(daemons)
-	if err := w.engine.Approve(daemons, remedy.Consent{Actor: "alice"}); err != nil {
+	if _, err := w.engine.Approve(daemons, remedy.Consent{Actor: "alice"}); err != nil {
 		t.Fatal(err)
 	}
 	w.approving = nil
 	w.turn()
 	w.check(t, "the daemon's", 2, false)
 	w.turn()
-	if err := w.engine.Approve(daemons, remedy.Consent{Actor: "alice"}); !isRefused(err) {
+	if _, err := w.engine.Approve(daemons, remedy.Consent{Actor: "alice"}); !isRefused(err) {
 		t.Errorf("the daemon's plan of before: %v", err)
 	}
 }

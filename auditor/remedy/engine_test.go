@@ -783,7 +783,7 @@ func TestBigPlan(t *testing.T) {
 		t.Errorf("%s of %d steps, %d bytes, %v", last.Kind, last.Steps, len(line), err)
 	}
 	p := w.engine.Status().Plan
-	if err := w.engine.Approve(p, remedy.Consent{Actor: "bob"}); err == nil || !strings.Contains(err.Error(), "fewer accounts") {
+	if _, err := w.engine.Approve(p, remedy.Consent{Actor: "bob"}); err == nil || !strings.Contains(err.Error(), "fewer accounts") {
 		t.Error(err)
 	}
 }

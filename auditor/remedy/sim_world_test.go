@@ -775,7 +775,7 @@ func (w *world) approve(p *remedy.Plan) {
 func (w *world) approves(p *remedy.Plan, c remedy.Consent, mustRefuse bool) (counts bool) {
 	w.asks(p)
 	var err error
-	whole := w.alive(func() { err = w.engine.Approve(p, c) })
+	whole := w.alive(func() { _, err = w.engine.Approve(p, c) })
 	if !whole {
 		w.start()
 		return false

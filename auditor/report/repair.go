@@ -16,9 +16,10 @@ import (
 // The names of the forms of the JSON documents about repair, which docs/commands.md describes. Fields and values may be added to a form;
 // nothing is renamed, removed or changed in meaning without another name.
 const (
-	PlanSchema    = "agencyaudit.repair.plan/v1"
-	OutcomeSchema = "agencyaudit.repair.outcome/v1"
-	LedgerSchema  = "agencyaudit.repair.ledger/v1"
+	PlanSchema     = "agencyaudit.repair.plan/v1"
+	ApprovalSchema = "agencyaudit.repair.approval/v1"
+	OutcomeSchema  = "agencyaudit.repair.outcome/v1"
+	LedgerSchema   = "agencyaudit.repair.ledger/v1"
 )
 
 // PlanView is a plan with what people want to know beside it.
@@ -50,6 +51,19 @@ func PlanJSON(w io.Writer, v PlanView) error {
 		s = &without
 	}
 	return writeJSON(w, planForm{PlanSchema, v.Daemon, v.Plan, s})
+}
+
+type approvalForm struct {
+	Schema   string        `json:"schema"`
+	Daemon   bool          `json:"daemon"`
+	Plan     *remedy.Plan  `json:"plan"`
+	Approval *remedy.Entry `json:"approval"`
+}
+
+// ApprovalJSON writes a plan that was approved as JSON, with what the ledger says of that; byDaemon says that a daemon was told. The error
+// is the writer's.
+func ApprovalJSON(w io.Writer, p *remedy.Plan, approval *remedy.Entry, byDaemon bool) error {
+	return writeJSON(w, approvalForm{ApprovalSchema, byDaemon, p, approval})
 }
 
 // PlanFile writes a plan so that remedy.ParsePlan reads it. The error is the writer's.

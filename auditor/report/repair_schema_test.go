@@ -132,7 +132,7 @@ func TestTheSchemaOfRepairIsThatOfTheCode(t *testing.T) {
 		}
 	}
 	for name, is := range map[string]reflect.Type{
-		"plan_document": reflect.TypeFor[planForm](), "outcome_document": reflect.TypeFor[outcomeForm](), "ledger_document": reflect.TypeFor[ledgerForm](),
+		"plan_document": reflect.TypeFor[planForm](), "approval_document": reflect.TypeFor[approvalForm](), "outcome_document": reflect.TypeFor[outcomeForm](), "ledger_document": reflect.TypeFor[ledgerForm](),
 		"plan": reflect.TypeFor[remedy.Plan](), "entry": reflect.TypeFor[remedy.Entry](),
 	} {
 		hold(name, map[string]any{"$ref": "#/$defs/" + name}, is)
@@ -142,7 +142,7 @@ func TestTheSchemaOfRepairIsThatOfTheCode(t *testing.T) {
 			t.Errorf("nothing is a %s", name)
 		}
 	}
-	for _, name := range []string{PlanSchema, OutcomeSchema, LedgerSchema} {
+	for _, name := range []string{PlanSchema, ApprovalSchema, OutcomeSchema, LedgerSchema} {
 		if !strings.Contains(string(text), fmt.Sprintf("%q", name)) {
 			t.Errorf("the schema does not know %s", name)
 		}

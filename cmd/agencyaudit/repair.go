@@ -61,7 +61,7 @@ func (w *watched) Plan(ctx context.Context, requester string, accounts []string)
 }
 
 // Approve is Hand.Approve.
-func (w *watched) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) error {
+func (w *watched) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) (*remedy.Entry, error) {
 	defer w.progress(ctx)()
 	return w.Hand.Approve(ctx, p, c)
 }
@@ -361,7 +361,11 @@ func (a *app) onward(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode rem
 	case !mode.Acts():
 		return "Nothing of it can be carried out, since remediation.mode is " + string(mode) + ". In mode approve a person approves it first.", nil
 	case p.Over != "":
-		return "Do not have it carried out like that: it would only freeze repair. Plan for fewer accounts with --account, wait until a day has passed, " +
+		no := "Do not have it carried out like that: it would only freeze repair."
+		if mode == remedy.ModeApprove {
+			no = "It cannot be approved like that, for it would only freeze repair."
+		}
+		return no + " Plan for fewer accounts with --account, wait until a day has passed, " +
 			"or raise the limit of remediation.limits that it names.", nil
 	case own && file == "":
 		return "To have it carried out, write it to a file first:", []string{again}
@@ -490,9 +494,7 @@ func applied(r *remedy.Result) error {
 }
 
 func (a *app) approveCommand() *cobra.Command {
-	var who signer
-	var expires time.Duration
-	var yes bool
+	var flags approveFlags
 	cmd := &cobra.Command{
 		Use:   "approve PLAN",
 		Short: "show a plan, and approve it to be carried out once",
@@ -503,47 +505,61 @@ run, and afterwards carries out what still holds of the plan; where there is no 
 plans of undo, apply does that.
 
 Where remediation.approval.people have keys, the approval must be signed with the key of one of
-them, who is not the one that asked for the plan.
+them, who is not the one that asked for the plan. A plan that exceeds a limit cannot be approved: it
+would freeze repair instead of being carried out.
 
 Exit codes: 0 approved, 2 it could not be recorded, 3 bad usage or configuration, or the approval
 does not count, and why.`,
 		Example: `  agencyaudit approve plan.json
   agencyaudit approve 5f0c2b9a71de
   agencyaudit approve plan.json --yes --expires 4h
+  agencyaudit approve plan.json --yes -o json
   agencyaudit approve plan.json --as bob --key bob.key`,
 		Args: exactly(1, "a plan's file, or its digest"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("expires") && expires < time.Minute {
-				return misuse("write a duration such as 4h", "--expires %s is no time to carry anything out in", rules.Span(expires))
+			if cmd.Flags().Changed("expires") && flags.expires < time.Minute {
+				return misuse("write a duration such as 4h", "--expires %s is no time to carry anything out in", rules.Span(flags.expires))
 			}
 			named := approvable{what: args[0]}
-			if args[0] != "-" || yes { // whoever is asked answers on stdin
+			if args[0] != "-" || flags.yes { // whoever is asked answers on stdin
 				if err := named.read(a); err != nil {
 					return err
 				}
 			}
-			if !yes && (args[0] == "-" || !a.inTerminal || !a.errTerminal) {
+			switch {
+			case !flags.yes && flags.format == "json": // a program reads it
+				return misuse("add --yes if that is meant", "with -o json no plan is shown that could be confirmed")
+			case !flags.yes && (args[0] == "-" || !a.inTerminal || !a.errTerminal):
 				return misuse("add --yes if that is meant", "there is no terminal on which to confirm the approval")
 			}
-			name, err := who.name()
+			name, err := flags.name()
 			if err != nil {
 				return err
 			}
-			key, err := who.key()
+			key, err := flags.key()
 			if err != nil {
 				return err
 			}
 			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
-				return a.approve(cmd.Context(), cfg, h, &named, name, key, expires, yes)
+				return a.approve(cmd.Context(), cfg, h, &named, name, key, &flags)
 			})
 		},
 	}
+	outputFlag(cmd, &flags.format, "table", "json")
 	f := cmd.Flags()
-	f.DurationVar(&expires, "expires", 0, "how long the approval counts, such as 4h; by default as configured")
-	f.BoolVar(&yes, "yes", false, "do not ask")
-	who.asFlag(cmd)
-	who.keyFlag(cmd)
+	f.DurationVar(&flags.expires, "expires", 0, "how long the approval counts, such as 4h; by default as configured")
+	f.BoolVar(&flags.yes, "yes", false, "do not ask")
+	flags.asFlag(cmd)
+	flags.keyFlag(cmd)
 	return cmd
+}
+
+// approveFlags are the flags of the command approve.
+type approveFlags struct {
+	signer
+	expires time.Duration
+	yes     bool
+	format  string
 }
 
 var digestPattern = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
@@ -584,7 +600,7 @@ func (n *approvable) plan(ctx context.Context, a *app, h daemon.Hand) (*remedy.P
 
 // approve shows a plan, asks, and approves.
 func (a *app) approve(
-	ctx context.Context, cfg *daemon.Config, h daemon.Hand, named *approvable, name string, key ed25519.PrivateKey, expires time.Duration, yes bool,
+	ctx context.Context, cfg *daemon.Config, h daemon.Hand, named *approvable, name string, key ed25519.PrivateKey, flags *approveFlags,
 ) error {
 	p, err := named.plan(ctx, a, h)
 	if err != nil {
@@ -595,35 +611,37 @@ func (a *app) approve(
 		return err
 	}
 	now := time.Now()
-	o := a.layout()
-	if err := report.Plan(a.out, report.PlanView{Plan: p, Status: status, Now: now, Daemon: h.Daemon()}, o); err != nil {
-		return delivered(err)
+	if flags.format != "json" {
+		if err := report.Plan(a.out, report.PlanView{Plan: p, Status: status, Now: now, Daemon: h.Daemon()}, a.layout()); err != nil {
+			return delivered(err)
+		}
 	}
-	if !yes {
+	if !flags.yes {
 		if err := a.confirm(ctx, p.Digest); err != nil {
 			return err
 		}
 	}
 	c := remedy.Consent{Actor: name}
-	switch until := now.Add(expires); {
-	case key != nil && expires == 0:
+	switch until := now.Add(flags.expires); {
+	case key != nil && flags.expires == 0:
 		c = remedy.Sign(p.Digest, name, key, now.Add(cfg.Remediation.Approval.Expires))
 	case key != nil:
 		c = remedy.Sign(p.Digest, name, key, until)
-	case expires > 0:
+	case flags.expires > 0:
 		c.Expires = until
 	}
-	if err := h.Approve(ctx, p, c); err != nil {
+	approval, err := h.Approve(ctx, p, c)
+	if err != nil {
 		if _, refused := errors.AsType[*remedy.RefusedError](err); refused && key == nil && len(cfg.Approvers()) > 0 {
 			return &failure{code: exitUsage, err: err, hint: "sign it: --as NAME --key FILE"}
 		}
 		return err
 	}
-	says, next := "Approved as "+name+". ", ""
+	if flags.format == "json" {
+		return delivered(report.ApprovalJSON(a.out, p, approval, h.Daemon()))
+	}
+	says, next := "Approved as "+name+", until "+utc(approval.Expires)+". ", ""
 	switch {
-	case p.Over != "":
-		says += "But it exceeds a limit, and if it still does then, repair freezes instead of carrying it out. To look at it:"
-		next = a.command("ledger show", "--last", "20")
 	case h.Daemon() && p.Undoes == "":
 		says += "The daemon begins a run, and carries out after it what of the plan is still so. To look at it:"
 		next = a.command("ledger show", "--last", "20")
@@ -636,7 +654,7 @@ func (a *app) approve(
 	}
 	var b bytes.Buffer
 	b.WriteByte('\n')
-	_ = report.Paragraph(&b, "", rules.Escape(says), o) // a buffer takes everything
+	_ = report.Paragraph(&b, "", rules.Escape(says), a.layout()) // a buffer takes everything
 	b.WriteString("  " + rules.Escape(next) + "\n")
 	_, err = b.WriteTo(a.out)
 	return delivered(err)

@@ -126,11 +126,13 @@ func TestAPlanIsApprovedAppliedAndUndone(t *testing.T) {
 	_, said := b.asks(t, exitUsage, "apply", "plan.json")
 	wants(t, said, "nobody approved the plan")
 	_, said = b.asks(t, exitUsage, "approve", "plan.json", "--as", "bob")
-	wants(t, said, "add --yes")
+	wants(t, said, "no terminal", "add --yes")
+	_, said = b.asks(t, exitUsage, "approve", "plan.json", "--as", "bob", "-o", "json")
+	wants(t, said, "with -o json no plan is shown", "add --yes")
 	b.untouched(t)
 
 	out, _ = b.asks(t, exitOK, "approve", "plan.json", "--as", "bob", "--yes", "--expires", "4h")
-	wants(t, out, "DCS UserAccess", "Approved as bob", "agencyaudit apply plan.json")
+	wants(t, out, "DCS UserAccess", "Approved as bob, until 2", "agencyaudit apply plan.json")
 	out, _ = b.asks(t, exitOK, "apply", "plan.json")
 	wants(t, out, "1 of 1 step done", "request ", "agencyaudit undo ")
 	if got := b.wrote(t); len(got) != 1 {
@@ -145,7 +147,18 @@ func TestAPlanIsApprovedAppliedAndUndone(t *testing.T) {
 	run := runPattern.FindStringSubmatch(out)[1]
 	out, _ = b.asks(t, exitDrift, "undo", run, "--out", "undo.json")
 	wants(t, out, "Plan to take back what was done after run "+run, "revoke", "takes back what was granted")
-	b.asks(t, exitOK, "approve", "undo.json", "--yes")
+	out, _ = b.asks(t, exitOK, "approve", "undo.json", "--yes", "--as", "carol", "-o", "json")
+	var approved struct {
+		Schema   string
+		Daemon   bool
+		Plan     struct{ Digest, Undoes string }
+		Approval remedy.Entry
+	}
+	if err := json.Unmarshal([]byte(out), &approved); err != nil || approved.Schema != "agencyaudit.repair.approval/v1" || approved.Daemon ||
+		approved.Plan.Undoes != run || approved.Approval.Plan != approved.Plan.Digest || approved.Approval.Kind != remedy.KindApproved ||
+		approved.Approval.Actor != "carol" || approved.Approval.Seq == 0 || approved.Approval.Expires.IsZero() {
+		t.Errorf("the approval: %v\n%s", err, out)
+	}
 	b.asks(t, exitOK, "apply", "undo.json")
 	if got := b.wrote(t); len(got) != 2 {
 		t.Fatalf("the cloud was changed: %q", got)
@@ -166,6 +179,17 @@ func TestAPlanIsApprovedAppliedAndUndone(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &shown); err != nil || !shown.Whole || len(shown.Entries) != 6 || shown.Total <= 6 ||
 		shown.Entries[2].Outcome != "done" || shown.Entries[2].RequestID == "" || shown.Entries[5].Outcome != "done" {
 		t.Errorf("the ledger: %v\n%s", err, out)
+	}
+	// The table says of all that was done in an account after which run it was, by which plan, and what took it back.
+	out, _ = b.asks(t, exitOK, "ledger", "show", "--account", victim)
+	if n, by := strings.Count(out, "run "+run), strings.Count(out, "plan "+approved.Plan.Digest[:shownDigest]); n != 3 || by != 3 {
+		t.Errorf("the run is named %d times, and the plan of the undo %d times:\n%s", n, by, out)
+	}
+	wants(t, out, "sent     command", "outcome  command")
+	out, _ = b.asks(t, exitOK, "ledger", "show")
+	wants(t, out, "started   command")
+	if strings.Contains(out, "daemon") {
+		t.Errorf("there is no daemon:\n%s", out)
 	}
 	out, _ = b.asks(t, exitOK, "ledger", "show", "--run", run)
 	wants(t, out, "grant DCS UserAccess", "is carried out")
@@ -211,7 +235,7 @@ func TestCommandsGoThroughTheDaemon(t *testing.T) {
 	out, _ = without(exitDrift, "plan")
 	wants(t, out, "stopped       frozen", "not today")
 	out, _ = without(exitOK, "approve", digest, "--yes", "--as", "bob")
-	wants(t, out, "The daemon begins a run", "agencyaudit ledger show")
+	wants(t, out, "Approved as bob, until 2", "The daemon begins a run", "agencyaudit ledger show")
 	within(t, "a run follows", func() string {
 		if strings.Contains(d.err.String(), `"trigger":"approval"`) {
 			return ""
@@ -427,6 +451,34 @@ func TestALimitThatIsExceededFreezes(t *testing.T) {
 	b.asks(t, exitDrift, "plan", "--account", victim, "--out", "two.json")
 	out, _ = b.asks(t, exitDrift, "apply", "two.json")
 	wants(t, out, "kill_switch", "delete it to go on")
+}
+
+// Nobody approves what would only freeze repair, with a daemon or without one; a script is told so by the exit code.
+func TestAPlanOverALimitCannotBeApproved(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "approve", "  limits: {grant_accounts_per_run: 1, fleet_percent_per_day: 100}\n")
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	b.drift(t, `{"kind": "revoke", %s}`, lostThere)
+	out, _ := b.asks(t, exitDrift, "plan", "--out", "plan.json")
+	wants(t, out, "it exceeds one", "It cannot be approved like that")
+	out, said := b.asks(t, exitUsage, "approve", "plan.json", "--yes", "-o", "json")
+	wants(t, said, "would freeze repair instead of being carried out", "limits.grant_accounts_per_run is 1", "plan --account")
+	if out != "" {
+		t.Errorf("stdout: %s", out)
+	}
+	_, said = b.asks(t, exitUsage, "apply", "plan.json")
+	wants(t, said, "nobody approved the plan")
+	out, _ = b.asks(t, exitOK, "ledger", "show")
+	wants(t, out, "rejected")
+	if strings.Contains(out, "frozen") {
+		t.Errorf("it is frozen:\n%s", out)
+	}
+	b.asks(t, exitDrift, "plan", "--account", other, "--out", "one.json")
+	b.asks(t, exitOK, "approve", "one.json", "--yes")
+	b.asks(t, exitOK, "apply", "one.json")
+	if got := b.wrote(t); len(got) != 1 {
+		t.Errorf("the cloud was changed: %q", got)
+	}
 }
 
 // What became of every step is told, however many there are.

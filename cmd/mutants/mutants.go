@@ -918,6 +918,17 @@ var mutants = []mutant{
 		old:  "\t\ts.use(e.Approval) // else", new: "\t\t// else",
 	},
 	{
+		name: "approved-over-a-limit", what: "a plan that exceeds a limit could be approved", by: "repair",
+		file: "auditor/remedy/consent.go",
+		old:  `exceeds(&again, e.state, cmp.Or(e.fleet, p.Fleet), now); over != "" {`,
+		new:  `exceeds(&again, e.state, cmp.Or(e.fleet, p.Fleet), now); over == "-" {`,
+	},
+	{
+		name: "approved-by-the-run-before", what: "a plan could be approved that fitted on the run that it was made on, and no more", by: "repair",
+		file: "auditor/remedy/consent.go",
+		old:  `again.Run = e.plan.Run // on`, new: `again.Run = p.Run // on`,
+	},
+	{
 		name: "undo-of-what-was-not-read", what: "an undo judged by what was read before the step that it takes back", by: "repair",
 		file: "auditor/remedy/consent.go",
 		old:  `case why != "": // what`, new: `case why == "-": // what`,
