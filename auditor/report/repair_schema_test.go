@@ -132,7 +132,8 @@ func TestTheSchemaOfRepairIsThatOfTheCode(t *testing.T) {
 		}
 	}
 	for name, is := range map[string]reflect.Type{
-		"plan_document": reflect.TypeFor[planForm](), "approval_document": reflect.TypeFor[approvalForm](), "outcome_document": reflect.TypeFor[outcomeForm](), "ledger_document": reflect.TypeFor[ledgerForm](),
+		"plan_document": reflect.TypeFor[planForm](), "approval_document": reflect.TypeFor[approvalForm](),
+		"outcome_document": reflect.TypeFor[outcomeForm](), "ledger_document": reflect.TypeFor[ledgerForm](),
 		"plan": reflect.TypeFor[remedy.Plan](), "entry": reflect.TypeFor[remedy.Entry](),
 	} {
 		hold(name, map[string]any{"$ref": "#/$defs/" + name}, is)
