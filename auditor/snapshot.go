@@ -200,6 +200,9 @@ func (s *Snapshot) Next(run *Run) *Snapshot {
 		}
 		swept[st.key()] = true
 		st.take(&run.Sweeps[i], b.Required)
+		if !st.keptAt.IsZero() { // what was kept may be about another account now
+			st.Findings = rules.Accepted(st.Account, st.Baseline, st.Findings, s.Waivers, run.EndedAt)
+		}
 		next.Standings = append(next.Standings, st)
 	}
 	for i := range s.Standings {
@@ -265,16 +268,19 @@ func (st *Standing) take(sweep *Sweep, required []rules.Requirement) {
 		}
 	}
 	for i := range found {
-		f := &found[i]
+		f := found[i]
 		kept := false
 		switch f.Rule {
 		case rules.RuleTrustMismatch:
 			kept = st.find(f.Rule) == nil
+			if r.Agency.Trust.Name == "" {
+				f.Trusts = r.Agency.Trust.ID // an account that the cloud did not name, so that it is not known whether it is the right one
+			}
 		case rules.RuleMissing, rules.RuleNarrower:
 			kept = !decides(r, f.Policy, f.Scope)
 		}
 		if kept {
-			st.Findings, st.keptAt = append(st.Findings, *f), readAt
+			st.Findings, st.keptAt = append(st.Findings, f), readAt
 		}
 	}
 	slices.SortStableFunc(st.Findings, func(a, b rules.Finding) int { return cmp.Compare(rank(a.Severity), rank(b.Severity)) })
@@ -284,9 +290,13 @@ func (st *Standing) take(sweep *Sweep, required []rules.Requirement) {
 type findingKey struct {
 	rule, policy, policyID string
 	scope                  rules.ScopeKind
+	// trusts has an agency that trusts another account than before be something new: it is not as old as what was known before.
+	trusts string
 }
 
-func keyOf(f *rules.Finding) findingKey { return findingKey{f.Rule, f.Policy, f.PolicyID, f.Scope} }
+func keyOf(f *rules.Finding) findingKey {
+	return findingKey{f.Rule, f.Policy, f.PolicyID, f.Scope, f.Trusts}
+}
 
 // first is since for the findings that there are now: those that were not there before are of the reading that began at an instant.
 func (st *Standing) first(at time.Time) map[findingKey]time.Time {

@@ -43,6 +43,8 @@ type Finding struct {
 	Scope ScopeKind `json:"scope,omitempty"`
 	// Risk is set for grants that the baseline does not have.
 	Risk Risk `json:"risk,omitempty"`
+	// Trusts is the id of the account that the agency trusts; set where the finding is about that alone, see RuleTrustMismatch.
+	Trusts string `json:"trusts,omitempty"`
 	// Message says in one sentence what is the case.
 	Message string `json:"message"`
 	// Consequences say, a sentence each, what breaks or what is exposed.

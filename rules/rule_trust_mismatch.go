@@ -13,6 +13,7 @@ var ruleTrustMismatch = Rule{
 			return nil
 		}
 		return []Finding{{
+			Trusts:  j.evidence.agency.Trust.ID,
 			Message: j.trustFault,
 			Consequences: []string{
 				fmt.Sprintf("Whoever owns the trusted account can act in this account with everything that %s is granted.", j.baseline.Agency),

@@ -46,6 +46,11 @@ func TestTrust(t *testing.T) {
 			f.TrustIDs = c.fleet
 			r := rules.Evaluate(b, evidence(t, observation(a, exact()...)), f, now)
 			check(t, r, c.state, c.wants...)
+			for _, f := range r.Findings {
+				if f.Trusts != c.got.ID {
+					t.Errorf("it says that %q is trusted", f.Trusts)
+				}
+			}
 			if c.state == rules.StateUnknown && r.Unknown.Reason != rules.ReasonIncomplete {
 				t.Errorf("unknown: %v", r.Unknown)
 			}

@@ -87,12 +87,16 @@ func (r *runRow) mayForget(before time.Time) error {
 type findingName struct {
 	rule, policy, policyID string
 	scope                  rules.ScopeKind
+	trusts                 string
 }
 
-func nameOf(f *rules.Finding) findingName { return findingName{f.Rule, f.Policy, f.PolicyID, f.Scope} }
+func nameOf(f *rules.Finding) findingName {
+	return findingName{f.Rule, f.Policy, f.PolicyID, f.Scope, f.Trusts}
+}
 
 func (n findingName) compare(m findingName) int {
-	return slices.Compare([]string{n.rule, n.policy, n.policyID, string(n.scope)}, []string{m.rule, m.policy, m.policyID, string(m.scope)})
+	return slices.Compare([]string{n.rule, n.policy, n.policyID, string(n.scope), n.trusts},
+		[]string{m.rule, m.policy, m.policyID, string(m.scope), m.trusts})
 }
 
 type subjectKey struct{ account, agency, baseline string }

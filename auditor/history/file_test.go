@@ -345,6 +345,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 		"an open verdict changed":   {run("UPDATE verdict SET state = 'compliant' WHERE until_run = 0"), []string{"not as it was written"}},
 		"an open finding taken":     {run("UPDATE finding SET ended_run = 1 WHERE id IN (SELECT id FROM finding WHERE ended_run = 0)"), nil},
 		"an open finding changed":   {run("UPDATE finding SET first_seen = first_seen + 1 WHERE ended_run = 0"), []string{"not as it was written"}},
+		"whom it trusted changed":   {run("UPDATE finding SET trusts = 'evil' WHERE ended_run = 0"), []string{"not as it was written"}},
 		"the first trust changed":   {run("UPDATE trust SET id = 'evil'"), []string{"trust", "not as it was written"}},
 		"when it begins changed":    {run("INSERT INTO forgot VALUES (1, 7, zeroblob(32))"), nil},
 		"a mark changed":            {run("UPDATE mark SET value = '1' || value"), nil},

@@ -124,6 +124,8 @@ type Finding struct {
 	Policy   string          `json:"policy,omitempty"`
 	PolicyID string          `json:"policy_id,omitempty"`
 	Scope    rules.ScopeKind `json:"scope,omitempty"`
+	// Trusts is the account that the agency trusted, where the finding is about that: one that trusts another one is another finding.
+	Trusts string `json:"trusts,omitempty"`
 	// FirstSeen is when the reading began that first showed it, FirstRun the run that recorded it, and FirstKnown when that ended.
 	FirstSeen  time.Time `json:"first_seen"`
 	FirstRun   string    `json:"first_run"`

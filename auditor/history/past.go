@@ -96,7 +96,7 @@ func shownVerdict(v *verdictRow, from, until *runRow) Verdict {
 func shownFinding(f *findingRow, account rules.Account, first, last, ended *runRow) Finding {
 	shown := Finding{
 		Subject: auditor.Subject{Account: account, Agency: f.subject.agency, Baseline: f.subject.baseline},
-		Rule:    f.rule, Policy: f.policy, PolicyID: f.policyID, Scope: f.scope, FirstSeen: f.firstSeen, FirstRun: first.ID,
+		Rule:    f.rule, Policy: f.policy, PolicyID: f.policyID, Scope: f.scope, Trusts: f.trusts, FirstSeen: f.firstSeen, FirstRun: first.ID,
 		FirstKnown: first.EndedAt, LastSeen: last.EndedAt, LastRun: last.ID, EndedAt: f.endedAt, How: f.how,
 	}
 	if ended != nil {

@@ -200,9 +200,13 @@ func (c *codec) verdict(s *storedVerdict) (*verdictRow, error) {
 }
 
 func (f *findingRow) fields() []any {
-	return []any{
+	fields := []any{
 		f.id, f.rule, f.policy, f.policyID, string(f.scope), stamp(f.firstSeen), f.first, f.last, f.ended, stamp(f.endedAt), string(f.how),
 	}
+	if f.trusts != "" {
+		fields = append(fields, f.trusts) // rows that were written before there was this column have their hash without it
+	}
+	return fields
 }
 
 func (f *findingRow) sum() []byte {
@@ -215,7 +219,7 @@ func (t *trustRow) sum() []byte {
 
 const (
 	findingColumns = `finding.id, finding.subject, finding.rule, finding.policy, finding.policy_id, finding.scope, finding.first_seen,
-	finding.first_run, finding.last_run, finding.ended_run, finding.ended_at, finding.how, finding.hash `
+	finding.first_run, finding.last_run, finding.ended_run, finding.ended_at, finding.how, finding.hash, finding.trusts `
 	evidenceColumns = `evidence.id, evidence.subject, evidence.content, evidence.agency, evidence.body, evidence.hash `
 )
 
@@ -388,7 +392,7 @@ func (v *view) findings(ctx context.Context, do func(*findingRow) error, query s
 			subject, firstSeen, endedAt int64
 			hash                        []byte
 		)
-		err := scan(&f.id, &subject, &f.rule, &f.policy, &f.policyID, &f.scope, &firstSeen, &f.first, &f.last, &f.ended, &endedAt, &f.how, &hash)
+		err := scan(&f.id, &subject, &f.rule, &f.policy, &f.policyID, &f.scope, &firstSeen, &f.first, &f.last, &f.ended, &endedAt, &f.how, &hash, &f.trusts)
 		if err != nil {
 			return err
 		}

@@ -361,8 +361,8 @@ func (w *writer) verdict(c *change) error {
 
 func (w *writer) finding(c *change) error {
 	for _, f := range c.findings {
-		err := w.exec("INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", f.id, f.subject.id, f.rule, f.policy, f.policyID,
-			string(f.scope), stamp(f.firstSeen), f.first, f.last, f.ended, stamp(f.endedAt), string(f.how), f.sum())
+		err := w.exec("INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", f.id, f.subject.id, f.rule, f.policy, f.policyID,
+			string(f.scope), stamp(f.firstSeen), f.first, f.last, f.ended, stamp(f.endedAt), string(f.how), f.sum(), f.trusts)
 		if err != nil {
 			return err
 		}

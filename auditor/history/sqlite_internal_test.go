@@ -59,6 +59,9 @@ func TestMigration(t *testing.T) {
 		if list, err := s.Verdicts(ctx, Query{}); err != nil || len(list) != 1 || list[0].FromRun != "old" {
 			t.Errorf("from version %d it has %+v (%v)", version, list, err)
 		}
+		if list, err := s.Findings(ctx, Query{}); err != nil || len(list) != 1 || list[0].Rule != rules.RuleExpired || list[0].EndedRun != "new" {
+			t.Errorf("from version %d it has %+v (%v)", version, list, err)
+		}
 		if err := s.Check(ctx); err != nil {
 			t.Error(err)
 		}
@@ -86,7 +89,17 @@ func old(ctx context.Context, t *testing.T, file string, version int64, after *a
 	if err := migrate(ctx, d.write, version); err != nil {
 		t.Fatal(err)
 	}
+	d.tip = &tip{} // nothing is in it, and its tables may lack what is read today
 	if err := d.Record(ctx, after); err != nil {
+		t.Fatal(err)
+	}
+	f := &findingRow{
+		id: 1, subject: &subjectRow{1, after.Standings[0].Account.ID, "A", "coc"}, findingName: findingName{rule: rules.RuleExpired},
+		firstSeen: after.Run.StartedAt, first: 1,
+	}
+	_, err = d.write.ExecContext(ctx, `INSERT INTO finding (id, subject, rule, policy, policy_id, scope, first_seen, first_run, last_run, ended_run, ended_at,
+		how, hash) VALUES (1, 1, ?, '', '', '', ?, 1, 0, 0, 0, '', ?)`, f.rule, stamp(f.firstSeen), f.sum())
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Close(); err != nil {

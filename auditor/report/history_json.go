@@ -65,6 +65,7 @@ type spellForm struct {
 	Policy    *string `json:"policy"`
 	PolicyID  *string `json:"policy_id"`
 	Scope     *string `json:"scope"`
+	Trusts    *string `json:"trusts"`
 	Message   *string `json:"message"`
 	FirstSeen string  `json:"first_seen"`
 	FirstRun  string  `json:"first_run"`
@@ -136,7 +137,7 @@ type runsForm struct {
 
 func formSpell(f history.Finding) spellForm {
 	form := spellForm{
-		Rule: f.Rule, Policy: orNull(f.Policy), PolicyID: orNull(f.PolicyID), Scope: orNull(string(f.Scope)),
+		Rule: f.Rule, Policy: orNull(f.Policy), PolicyID: orNull(f.PolicyID), Scope: orNull(string(f.Scope)), Trusts: orNull(f.Trusts),
 		FirstSeen: stamp(f.FirstSeen), FirstRun: f.FirstRun, LastSeen: stamp(f.LastSeen), LastRun: f.LastRun,
 		EndedAt: stampOrNull(f.EndedAt), EndedRun: orNull(f.EndedRun), How: orNull(string(f.How)),
 	}

@@ -194,6 +194,7 @@ type findingForm struct {
 	Policy       *string         `json:"policy"`
 	PolicyID     *string         `json:"policy_id"`
 	Scope        *string         `json:"scope"`
+	Trusts       *string         `json:"trusts"`
 	Risk         *string         `json:"risk"`
 	Cohort       *string         `json:"cohort"`
 	CohortSays   *string         `json:"cohort_says"`
@@ -414,8 +415,8 @@ func formSweep(b rules.Baseline, s *auditor.Sweep) sweepForm {
 func formFinding(b rules.Baseline, r rules.Report, f rules.Finding) findingForm {
 	form := findingForm{
 		ID: rules.FindingID(r, f), Rule: f.Rule, Severity: string(f.Severity), Baseline: b.Name,
-		Policy: orNull(f.Policy), PolicyID: orNull(f.PolicyID), Scope: orNull(string(f.Scope)), Risk: orNull(string(f.Risk)),
-		Cohort: orNull(f.Cohort), CohortSays: orNull(f.CohortSays), Message: f.Message,
+		Policy: orNull(f.Policy), PolicyID: orNull(f.PolicyID), Scope: orNull(string(f.Scope)), Trusts: orNull(f.Trusts),
+		Risk: orNull(string(f.Risk)), Cohort: orNull(f.Cohort), CohortSays: orNull(f.CohortSays), Message: f.Message,
 		Consequences: list(f.Consequences), Grants: forms(f.Grants, formGrant),
 		Remedies: forms(rules.Remedies(b, f), func(m rules.Remedy) remedyForm { return remedyForm{m.Where, list(m.Steps)} }),
 		Page:     orNull(pageOf(f.Rule)),

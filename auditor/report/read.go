@@ -114,8 +114,8 @@ func (s *sweepForm) report() rules.Report {
 	for _, f := range s.Findings {
 		finding := rules.Finding{
 			Rule: f.Rule, Severity: rules.Severity(f.Severity), Policy: orEmpty(f.Policy), PolicyID: orEmpty(f.PolicyID),
-			Scope: rules.ScopeKind(orEmpty(f.Scope)), Risk: rules.Risk(orEmpty(f.Risk)), Message: f.Message, Consequences: f.Consequences,
-			Cohort: orEmpty(f.Cohort),
+			Scope: rules.ScopeKind(orEmpty(f.Scope)), Trusts: orEmpty(f.Trusts), Risk: rules.Risk(orEmpty(f.Risk)), Message: f.Message,
+			Consequences: f.Consequences, Cohort: orEmpty(f.Cohort),
 		}
 		if len(f.Grants) > 0 {
 			finding.Grants = grantsOf(f.Grants)

@@ -26,7 +26,7 @@ type model struct {
 func (v *verdict) name() string { return fmt.Sprint(v.Account.ID, v.Baseline, v.FromRun) }
 
 func (f *finding) name() string {
-	return fmt.Sprint(f.Account.ID, f.Baseline, f.FirstRun, f.Rule, f.Policy, f.PolicyID, f.Scope)
+	return fmt.Sprint(f.Account.ID, f.Baseline, f.FirstRun, f.Rule, f.Policy, f.PolicyID, f.Scope, f.Trusts)
 }
 
 // compact forgets what ended before an instant.
@@ -133,7 +133,9 @@ func stands(st *auditor.Standing) string {
 	return text
 }
 
-func id(f rules.Finding) [4]string { return [4]string{f.Rule, f.Policy, f.PolicyID, string(f.Scope)} }
+func id(f rules.Finding) [5]string {
+	return [5]string{f.Rule, f.Policy, f.PolicyID, string(f.Scope), f.Trusts}
+}
 
 // verdict is one of the model.
 type verdict struct{ history.Verdict }
@@ -188,7 +190,7 @@ type finding struct{ history.Finding }
 func (m *model) findings(k [3]string) []finding {
 	var list []finding
 	for _, part := range m.moments(k) {
-		open := map[[4]string]int{}
+		open := map[[5]string]int{}
 		for _, now := range part {
 			st, run := now.standing, m.known[now.run].Run
 			for key, i := range open {
@@ -209,8 +211,8 @@ func (m *model) findings(k [3]string) []finding {
 				}
 				open[id(f)] = len(list)
 				list = append(list, finding{history.Finding{
-					Subject: st.Subject, Rule: f.Rule, Policy: f.Policy, PolicyID: f.PolicyID, Scope: f.Scope, FirstSeen: st.Since(&f), FirstRun: run.ID,
-					FirstKnown: run.EndedAt, LastSeen: run.EndedAt, LastRun: run.ID, As: asFound(f),
+					Subject: st.Subject, Rule: f.Rule, Policy: f.Policy, PolicyID: f.PolicyID, Scope: f.Scope, Trusts: f.Trusts,
+					FirstSeen: st.Since(&f), FirstRun: run.ID, FirstKnown: run.EndedAt, LastSeen: run.EndedAt, LastRun: run.ID, As: asFound(f),
 				}})
 			}
 		}
@@ -576,6 +578,9 @@ func draw(r *rapid.T, w *world) []auditor.Sweep {
 		var found []rules.Finding
 		for _, f := range []rules.Finding{missing, excess, trust} {
 			if rapid.IntRange(0, 3).Draw(r, "finds") == 0 {
+				if f.Rule == rules.RuleTrustMismatch {
+					f.Trusts = rapid.SampledFrom([]string{"trusted", "an-intruder"}).Draw(r, "trusts")
+				}
 				found = append(found, f)
 			}
 		}
@@ -589,6 +594,9 @@ func draw(r *rapid.T, w *world) []auditor.Sweep {
 			s = absent(a)
 		case 4:
 			s = unresolved(a, found...)
+			if i := slices.IndexFunc(found, func(f rules.Finding) bool { return f.Rule == rules.RuleTrustMismatch }); i < 0 && rapid.Bool().Draw(r, "unnamed") {
+				s.Report.Agency.Trust = rules.Trust{ID: rapid.SampledFrom([]string{"trusted", "an-intruder"}).Draw(r, "trusts unnamed")}
+			}
 		case 5:
 			s = held(compliant(a), excess)
 		case 6:
@@ -597,6 +605,11 @@ func draw(r *rapid.T, w *world) []auditor.Sweep {
 			s = compliant(a)
 		default:
 			s = drifted(a, found...)
+		}
+		for _, f := range s.Report.Findings {
+			if f.Rule == rules.RuleTrustMismatch {
+				s = trusting(s, f.Trusts)
+			}
 		}
 		s.Report.Baseline = b.Name
 		if len(b.Required) < 2 {

@@ -28,7 +28,9 @@ var (
 		Rule: rules.RuleExcess, Severity: rules.Warning, Policy: "X", PolicyID: "x", Scope: rules.Project, Risk: rules.RiskMedium,
 		Message: "excess X", Consequences: []string{}, Grants: []rules.Grant{extra},
 	}
-	trust = rules.Finding{Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Message: "trusts another", Consequences: []string{"C"}}
+	trust = rules.Finding{
+		Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Trusts: "trusted", Message: "trusts another", Consequences: []string{"C"},
+	}
 	extra = rules.Grant{
 		Policy: rules.Policy{ID: "x", Name: "X", Origin: rules.System}, Scope: rules.Scope{Kind: rules.Project, ID: "p", Name: "north"},
 	}
