@@ -187,6 +187,61 @@ func TestWhatIsKeptKeepsItsAge(t *testing.T) {
 	ages(map[string]int{"grant/missing": 4, "P": 4, "Q": 5})
 }
 
+// TestAnotherTrustedAccountIsSomethingNew: that somebody else is trusted than who is accepted is not accepted with them, and is as old as the
+// reading that first showed it, also while the account is unknown since the cloud does not name them.
+func TestAnotherTrustedAccountIsSomethingNew(t *testing.T) {
+	const exact = rules.CoverageExact
+	at := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+	waivers := []rules.Waiver{{
+		ID: "w", Selector: rules.Selector{Accounts: []string{"*"}}, Rules: []string{rules.RuleTrustMismatch}, Trusts: []string{"contractor", "second"},
+		Added: noon, Expires: at(60),
+	}}
+	pass := func(n int, trusts string, state rules.State, why rules.Reason) auditor.Sweep {
+		mismatch := []rules.Finding{{Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Trusts: trusts}}
+		if why != "" {
+			mismatch = nil
+		}
+		s := sweep(at(n), state, why, exact, exact, mismatch...)
+		s.Report.Agency.Trust.ID = trusts
+		rules.Accept(&s.Report, waivers, at(n))
+		return s
+	}
+	s := start().Accept(waivers, noon)
+	before := s
+	for n, c := range []struct {
+		sweep  auditor.Sweep
+		state  rules.State
+		trusts string
+		waived bool
+		since  int
+	}{
+		{pass(0, "contractor", rules.StateDrifted, ""), rules.StateWaived, "contractor", true, 0},
+		{pass(1, "contractor", rules.StateDrifted, ""), rules.StateWaived, "contractor", true, 0},
+		{pass(2, "intruder", rules.StateDrifted, ""), rules.StateDrifted, "intruder", false, 2},
+		{dark(at(3), rules.ReasonTimeout), rules.StateUnknown, "intruder", false, 2},
+		{pass(4, "contractor", rules.StateDrifted, ""), rules.StateWaived, "contractor", true, 4},
+		{dark(at(5), rules.ReasonTimeout), rules.StateUnknown, "contractor", true, 4},
+		{pass(6, "contractor", rules.StateUnknown, rules.ReasonIncomplete), rules.StateUnknown, "contractor", true, 4},
+		{pass(7, "intruder", rules.StateUnknown, rules.ReasonIncomplete), rules.StateUnknown, "intruder", false, 7},
+		{pass(8, "second", rules.StateUnknown, rules.ReasonIncomplete), rules.StateUnknown, "second", true, 8},
+		{pass(9, "intruder", rules.StateDrifted, ""), rules.StateDrifted, "intruder", false, 9},
+	} {
+		s = s.Next(runOf(c.sweep))
+		st := &s.Standings[0]
+		if state, _ := st.At(at(n), maxAge); state != c.state || len(st.Findings) != 1 {
+			t.Fatalf("minute %d: %s, %+v", n, state, st.Findings)
+		}
+		f := &st.Findings[0]
+		if f.Trusts != c.trusts || f.WaivedAt(at(n)) != c.waived || !st.Since(f).Equal(at(c.since)) {
+			t.Errorf("minute %d: trusting %s, accepted: %t, since %s", n, f.Trusts, f.WaivedAt(at(n)), st.Since(f))
+		}
+		if moved := s.Moved(before); n == 2 && !moved || n == 1 && moved {
+			t.Errorf("minute %d: anything changed: %t", n, moved)
+		}
+		before = s
+	}
+}
+
 // Where the agency must be and is not, nothing of it is there; where it need not be, nothing is said.
 func TestAbsentAgencies(t *testing.T) {
 	for require, want := range map[bool]string{true: "P=missing Q=missing agency/absent ", false: ""} {

@@ -175,7 +175,7 @@ func TestPropose(t *testing.T) {
 		"the trust is wrong, and that is accepted": {
 			grants: append(lacking(), guest), change: func(s *setting) {
 				s.agency.Trust.Name, s.waivers = "stranger", waive()
-				s.waivers[0].Rules = []string{rules.RuleTrustMismatch}
+				s.waivers[0].Rules, s.waivers[0].Trusts = []string{rules.RuleTrustMismatch}, []string{cocID}
 			},
 			held: []string{"grant IAM ReadOnlyAccess: trust", "revoke Tenant Guest: trust"},
 		},

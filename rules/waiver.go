@@ -22,6 +22,9 @@ type Waiver struct {
 	Policies []string `json:"policies,omitempty"`
 	// Scopes are kinds of scope; none is every kind.
 	Scopes []ScopeKind `json:"scopes,omitempty"`
+	// Trusts are ids of the accounts that an agency may trust although it should trust another one. They restrict RuleTrustMismatch and
+	// no other rule; none is nobody: that the agency trusts somebody else again, be it an intruder, was not accepted with it.
+	Trusts []string `json:"trusts,omitempty"`
 	// Added is when it was accepted, Expires the instant from which on it is not any more.
 	Added   time.Time `json:"added"`
 	Expires time.Time `json:"expires"`
@@ -53,6 +56,7 @@ func (w *Waiver) Covers(account Account, baseline string, f *Finding) bool {
 		(len(w.Baselines) == 0 || slices.Contains(w.Baselines, baseline)) &&
 		(len(w.Scopes) == 0 || slices.Contains(w.Scopes, f.Scope)) &&
 		(len(w.Policies) == 0 || slices.ContainsFunc(w.Policies, f.isAbout)) &&
+		(f.Rule != RuleTrustMismatch || f.Trusts != "" && slices.Contains(w.Trusts, f.Trusts)) &&
 		w.Selector.Selects(account)
 }
 

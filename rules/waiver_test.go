@@ -16,6 +16,15 @@ func held(id, name string, origin rules.Origin) []rules.Grant {
 	return []rules.Grant{{Policy: rules.Policy{ID: id, Name: name, Origin: origin}}}
 }
 
+const (
+	contractor = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	intruder   = "ee000000000000000000000000000001"
+)
+
+func mistrust(id string) rules.Finding {
+	return rules.Finding{Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Trusts: id}
+}
+
 // TestWhatAWaiverCovers has a waiver of everything that can be said, and one thing about the finding or the account that is otherwise.
 func TestWhatAWaiverCovers(t *testing.T) {
 	account := rules.Account{ID: "d1", Name: "shop-prod", OU: "Workloads/Production", Tags: []rules.Tag{{Key: "env", Value: "prod"}, {Key: "owner", Value: "shop"}}}
@@ -70,6 +79,24 @@ func TestWhatAWaiverCovers(t *testing.T) {
 		"a selector of nothing": {func(_ *rules.Account, _ *string, _ *rules.Finding, w *rules.Waiver) {
 			w.Selector = rules.Selector{}
 		}, false},
+		"the trust of whom it names": {func(_ *rules.Account, _ *string, f *rules.Finding, w *rules.Waiver) {
+			*f, w.Rules, w.Policies, w.Scopes = mistrust(intruder), []string{rules.RuleTrustMismatch}, nil, nil
+			w.Trusts = []string{contractor, intruder}
+		}, true},
+		"the trust of somebody else": {func(_ *rules.Account, _ *string, f *rules.Finding, w *rules.Waiver) {
+			*f, w.Rules, w.Policies, w.Scopes = mistrust(intruder), []string{rules.RuleTrustMismatch}, nil, nil
+			w.Trusts = []string{contractor}
+		}, false},
+		"the trust of anybody": {func(_ *rules.Account, _ *string, f *rules.Finding, w *rules.Waiver) {
+			*f, w.Rules, w.Policies, w.Scopes = mistrust(intruder), []string{rules.RuleTrustMismatch}, nil, nil
+		}, false},
+		"a trust of which it is not known whose": {func(_ *rules.Account, _ *string, f *rules.Finding, w *rules.Waiver) {
+			*f, w.Rules, w.Policies, w.Scopes = mistrust(""), []string{rules.RuleTrustMismatch}, nil, nil
+			w.Trusts = []string{contractor, ""}
+		}, false},
+		"another rule, whomever the agency trusts": {func(_ *rules.Account, _ *string, _ *rules.Finding, w *rules.Waiver) {
+			w.Rules, w.Trusts = append(w.Rules, rules.RuleTrustMismatch), []string{contractor}
+		}, true},
 		"a pattern that is none": {func(_ *rules.Account, _ *string, _ *rules.Finding, w *rules.Waiver) {
 			w.Selector.Accounts = []string{"shop-[prod"}
 		}, false},
@@ -82,6 +109,30 @@ func TestWhatAWaiverCovers(t *testing.T) {
 				t.Errorf("covers: %t, want %t", got, c.want)
 			}
 		})
+	}
+}
+
+// TestATrustThatMovesOnIsNotAccepted: the agency trusts one account, which is accepted, and then another one. What else is accepted stays so.
+func TestATrustThatMovesOnIsNotAccepted(t *testing.T) {
+	waivers := []rules.Waiver{{
+		ID: "w", Selector: rules.Selector{Accounts: []string{"*"}}, Rules: []string{rules.RuleTrustMismatch, rules.RuleMissing}, Trusts: []string{contractor},
+		Added: now.Add(-time.Hour), Expires: now.Add(time.Hour),
+	}}
+	for trusts, want := range map[rules.Trust]rules.State{
+		{ID: contractor, Name: "contractor-9"}: rules.StateWaived,
+		{ID: intruder, Name: "contractor-9"}:   rules.StateDrifted, // by the same name
+		{ID: intruder, Name: "mallory"}:        rules.StateDrifted,
+	} {
+		a := agency()
+		a.Trust = trusts
+		r := rules.Evaluate(baseline(), evidence(t, observation(a, without(exact(), iamRead)...)), fleet(), now)
+		rules.Accept(&r, waivers, now)
+		if r.State != want || len(r.Findings) != 2 {
+			t.Fatalf("trusting %v: %s, %+v", trusts, r.State, r.Findings)
+		}
+		if trust, missing := r.Findings[0], r.Findings[1]; trust.Trusts != trusts.ID || (trust.Waived != nil) != (want == rules.StateWaived) || missing.Waived == nil {
+			t.Errorf("trusting %v: %+v", trusts, r.Findings)
+		}
 	}
 }
 

@@ -598,6 +598,50 @@ func TestEveryScrapeIsCleanAndSums(t *testing.T) {
 	}
 }
 
+// TestAnotherTrustedAccountIsTold: the one that is accepted is left out by alerts, another one is not, from the first scrape after the run
+// on that read it, and as something new.
+func TestAnotherTrustedAccountIsTold(t *testing.T) {
+	a := account(1)
+	waivers := []rules.Waiver{{
+		ID: "w", Selector: rules.Selector{Accounts: []string{"*"}}, Rules: []string{rules.RuleTrustMismatch}, Trusts: []string{"contractor"},
+		Added: noon.Add(-hour), Expires: noon.Add(hour),
+	}}
+	m, _ := open(t)
+	s := snapshot(a).Accept(waivers, noon)
+	for n, c := range []struct {
+		trusts        string
+		shows, hidden []string
+	}{
+		{"contractor", []string{`account_state state="waived"`, `finding_waived rule="trust/mismatch"`, "finding_first_seen 1772366400"}, []string{`waiver_unused`}},
+		{"intruder", []string{`account_state state="drifted"`, "finding_first_seen 1772366460", "waiver_unused"}, []string{"finding_waived"}},
+	} {
+		of := judged(a, noon.Add(time.Duration(n)*time.Minute), rules.StateDrifted, rules.CoverageExact, rules.CoverageExact,
+			rules.Finding{Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Trusts: c.trusts})
+		rules.Accept(&of.Report, waivers, noon)
+		s = s.Next(run(of))
+		if err := m.Commit(s); err != nil {
+			t.Fatal(err)
+		}
+		_, text := scrape(t, m)
+		shown := func(what string) bool {
+			words := strings.Fields(what)
+			return slices.ContainsFunc(strings.Split(string(text), "\n"), func(line string) bool {
+				return strings.HasPrefix(line, "agencyaudit_"+words[0]) && !strings.HasSuffix(line, " 0") && strings.Contains(line, words[len(words)-1])
+			})
+		}
+		for _, what := range append(c.shows, "agency_trust_mismatch") {
+			if !shown(what) {
+				t.Errorf("trusting the %s: no %s", c.trusts, what)
+			}
+		}
+		for _, what := range c.hidden {
+			if shown(what) {
+				t.Errorf("trusting the %s: %s", c.trusts, what)
+			}
+		}
+	}
+}
+
 // full has every metric say something.
 func full(t testing.TB, m *Metrics) {
 	t.Helper()

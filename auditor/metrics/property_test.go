@@ -53,6 +53,7 @@ func TestHostileNames(t *testing.T) {
 			waivers = append(waivers, rules.Waiver{
 				ID: fmt.Sprint("w-", n), Rules: []string{pick(rules.RuleExcess, rules.RuleTrustMismatch).Draw(rt, "waived")},
 				Selector: rules.Selector{Accounts: []string{pick("*", fmt.Sprintf("d%031d", n)).Draw(rt, "chosen")}},
+				Trusts:   []string{"contractor"},
 				Added:    noon.Add(-hour), Expires: noon.Add(time.Duration(rapid.IntRange(-10, 90).Draw(rt, "ends")) * time.Minute),
 			})
 		}
@@ -71,6 +72,9 @@ func TestHostileNames(t *testing.T) {
 						Rule:   pick(rules.RuleExcess, rules.RuleWider, rules.RuleRedundant, rules.RuleImpostor, rules.RuleTrustMismatch, rules.RuleExpiring).Draw(rt, "rule"),
 						Policy: hostile.Draw(rt, "policy"), PolicyID: hostile.Draw(rt, "policy id"),
 						Scope: pick(rules.Planes()...).Draw(rt, "scope"), Risk: pick(rules.RiskCritical, rules.RiskLow, "").Draw(rt, "risk"),
+					}
+					if f.Rule == rules.RuleTrustMismatch {
+						f.Trusts = pick("contractor", "intruder").Draw(rt, "trusts")
 					}
 					for range rapid.IntRange(0, 3).Draw(rt, "grants") {
 						f.Grants = append(f.Grants, rules.Grant{Policy: rules.Policy{Origin: pick(rules.System, rules.Custom, rules.Unresolved).Draw(rt, "origin")}})

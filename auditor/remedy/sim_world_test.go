@@ -164,7 +164,7 @@ func newWorld(seed uint64, t *tally) *world {
 	if w.chance(0.2) {
 		w.waivers = []rules.Waiver{{
 			ID: "w", Selector: rules.Selector{Accounts: []string{"*"}}, Rules: []string{rules.RuleMissing, rules.RuleExcess, rules.RuleTrustMismatch},
-			Policies: nil, Added: w.now.Add(-time.Hour), Expires: w.now.Add(w.between(time.Hour, 40*time.Hour)), Owner: "o", Reason: "r",
+			Trusts: []string{strangerID}, Added: w.now.Add(-time.Hour), Expires: w.now.Add(w.between(time.Hour, 40*time.Hour)), Owner: "o", Reason: "r",
 		}}
 		if w.chance(0.5) {
 			w.waivers[0].Policies = []string{"RMS ReadOnlyAccess", "obs"}

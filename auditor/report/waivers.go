@@ -76,6 +76,9 @@ func about(w *rules.Waiver) string {
 		}
 		parts = append(parts, "at "+strings.Join(kinds, ", "))
 	}
+	if len(w.Trusts) > 0 {
+		parts = append(parts, "trusting "+strings.Join(w.Trusts, ", "))
+	}
 	if len(w.Baselines) > 0 {
 		parts = append(parts, "of the baseline "+strings.Join(w.Baselines, ", "))
 	}

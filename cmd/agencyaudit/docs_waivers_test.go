@@ -86,6 +86,75 @@ func TestDocsWaivers(t *testing.T) {
 	cloud.untouched(t)
 }
 
+// TestATrustThatMovesOnIsDrift accepts whom an agency trusts, and has the agency trust somebody else then, by a name that is the same.
+func TestATrustThatMovesOnIsDrift(t *testing.T) {
+	const foreign, intruder = "bad00000000000000000000000000001", "ee000000000000000000000000000001"
+	cloud := startSimulator(t)
+	dir := t.TempDir()
+	const none = "version: 1\nwaivers: []\n"
+	replace(t, filepath.Join(dir, "waivers.yaml"), none)
+	replace(t, filepath.Join(dir, "agencyaudit.yaml"), cloud.config+"waivers: {file: waivers.yaml}\n")
+	run := func(want int, command string) string {
+		t.Helper()
+		p := launch(t, dir, cloud.key, words(command))
+		if code := p.wait(t); code != want {
+			t.Fatalf("%s: exit code %d, want %d: %s%s", command, code, want, p.out.String(), p.err.String())
+		}
+		return p.out.String() + p.err.String()
+	}
+	says := func(said, want string) {
+		t.Helper()
+		if said = strings.Join(strings.Fields(said), " "); !strings.Contains(said, want) {
+			t.Errorf("it does not say %q: %s", want, said)
+		}
+	}
+	audit := "audit --account trust-foreign-account -o json --out "
+	run(exitDrift, audit+"found.json")
+	add := "waiver add --id contractor --account trust-foreign-account --rule trust/mismatch --owner o --reason r --from found.json --expires " +
+		time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly)
+	says(run(exitUsage, add), "--trusts: is needed; list the id of the account that the agency trusts")
+	says(run(exitUsage, add+" --trusts orchid-tools"), `--trusts: "orchid-tools" is not the id of an account; write the id`)
+	says(run(exitUsage, strings.Replace(add, "trust/mismatch", "grant/excess", 1)+" --trusts "+foreign), "--trusts: says nothing, since rules does not have trust/mismatch;")
+	if got := readFile(t, filepath.Join(dir, "waivers.yaml")); got != none {
+		t.Fatalf("the file became\n%s", got)
+	}
+	says(run(exitOK, add+" --dry-run --trusts "+intruder),
+		"WARNING: waiver contractor: no agency of these accounts trusts "+intruder+". This waiver accepts nothing now.")
+	if said := run(exitOK, add+" --dry-run --trusts "+intruder+" --trusts "+foreign); !strings.Contains(said, intruder) || strings.Contains(said, "accepts nothing") {
+		t.Errorf("of one of two it says: %s", said)
+	}
+	says(run(exitOK, add+" --trusts "+foreign), "drifted → waived")
+	run(exitOK, audit+"waived.json")
+	says(run(exitOK, "waiver list --from waived.json"), "1 trust/mismatch trusting "+foreign)
+	cloud.drift(t, `{"kind": "update_agency", "account": "trust-foreign-account", "agency": "ServiceAgencyForCOC",
+		"trust": {"id": %q, "name": "orchid-tools"}}`, intruder)
+	run(exitDrift, audit+"moved.json")
+	for file, want := range map[string]struct{ trusts, state string }{"waived.json": {foreign, "waived"}, "moved.json": {intruder, "drifted"}} {
+		var doc struct {
+			Sweeps []struct {
+				State    string `json:"state"`
+				Findings []struct {
+					Rule   string    `json:"rule"`
+					Trusts string    `json:"trusts"`
+					Waived *struct{} `json:"waived"`
+				} `json:"findings"`
+			} `json:"sweeps"`
+		}
+		if err := json.Unmarshal([]byte(readFile(t, filepath.Join(dir, file))), &doc); err != nil || len(doc.Sweeps) != 1 || len(doc.Sweeps[0].Findings) != 1 {
+			t.Fatalf("%s: %v, %+v", file, err, doc)
+		}
+		if s, f := doc.Sweeps[0], doc.Sweeps[0].Findings[0]; s.State != want.state || f.Rule != "trust/mismatch" || f.Trusts != want.trusts ||
+			(f.Waived != nil) != (want.state == "waived") {
+			t.Errorf("%s: %+v", file, s)
+		}
+	}
+	// The report says as much to whoever tries waivers on it.
+	says(run(exitOK, "waiver check --from waived.json"), "drifted → waived")
+	says(run(exitOK, "waiver check --from moved.json"), "no agency of these accounts trusts "+foreign+". This waiver accepts nothing now.")
+	says(run(exitOK, "waiver check --from moved.json"), "Nothing changes")
+	cloud.untouched(t)
+}
+
 // TestTheExampleOfAddingAWaiver is copied from the help and run: it is complete, whatever the day.
 func TestTheExampleOfAddingAWaiver(t *testing.T) {
 	cloud := startSimulator(t)
@@ -247,6 +316,10 @@ accounts:
 		"past": {
 			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-01-01", "--rule", "grant/excess", "--owner", "o", "--reason", "r", "--account", "*"},
 			[]string{"--expires: is not after added; write a later date, such as 2026-03-31,"},
+		},
+		"a trust of nobody": {
+			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-03-02", "--rule", "trust/mismatch", "--owner", "o", "--reason", "r", "--account", "*"},
+			[]string{"--trusts: is needed; list the id of the account"},
 		},
 		"a tag that is not read": {
 			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-03-02", "--rule", "grant/excess", "--owner", "o", "--reason", "r", "--tag", "a.b=c"},

@@ -156,8 +156,9 @@ func (a *app) waiverDiff(says string, past *recorded, lacks string, before, afte
 	return delivered(err)
 }
 
-// astray warns of what waivers name that nobody and nothing is called, as far as the accounts and their policies are known: from what
-// was recorded and, unless accounts are only listed by the cloud, from the configuration. A waiver that has ended is past mending.
+// astray warns of what waivers name that nobody and nothing is called, and that no agency trusts, as far as the accounts and their
+// policies are known: from what was recorded and, unless accounts are only listed by the cloud, from the configuration. A waiver that has
+// ended is past mending.
 func (a *app) astray(cfg *daemon.Config, past *recorded, waivers []rules.Waiver) {
 	known := cfg.Inventory()
 	if past == nil && cfg.Accounts.Organization.Enabled {
@@ -197,7 +198,7 @@ func (a *app) astray(cfg *daemon.Config, past *recorded, waivers []rules.Waiver)
 		nothing := !slices.ContainsFunc(known, w.Selector.Selects)
 		for _, name := range w.Selector.Accounts {
 			if !slices.ContainsFunc(known, rules.Selector{Accounts: []string{name}}.Selects) {
-				a.warnAstray(w.ID, "account", name, names, nothing)
+				a.warnAstray(w.ID, fmt.Sprintf("no account is called %q", name), strictyaml.Nearest(name, names), nothing)
 			}
 		}
 		if past == nil {
@@ -206,16 +207,27 @@ func (a *app) astray(cfg *daemon.Config, past *recorded, waivers []rules.Waiver)
 		nothing = nothing || len(w.Policies) > 0 && !slices.ContainsFunc(w.Policies, func(name string) bool { return policies[name] })
 		for _, name := range w.Policies {
 			if !policies[name] {
-				a.warnAstray(w.ID, "policy", name, slices.Sorted(maps.Keys(policies)), nothing)
+				a.warnAstray(w.ID, fmt.Sprintf("no policy is called %q", name), strictyaml.Nearest(name, slices.Sorted(maps.Keys(policies))), nothing)
+			}
+		}
+		trusted := func(id string) bool {
+			return slices.ContainsFunc(past.Sweeps, func(s auditor.Recorded) bool {
+				return s.Report.Agency != nil && s.Report.Agency.Trust.ID == id && w.Selector.Selects(s.Report.Account)
+			})
+		}
+		nothing = nothing || len(w.Rules) == 1 && !slices.ContainsFunc(w.Trusts, trusted)
+		for _, id := range w.Trusts {
+			if !trusted(id) { // another one that is like it may be anybody's, and is not proposed
+				a.warnAstray(w.ID, "no agency of these accounts trusts "+id, "", nothing)
 			}
 		}
 	}
 }
 
-// warnAstray warns that no account or policy is called as a waiver says, and of what it is good for then.
-func (a *app) warnAstray(waiver, what, name string, known []string, nothing bool) {
-	says := fmt.Sprintf("waiver %s: no %s is called %q", waiver, what, name)
-	if near := strictyaml.Nearest(name, known); near != "" {
+// warnAstray warns of what a waiver names in vain, of what may be meant, and of what the waiver is good for then.
+func (a *app) warnAstray(waiver, vain, near string, nothing bool) {
+	says := fmt.Sprintf("waiver %s: %s", waiver, vain)
+	if near != "" {
 		says += "; did you mean " + near + "?"
 	} else {
 		says += "."
@@ -236,6 +248,7 @@ type newWaiver struct {
 	Rules     []string            `yaml:"rules,flow"`
 	Policies  []string            `yaml:"policies,omitempty,flow"`
 	Scopes    []string            `yaml:"scopes,omitempty,flow"`
+	Trusts    []string            `yaml:"trusts,omitempty,flow"`
 	Added     string              `yaml:"added"`
 	Expires   string              `yaml:"expires,omitempty"`
 	Owner     string              `yaml:"owner,omitempty"`
@@ -303,6 +316,7 @@ configuration is wrong.`,
 		scopes = append(scopes, string(k))
 	}
 	f.StringArrayVar(&w.Scopes, "scope", nil, "`kind` of scope: "+strings.Join(scopes, ", ")+"; may be repeated")
+	f.StringArrayVar(&w.Trusts, "trusts", nil, "`id` of an account that the agency may trust; needed with "+rules.RuleTrustMismatch+"; may be repeated")
 	f.StringVar(&w.Added, "added", "", "`date` from which on it counts; today unless it is given")
 	f.StringVar(&w.Expires, "expires", "", "`date` on which it ends, at its beginning in UTC")
 	f.StringVar(&w.Owner, "owner", "", "`who` answers for it")
@@ -370,7 +384,10 @@ func faultsOfFlags(err error, n int, w *newWaiver) (faults strictyaml.Faults, ok
 	flags := map[string]string{
 		"": "account", "accounts": "account", "ous": "ou", "tags": "tag", "baselines": "baseline", "rules": "rule", "policies": "policy", "scopes": "scope",
 	}
-	needed := map[string]bool{"id": w.ID == "", "rule": len(w.Rules) == 0, "expires": w.Expires == "", "owner": w.Owner == "", "reason": w.Reason == ""}
+	needed := map[string]bool{
+		"id": w.ID == "", "rule": len(w.Rules) == 0, "expires": w.Expires == "", "owner": w.Owner == "", "reason": w.Reason == "",
+		"trusts": len(w.Trusts) == 0,
+	}
 	faults = slices.Clone(faults)
 	for i := range faults {
 		f := &faults[i]

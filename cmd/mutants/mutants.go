@@ -509,6 +509,16 @@ var mutants = []mutant{
 		old:  `return f.Waived != nil && now.Before(f.Waived.Expires)`, new: `return f.Waived != nil`,
 	},
 	{
+		name: "exception-of-any-trust", what: "a waiver of a wrong trust held whomever the agency trusts", by: "core",
+		file: "rules/waiver.go",
+		old:  `(f.Rule != RuleTrustMismatch || f.Trusts != "" && slices.Contains(w.Trusts, f.Trusts))`, new: `(f.Rule != RuleTrustMismatch || len(w.Trusts) > 0)`,
+	},
+	{
+		name: "exception-of-an-earlier-trust", what: "a wrong trust that was accepted stayed so when it goes to an account that the cloud does not name", by: "auditor",
+		file: "auditor/snapshot.go",
+		old:  `if r.Agency.Trust.Name == "" {`, new: `if r.Agency.Trust.Name == "" && r.Agency.Trust.ID == "" {`,
+	},
+	{
 		name: "exception-remembered", what: "what a history says was accepted were accepted still", by: "past",
 		file: "auditor/daemon/past.go",
 		old:  `was).Accept(cfg.LoadedWaivers(), d.options.Now())`, new: `was)`,

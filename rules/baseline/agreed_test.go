@@ -52,6 +52,25 @@ func TestLoadWaivers(t *testing.T) {
 	}
 }
 
+const goodTrust = `version: 1
+waivers:
+  - id: contractor
+    accounts: [shop]
+    rules: [trust/mismatch, grant/excess]
+    trusts: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, "00000000000000000000000000000002"]
+    added: 2026-11-01
+    expires: 2027-01-30
+    owner: team-shop
+    reason: they move the shop
+`
+
+func TestLoadAWaiverOfTrust(t *testing.T) {
+	got, _, err := baseline.LoadWaivers("w.yaml", []byte(goodTrust), baseline.DefaultWaiverAge)
+	if err != nil || len(got) != 1 || !slices.Equal(got[0].Trusts, []string{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "00000000000000000000000000000002"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 const goodOverlay = `version: 1
 baseline: coc
 allow:
@@ -132,6 +151,16 @@ func TestFaultsOfWhatWasAgreed(t *testing.T) {
 		{waivers, "version: 1\nwaivers:\n  - {id: a, rules: [grant/excess], added: 2026-11-01, expires: 2026-11-02, owner: o, reason: r}\n", "", "", "waivers[0]: chooses no account"},
 		{waivers, "version: 1\nwaivers:\n  - {id: a, accounts: [a], rules: [grant/excess], added: 2026-11-20, owner: o, reason: r}\n", "", "", "waivers[0].expires: is missing; write the date on which the waiver ends, such as 2026-12-20"},
 		{waivers, goodWaiver + goodWaiver[strings.Index(goodWaiver, "  - id"):], "", "", `waivers[1].id: "shop-obs" is also the id of waivers[0]`},
+		{waivers, goodTrust, "    trusts: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, \"00000000000000000000000000000002\"]\n", "", "f.yaml:3:5: waivers[0].trusts: is missing: trust/mismatch is accepted of named accounts alone; list the id of the account that the agency trusts"},
+		{waivers, goodTrust, "[aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, \"00000000000000000000000000000002\"]", "[]", "f.yaml:6:5: waivers[0].trusts: names no account, so that no trust would be accepted; list the id"},
+		{waivers, goodTrust, "[trust/mismatch, grant/excess]", "[grant/excess]", "f.yaml:6:5: waivers[0].trusts: says nothing, since rules does not have trust/mismatch; delete it, or add that rule"},
+		{waivers, goodTrust, "trust/mismatch", "trust/mismach", "did you mean trust/mismatch?"},
+		{waivers, goodTrust, "[trust/mismatch, grant/excess]", "trust/mismatch", "waivers[0].rules: is"},
+		{waivers, goodTrust, "[aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,", "[AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA,", `f.yaml:6:14: waivers[0].trusts[0]: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" is not the id of an account; write the id`},
+		{waivers, goodTrust, "[aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,", "[op_svc_coc,", `waivers[0].trusts[0]: "op_svc_coc" is not the id of an account`},
+		{waivers, goodTrust, "[aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,", `["*",`, `waivers[0].trusts[0]: "*" is not the id of an account`},
+		{waivers, goodTrust, "\"00000000000000000000000000000002\"", "00000000000000000000000000000002", "put it in quotes"},
+		{waivers, goodTrust, "trusts:", "trust:", "did you mean trusts?"},
 		{overlay, goodOverlay, "baseline: coc\n", "", "baseline: is missing"},
 		{overlay, goodOverlay, "policy: VPC Administrator", "policy: Tenant Administrator", "write risk: critical beside it"},
 		{overlay, goodOverlay, "    policy: VPC Administrator\n", "", "allow[0]: names no policy"},

@@ -28,6 +28,7 @@ type waiver struct {
 	Rules     []string            `yaml:"rules"`
 	Policies  []string            `yaml:"policies"`
 	Scopes    []string            `yaml:"scopes"`
+	Trusts    []string            `yaml:"trusts"`
 	Added     time.Time           `yaml:"added"`
 	Expires   time.Time           `yaml:"expires"`
 	Owner     string              `yaml:"owner"`
@@ -76,7 +77,7 @@ func (w *waiver) rules() rules.Waiver {
 	}
 	return rules.Waiver{
 		ID: w.ID, Selector: w.selector().rules(), Baselines: w.Baselines, Rules: w.Rules, Policies: w.Policies, Scopes: scopes,
-		Added: w.Added.UTC(), Expires: w.Expires.UTC(), Owner: w.Owner, Reason: w.Reason, Ticket: w.Ticket,
+		Trusts: w.Trusts, Added: w.Added.UTC(), Expires: w.Expires.UTC(), Owner: w.Owner, Reason: w.Reason, Ticket: w.Ticket,
 	}
 }
 
@@ -97,6 +98,7 @@ func (c *checker) waiver(at string, w *waiver, maxAge time.Duration) {
 			c.doc.Add(strictyaml.Index(at+".scopes", i), fmt.Sprintf("unknown scope %q", scope), "write one of "+planeWords())
 		}
 	}
+	c.waivedTrust(at, w)
 	added := c.doc.Require(at+".added", "write the date from which on the findings are accepted, such as 2026-11-01") && c.doc.Sound(at+".added")
 	example := "2027-01-01"
 	if added {
@@ -137,6 +139,34 @@ func (c *checker) waivedRules(at string, ids []string) {
 		}
 		c.doc.Add(strictyaml.Index(at, i), fmt.Sprintf("there is no rule %q whose findings could be accepted", id), remedy)
 	}
+}
+
+// waivedTrust checks whom an agency may trust: whoever accepts that it trusts another account has to say which, and nobody else.
+func (c *checker) waivedTrust(at string, w *waiver) {
+	const what = "the id of the account that the agency trusts, as agencyaudit explain shows it: 32 lower-case hexadecimal digits, in quotes"
+	is := at + ".trusts"
+	switch named := slices.Contains(w.Rules, rules.RuleTrustMismatch); {
+	case named && len(w.Trusts) == 0:
+		problem := "names no account, so that no trust would be accepted"
+		if !c.doc.Has(is) {
+			problem = "is missing: " + rules.RuleTrustMismatch + " is accepted of named accounts alone"
+		}
+		c.doc.Add(is, problem, "list "+what)
+	case !named && c.doc.Has(is) && c.knowsRules(at, w):
+		c.doc.Add(is, "says nothing, since rules does not have "+rules.RuleTrustMismatch, "delete it, or add that rule")
+	}
+	for i, id := range w.Trusts {
+		if !rules.IsAccountID(id) {
+			c.doc.Add(strictyaml.Index(is, i), fmt.Sprintf("%q is not the id of an account", id), "write "+what)
+		}
+	}
+}
+
+// knowsRules says whether a waiver's rules are what was meant, as far as they can be known.
+func (c *checker) knowsRules(at string, w *waiver) bool {
+	return c.doc.Sound(at+".rules") && !slices.ContainsFunc(w.Rules, func(id string) bool {
+		return !slices.ContainsFunc(rules.Rules(), func(r rules.Rule) bool { return r.ID == id })
+	})
 }
 
 // version checks the version of a file's format.
