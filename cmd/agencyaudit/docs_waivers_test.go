@@ -155,6 +155,75 @@ func TestATrustThatMovesOnIsDrift(t *testing.T) {
 	cloud.untouched(t)
 }
 
+// TestATrustThatMovesOnIsTold: the daemon's metrics say of whom is accepted that they are, and of whoever comes after them that they are
+// not, as of something new. So does the history, over a restart.
+func TestATrustThatMovesOnIsTold(t *testing.T) {
+	t.Parallel()
+	const foreign, intruder = "bad00000000000000000000000000001", "ee000000000000000000000000000001"
+	cloud := startSimulator(t, steadySix...)
+	dir := t.TempDir()
+	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+	replace(t, filepath.Join(dir, "waivers.yaml"), `version: 1
+waivers:
+  - {id: contractor, accounts: ["*"], rules: [trust/mismatch], trusts: [`+foreign+`], added: `+day(-1)+`, expires: `+day(30)+`, owner: o, reason: r}
+`)
+	file := filepath.Join(dir, "agencyaudit.yaml")
+	replace(t, file, cloud.looped()+"waivers: {file: waivers.yaml}\nstate_dir: state\n")
+	d := cloud.serveFile(t, dir, file, cloud.key)
+	d.settled(t, "compliant")
+	const rule = `rule="trust/mismatch"`
+	turn := func(to, state string, waived int) float64 {
+		t.Helper()
+		cloud.drift(t, `{"kind": "update_agency", "account": %q, "agency": "ServiceAgencyForCOC", "trust": {"id": %q, "name": "contractor-9"}}`, victim, to)
+		all := d.shows(t, "the account is "+state, func(s series) bool {
+			return s.one("account_state", ofVictim, `state="`+state+`"`) == 1 && len(s.where("finding_waived", ofVictim, rule)) == waived
+		})
+		if all.one("agency_trust_mismatch", ofVictim) != 1 || all.one("waiver_unused", `waiver="contractor"`) != float64(1-waived) {
+			t.Errorf("trusting %s: %v, %v", to, all.where("agency_trust_mismatch"), all.where("waiver_unused"))
+		}
+		return all.one("finding_first_seen_timestamp_seconds", ofVictim, rule)
+	}
+	accepted := turn(foreign, "waived", 1)
+	moved := turn(intruder, "drifted", 0)
+	if moved <= accepted {
+		t.Errorf("the accepted trust was first seen at %f, the one after it at %f", accepted, moved)
+	}
+	d.interrupt(t)
+	d = cloud.serveFile(t, dir, file, cloud.key)
+	if all := d.scrape(t); all.one("finding_first_seen_timestamp_seconds", ofVictim, rule) != moved || len(all.where("finding_waived")) > 0 {
+		t.Errorf("after a restart: %v, %v", all.where("finding_first_seen_timestamp_seconds"), all.where("finding_waived"))
+	}
+	d.interrupt(t)
+	p := launch(t, dir, cloud.key, words("history --state-dir state --from 1d -o json"))
+	if code := p.wait(t); code != exitOK && code != exitPartial { // it began within the day
+		t.Fatalf("exit code %d: %s", code, p.err.String())
+	}
+	var doc struct {
+		Changes []struct {
+			Kind    string `json:"kind"`
+			Finding *struct {
+				Rule   string  `json:"rule"`
+				Trusts string  `json:"trusts"`
+				How    *string `json:"how"`
+			} `json:"finding"`
+		} `json:"changes"`
+	}
+	if err := json.Unmarshal([]byte(p.out.String()), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range doc.Changes {
+		if f := c.Finding; f != nil && f.Rule == "trust/mismatch" {
+			got = append(got, c.Kind+" "+f.Trusts)
+		}
+	}
+	slices.Sort(got)
+	if want := []string{"came " + foreign, "came " + intruder, "went " + foreign}; !slices.Equal(got, want) {
+		t.Errorf("the history says %v, want %v: %s", got, want, p.out.String())
+	}
+	cloud.untouched(t)
+}
+
 // TestTheExampleOfAddingAWaiver is copied from the help and run: it is complete, whatever the day.
 func TestTheExampleOfAddingAWaiver(t *testing.T) {
 	cloud := startSimulator(t)
