@@ -594,7 +594,8 @@ func draw(r *rapid.T, w *world) []auditor.Sweep {
 			s = absent(a)
 		case 4:
 			s = unresolved(a, found...)
-			if i := slices.IndexFunc(found, func(f rules.Finding) bool { return f.Rule == rules.RuleTrustMismatch }); i < 0 && rapid.Bool().Draw(r, "unnamed") {
+			mismatch := slices.ContainsFunc(found, func(f rules.Finding) bool { return f.Rule == rules.RuleTrustMismatch })
+			if !mismatch && rapid.Bool().Draw(r, "unnamed") {
 				s.Report.Agency.Trust = rules.Trust{ID: rapid.SampledFrom([]string{"trusted", "an-intruder"}).Draw(r, "trusts unnamed")}
 			}
 		case 5:
