@@ -204,7 +204,7 @@ func writeAside(file string, data []byte) error {
 // wroteBefore says whether the configuration is in its file already, as an earlier start left it. A file with anything else in it is not
 // replaced, as that of a result is: people write their own configuration, or add to this one, and nothing could bring that back.
 func wroteBefore(file string, config []byte) (bool, error) {
-	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+	if info, _ := os.Stat(file); info == nil || !info.Mode().IsRegular() {
 		return false, nil // whether it can be written is seen when it is
 	}
 	if is, err := readInput(file); err == nil && bytes.Equal(is, config) {
