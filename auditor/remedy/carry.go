@@ -29,7 +29,7 @@ type trip struct {
 	actor    string
 	// expected is the digest of what each agency should hold now, by account and agency.
 	expected map[string]string
-	// void are the agencies that are not as they should be, so that nothing more is done there.
+	// void are the accounts that are not as they should be, or of which it is not known yet whether they are, so that nothing more is done there.
 	void map[string]bool
 	// pending says that the cloud does not show yet what it said.
 	pending bool
@@ -129,7 +129,7 @@ func (e *Engine) waves(ctx context.Context, t *trip) error {
 // unit carries out the steps of one kind in one agency, until one of them finds it otherwise than expected.
 func (e *Engine) unit(ctx context.Context, t *trip, u unit) error {
 	for i := range u {
-		if t.void[agencyKey(&u[i])] {
+		if t.void[u[i].AccountID] {
 			e.meter.Blocked(rules.HoldMoved)
 			continue
 		}
@@ -152,7 +152,7 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 	st, b := find(t.job.Snapshot, s)
 	if st == nil {
 		e.meter.Blocked(rules.HoldMoved)
-		t.void[agencyKey(s)] = true
+		t.void[s.AccountID] = true
 		return nil
 	}
 	intent, err := e.note(Entry{
@@ -165,7 +165,7 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 	o := &Open{Intent: intent.Seq, Run: intent.Run, Plan: intent.Plan, Step: *s, Since: intent.Time, Actor: intent.Actor, Baseline: intent.Baseline}
 	void := func(why rules.Hold, detail string) error {
 		e.meter.Blocked(why)
-		t.void[agencyKey(s)] = true
+		t.void[s.AccountID] = true
 		return e.finish(o, OutcomeNotSent, auditor.Answer{}, nil, string(why)+": "+detail)
 	}
 	before, ids, err := e.read(ctx, t.job, st, b)
@@ -312,16 +312,16 @@ func (e *Engine) panicked(o *Open) error {
 
 // verify reads until the account shows what became of a request, or for as long as one waits at once.
 func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Holding, a auditor.Answer) error {
-	s, key := &o.Step, agencyKey(&o.Step)
+	s := &o.Step
 	if a.Said == auditor.SaidUnsent && t.held != "" {
-		t.void[key] = true
+		t.void[s.AccountID] = true
 		if err := e.finish(o, OutcomeNotSent, a, nil, string(t.held)+": "+t.detail); err != nil {
 			return err
 		}
 		return e.block(t.held, t.detail)
 	}
 	if a.Said == auditor.SaidUnsent {
-		t.void[key] = true
+		t.void[s.AccountID] = true
 		if err := e.finish(o, OutcomeNotSent, a, nil, why(a)); err != nil {
 			return err
 		}
@@ -347,9 +347,9 @@ func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Hold
 		if outcome == "" {
 			continue
 		}
-		t.expected[key] = expected.Digest()
+		t.expected[agencyKey(s)] = expected.Digest()
 		if after.Digest() != expected.Digest() {
-			t.void[key] = true // somebody else is at work there
+			t.void[s.AccountID] = true // somebody else is at work there
 		}
 		if err := e.finish(o, outcome, a, ids, join(why(a), reason)); err != nil {
 			return err
@@ -361,7 +361,7 @@ func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Hold
 		return e.block(rules.HoldStopped, string(outcome)+": "+why(a))
 	}
 	// It is neither done nor not: later runs read again.
-	t.void[key] = true
+	t.void[s.AccountID] = true
 	if err := e.pend(t, o, a); err != nil {
 		return err
 	}
@@ -373,6 +373,10 @@ func (e *Engine) verify(ctx context.Context, t *trip, o *Open, before rules.Hold
 
 // estranged is that the change went into an agency that trusts somebody else by now: everything stops, whatever came of the request.
 func (e *Engine) estranged(t *trip, o *Open, after rules.Holding, a auditor.Answer, ids []string) error {
+	// First of all: a process that ends in between finds the intent open, and settles it then.
+	if err := e.distrust(o); err != nil {
+		return err
+	}
 	outcome, reason := judge(&o.Step, a.Said, after, false)
 	var err error
 	if outcome == "" {
@@ -381,9 +385,6 @@ func (e *Engine) estranged(t *trip, o *Open, after rules.Holding, a auditor.Answ
 		err = e.finish(o, outcome, a, ids, join(why(a), reason))
 	}
 	if err != nil {
-		return err
-	}
-	if err := e.distrust(o); err != nil {
 		return err
 	}
 	return errStop
@@ -499,21 +500,21 @@ func (e *Engine) settle(ctx context.Context, job *Job) error {
 		if outcome == "" {
 			continue
 		}
-		if err := e.finish(o, outcome, said, ids, reason); err != nil {
-			return err
-		}
+		// What holds repair back comes before the outcome: a process that ends in between finds the intent open, and settles it then.
 		if o.Step.Action == rules.ActionGrant && after.AgencyID() == o.Step.AgencyID && after.Fits(&o.Step) && !after.Trusts(b.Trust) {
 			if err := e.distrust(o); err != nil {
 				return err
 			}
 		}
-		if outcome != OutcomeUnverified {
-			continue
+		if outcome == OutcomeUnverified {
+			step := o.Step
+			if _, err := e.note(Entry{
+				Kind: KindQuarantined, Actor: e.self, Target: step.Target(), AccountID: step.AccountID, Step: &step, Reason: reason,
+			}); err != nil {
+				return err
+			}
 		}
-		step := o.Step
-		if _, err := e.note(Entry{
-			Kind: KindQuarantined, Actor: e.self, Target: step.Target(), AccountID: step.AccountID, Step: &step, Reason: reason,
-		}); err != nil {
+		if err := e.finish(o, outcome, said, ids, reason); err != nil {
 			return err
 		}
 	}

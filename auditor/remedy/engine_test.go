@@ -1,6 +1,7 @@
 package remedy_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -540,6 +541,101 @@ func TestKilledAnywhere(t *testing.T) {
 	if died < 15 {
 		t.Errorf("it died %d times", died)
 	}
+}
+
+// TestKilledBeforeItHolds: what an outcome leads to holds repair back, wherever the process dies between the two.
+func TestKilledBeforeItHolds(t *testing.T) {
+	for fault, held := range map[string]func(remedy.Status) bool{
+		"trust":     func(s remedy.Status) bool { return s.Frozen != nil },         // when it is read back
+		"no effect": func(s remedy.Status) bool { return len(s.Quarantined) == 1 }, // when it is settled
+	} {
+		for n := 2; ; n++ {
+			w := still(t, 2)
+			w.lacks(0, baselineGrants[0])
+			asked := 0
+			w.fault = func(*rules.Step) string {
+				asked++
+				return map[bool]string{true: fault}[asked == 1]
+			}
+			if fault == "no effect" {
+				w.turn()
+				w.pause(50 * time.Minute)
+			}
+			w.dieAt = n
+			w.turn()
+			died := w.dieAt <= 1
+			w.dieAt = 0
+			for range 4 {
+				w.pause(time.Hour)
+				w.turn()
+			}
+			arrived := len(w.cloud.requests) > 0 && w.cloud.requests[0].fault == fault
+			if s := w.engine.Status(); arrived && (!held(s) || len(w.cloud.requests) != 1) {
+				t.Errorf("%s, killed at %d: %d requests, outcomes %v, frozen %v, quarantined %v",
+					fault, n, len(w.cloud.requests), w.outcomesOf(), s.Frozen, s.Quarantined)
+			}
+			if !died {
+				if n < 5 {
+					t.Errorf("%s: it died %d times", fault, n-2)
+				}
+				break
+			}
+		}
+	}
+}
+
+// twoAgencies shows each account with another agency besides, which lacks the same unless the account is the first.
+type twoAgencies struct{ *cloud }
+
+func (c twoAgencies) Observe(ctx context.Context, a rules.Account, b rules.Baseline, last rules.Last) (rules.Evidence, auditor.Trail, error) {
+	if b.Agency == agencyName {
+		return c.cloud.Observe(ctx, a, b, last)
+	}
+	is := *c.byID[a.ID].now()
+	is.agency += "-too"
+	if c.members[0].account.ID == a.ID {
+		is.held = c.members[2].now().held
+	}
+	ids := listed(a, &is)
+	ids[0].Name = b.Agency
+	o := rules.Observation{
+		Account: a, AgencyName: b.Agency, StartedAt: c.w.local(), EndedAt: c.w.local(), Listed: ids, Unfiltered: ids, ListedAgain: ids, ListedTwice: true,
+		Planes: planesOf(&is, &is),
+	}
+	for _, g := range is.held {
+		o.PoliciesAgain = append(o.PoliciesAgain, policies[g.policy])
+	}
+	e, err := rules.NewEvidence(b, last, o)
+	return e, auditor.Trail{Requests: 6}, err
+}
+
+// TestTheRestOfTheAccount: while it is not known what came of a step in one agency of an account, nothing is done in another one of it.
+func TestTheRestOfTheAccount(t *testing.T) {
+	w := still(t, 3)
+	too := w.baseline
+	too.Name, too.Agency = "too", agencyName+"Too"
+	baselines := []rules.Baseline{w.baseline, too}
+	reader := twoAgencies{w.cloud}
+	a := &auditor.Auditor{
+		Inventory: w.cloud, Observer: reader, Baselines: baselines, Logger: w.log, Now: w.local, Program: "v1", Concurrency: 1, RunTimeout: time.Hour,
+		AccountTimeout: time.Hour, Before: auditor.NewSnapshot(auditor.Subjects(w.accounts(), baselines), baselines, 40*time.Hour),
+	}
+	w.lacks(0, baselineGrants[0])
+	w.lacks(1, baselineGrants[0])
+	run, err := a.Run(t.Context(), "test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.run, w.snapshot = run, a.Before.Next(run)
+	w.commits()
+	w.fault = func(s *rules.Step) string { return map[bool]string{true: "no effect"}[s.AccountID == "account-01"] }
+	job := w.job()
+	job.Reader = reader
+	w.call("AfterRun", func() error { return w.engine.AfterRun(t.Context(), job) })
+	if s := w.engine.Status(); s.Plan == nil || len(s.Plan.Steps) != 3 || len(s.Open) != 1 || len(s.Last) != 1 || s.Last[0].Outcome != remedy.OutcomeDone {
+		t.Errorf("%+v", s)
+	}
+	w.check(t, "one in each account", 2, false)
 }
 
 // TestCooling: an account is left alone after a failure, twice as long after each further one, and up to 32 times.

@@ -991,7 +991,7 @@ var mutants = []mutant{
 	{
 		name: "nothing-is-quarantined", what: "what does not take effect were tried again and again", by: "repair",
 		file: "auditor/remedy/carry.go",
-		old:  `if outcome != OutcomeUnverified {`, new: `if outcome != "" {`,
+		old:  `if outcome == OutcomeUnverified {`, new: `if outcome == "" {`,
 	},
 	{
 		name: "no-cooling", what: "an account were not left alone for longer after each failure", by: "repair",
