@@ -522,6 +522,32 @@ func TestUndo(t *testing.T) {
 	w.check(t, "in all", 15, false)
 }
 
+// TestUndoOfAsMuchAsMayBe: all that one plan could do by the limits can be taken back by one.
+func TestUndoOfAsMuchAsMayBe(t *testing.T) {
+	w := still(t, 20)
+	w.policy.Limits = remedy.Limits{GrantAccounts: 5, RevokeAccounts: 1, FleetPercent: 25, PolicyWrites: 5}
+	for i := range 5 {
+		w.lacks(i, baselineGrants[0])
+	}
+	w.turn()
+	w.check(t, "done", 5, false)
+	run := w.run.ID
+	w.policy.Mode = remedy.ModeApprove
+	w.turn()
+	p, err := w.engine.Undo(w.job(), run, "alice")
+	if err != nil || len(p.Steps) != 5 || p.Over != "" {
+		t.Fatalf("%+v %v", p, err)
+	}
+	w.agrees(t, p)
+	w.call("Apply", func() error { _, err := w.engine.Apply(t.Context(), w.job(), p, "alice"); return err })
+	w.check(t, "undone", 10, false)
+	w.policy.Mode = remedy.ModeAuto
+	w.lacks(5, baselineGrants[0])
+	w.policy.Limits.FleetPercent = 100
+	w.turn()
+	w.check(t, "one more", 10, true)
+}
+
 // TestUndoHeld: what would not be taken back says why.
 func TestUndoHeld(t *testing.T) {
 	for name, tt := range map[string]struct {

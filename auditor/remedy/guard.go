@@ -18,7 +18,7 @@ type Limits struct {
 	GrantAccounts, RevokeAccounts int
 	// FleetPercent is in how many of a hundred accounts something may be written within a day, rounded down, but in one at least.
 	FleetPercent int
-	// PolicyWrites is how often one policy may be granted or revoked within a day.
+	// PolicyWrites is how often one policy may be granted or revoked within a day, and as often again to take that back.
 	PolicyWrites int
 }
 
@@ -37,10 +37,15 @@ func (l Limits) exceeds(p *Plan, s *State, fleet int, now time.Time) string {
 			run[kind(w.action, w.undoes)][w.account] = true
 		}
 	}
-	accounts, policies := map[string]bool{}, map[string]int{}
+	// What takes something back is counted apart from what did it: else nothing could be taken back of what was as much as may be.
+	type counted struct {
+		policy string
+		undoes bool
+	}
+	accounts, policies := map[string]bool{}, map[counted]int{}
 	s.within(now, func(w *write) {
 		accounts[w.account] = true
-		policies[w.policy]++
+		policies[counted{w.policy, w.undoes}]++
 	})
 	for i := range p.Steps {
 		step := &p.Steps[i]
@@ -55,8 +60,9 @@ func (l Limits) exceeds(p *Plan, s *State, fleet int, now time.Time) string {
 	for i := range p.Steps {
 		step := &p.Steps[i]
 		accounts[step.AccountID] = true
-		policies[step.Grant.Policy.ID]++
-		if n := policies[step.Grant.Policy.ID]; n > l.PolicyWrites {
+		c := counted{step.Grant.Policy.ID, step.Undoes > 0}
+		policies[c]++
+		if n := policies[c]; n > l.PolicyWrites {
 			return fmt.Sprintf("with the plan %s would be written more than %d times within a day, which limits.policy_writes_per_day allows",
 				nameOf(step.Grant.Policy), l.PolicyWrites)
 		}

@@ -193,7 +193,8 @@ func (w *world) end(what string) {
 // exceeds is the oracle's own look at the limits, in true time.
 func (w *world) exceeds(steps []rules.Step, before []*request) string {
 	l := w.policyNow.Limits
-	grants, revokes, accounts, writes := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]int{}
+	grants, revokes, accounts := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	writes, back := map[string]int{}, map[bool]string{true: "back "}
 	for i := range steps {
 		s := &steps[i]
 		if (s.Action == rules.ActionGrant) != (s.Undoes > 0) {
@@ -202,12 +203,12 @@ func (w *world) exceeds(steps []rules.Step, before []*request) string {
 			revokes[s.AccountID] = true
 		}
 		accounts[s.AccountID] = true
-		writes[s.Grant.Policy.ID]++
+		writes[back[s.Undoes > 0]+s.Grant.Policy.ID]++
 	}
 	for _, q := range before {
 		if w.now.Sub(q.at) < 24*time.Hour-45*time.Minute {
 			accounts[q.step.AccountID] = true
-			writes[q.step.Grant.Policy.ID]++
+			writes[back[q.step.Undoes > 0]+q.step.Grant.Policy.ID]++
 		}
 		if w.run != nil && w.intents[q.intent] != nil && w.intents[q.intent].Run == w.run.ID {
 			if (q.step.Action == rules.ActionGrant) != (q.step.Undoes > 0) {
@@ -226,7 +227,7 @@ func (w *world) exceeds(steps []rules.Step, before []*request) string {
 		return fmt.Sprintf("%d of %d accounts in a day, of %d %%", len(accounts), len(w.cloud.members), l.FleetPercent)
 	}
 	for i := range steps {
-		if p := steps[i].Grant.Policy.ID; writes[p] > l.PolicyWrites {
+		if p := back[steps[i].Undoes > 0] + steps[i].Grant.Policy.ID; writes[p] > l.PolicyWrites {
 			return fmt.Sprintf("%d writes of %s in a day, of %d", writes[p], p, l.PolicyWrites)
 		}
 	}
