@@ -112,7 +112,7 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 	case len(e.policy.People) > 0 && c.Signature == "":
 		return refused("the approval is not signed: remediation.approval.people have keys")
 	case e.state.nonces[c.Nonce]:
-		return refused("this approval was used before")
+		return refused("this approval was used before, or refused: give another one")
 	case !c.Expires.After(now):
 		return refused("this approval ended at %s", c.Expires.UTC().Format(time.RFC3339))
 	case c.Expires.After(now.Add(e.policy.ApprovalExpires + time.Minute)):

@@ -145,6 +145,30 @@ func TestApprovals(t *testing.T) {
 	}
 }
 
+// TestRefusedForGood: an approval that was refused does not count later, when it would, for whoever kept it.
+func TestRefusedForGood(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		w, p := asking(t, true)
+		c := bob(w, p)
+		w.policy.Mode = remedy.ModePlan
+		w.engine.Configure(w.policy)
+		if err := w.engine.Approve(p, c); !isRefused(err) {
+			t.Fatal(err)
+		}
+		w.policy.Mode = remedy.ModeApprove
+		w.engine.Configure(w.policy)
+		if restart {
+			w.start()
+		}
+		if approve, apply := w.given(p, c); !isRefused(approve) || !strings.Contains(approve.Error(), "refused: give another one") || !isRefused(apply) {
+			t.Errorf("restart %v: %v %v", restart, approve, apply)
+		}
+		if approve, _ := w.given(p, bob(w, p)); approve != nil {
+			t.Errorf("restart %v: another one: %v", restart, approve)
+		}
+	}
+}
+
 // TestApprovalOnce: an approval is used up when its plan begins, whatever becomes of that, and is not given twice.
 func TestApprovalOnce(t *testing.T) {
 	w, p := asking(t, true)

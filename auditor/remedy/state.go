@@ -154,6 +154,8 @@ func (s *State) Add(e Entry) {
 		}
 		s.nonces[e.Nonce] = true
 	case KindRejected:
+		// Whoever was told no is not taken at their word later, when it would count, by somebody who kept it.
+		s.nonces[e.Nonce] = e.Nonce != ""
 	case KindIntent:
 		if e.Step != nil {
 			s.open[e.Seq] = &Open{Intent: e.Seq, Run: e.Run, Plan: e.Plan, Step: *e.Step, Since: e.Time, Actor: e.Actor, Baseline: e.Baseline}
