@@ -274,6 +274,21 @@ func (h *byItself) run(ctx context.Context) error {
 	return nil
 }
 
+// runAndSettle makes that run, and reads what became of the steps that are open, as a daemon does after each of its runs: there is nobody else
+// who would, and nothing is proposed for an account as long as it is not known.
+func (h *byItself) runAndSettle(ctx context.Context) error {
+	if h.ran {
+		return nil
+	}
+	if err := h.run(ctx); err != nil {
+		return err
+	}
+	if err := h.d.repair.engine.Settle(ctx, h.d.current().jobOf(h.known)); err != nil {
+		h.d.options.Logger.Error("what became of the steps before could not be written down", "err", err)
+	}
+	return nil
+}
+
 // Status is Hand.Status.
 func (h *byItself) Status(context.Context) (*remedy.Status, error) {
 	s := h.d.repair.engine.Status()
@@ -283,7 +298,7 @@ func (h *byItself) Status(context.Context) (*remedy.Status, error) {
 // Plan is Hand.Plan.
 func (h *byItself) Plan(ctx context.Context, requester string, accounts []string) (*remedy.Plan, error) {
 	if h.d.current().config.RepairMode() != remedy.ModeOff { // else it only says so
-		if err := h.run(ctx); err != nil {
+		if err := h.runAndSettle(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -317,7 +332,7 @@ func (h *byItself) Undo(ctx context.Context, run, requester string) (*remedy.Pla
 	if h.d.current().config.RepairMode() == remedy.ModeOff {
 		return nil, &remedy.RefusedError{Why: "remediation.mode is off: nothing can be taken back"}
 	}
-	if err := h.run(ctx); err != nil {
+	if err := h.runAndSettle(ctx); err != nil {
 		return nil, err
 	}
 	return h.d.undoing(run, requester)

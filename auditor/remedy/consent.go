@@ -323,6 +323,14 @@ func (r *Result) voidRest(p *Plan, begun map[string]bool) {
 	}
 }
 
+// Settle reads what became of the steps that are open, as after each run: for whoever makes runs and has nothing carried out after them. Its
+// error is one of the ledger.
+func (e *Engine) Settle(ctx context.Context, job Job) error {
+	e.turn.Lock()
+	defer e.turn.Unlock()
+	return e.settle(ctx, &job)
+}
+
 // Undo is the plan that takes back what a run's plan did, as far as it is still so: what was granted is revoked, and what was revoked is
 // granted. Whatever it does, it is somebody's own doing: see Plan.By.
 func (e *Engine) Undo(job Job, run, requester string) (*Plan, error) {

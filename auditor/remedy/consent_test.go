@@ -152,7 +152,7 @@ func TestRefusedForGood(t *testing.T) {
 		c := bob(w, p)
 		w.policy.Mode = remedy.ModePlan
 		w.engine.Configure(w.policy)
-		if err := w.engine.Approve(p, c); !isRefused(err) {
+		if _, err := w.engine.Approve(p, c); !isRefused(err) {
 			t.Fatal(err)
 		}
 		w.policy.Mode = remedy.ModeApprove

@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
@@ -479,6 +480,56 @@ func TestAPlanOverALimitCannotBeApproved(t *testing.T) {
 	if got := b.wrote(t); len(got) != 1 {
 		t.Errorf("the cloud was changed: %q", got)
 	}
+}
+
+// Where no daemon reads what became of a step that was open, the next plan does, and undo.
+func TestACommandSettlesWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "approve", "")
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	b.asks(t, exitDrift, "plan", "--out", "plan.json")
+	data, err := os.ReadFile(filepath.Join(b.dir, "plan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := remedy.ParsePlan(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger := func(entries ...remedy.Entry) {
+		t.Helper()
+		l, err := remedy.OpenLedger(remedy.OSFS{}, filepath.Join(b.dir, "state", remedy.LedgerName), remedy.LedgerOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		intent := l.Head().Seq + 1
+		for i, e := range entries {
+			if e.Time, e.Actor, e.Run = time.Now(), "alice", "run"; i > 0 {
+				e.Intent = intent
+			}
+			if _, err := l.Append(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := []remedy.Entry{{Kind: remedy.KindIntent, Step: &p.Steps[0]}, {Kind: remedy.KindSent}, {Kind: remedy.KindPending, Said: "done"}}
+	ledger(open...)
+	out, _ := b.asks(t, exitOK, "plan")
+	wants(t, out, "pending       intent ", "the cloud said: done")
+	b.drift(t, `{"kind": "grant", %s}`, lost)
+	out, _ = b.asks(t, exitOK, "plan")
+	wants(t, out, ": done: grant DCS UserAccess")
+	if strings.Contains(out, "pending") {
+		t.Errorf("it is pending:\n%s", out)
+	}
+	ledger(open...)
+	b.asks(t, exitDrift, "undo", "run", "--as", "bob")
+	out, _ = b.asks(t, exitOK, "ledger", "show", "--last", "1")
+	wants(t, out, "outcome", "done")
+	b.untouched(t)
 }
 
 // What became of every step is told, however many there are.
