@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -138,7 +139,30 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 		return refused("the plan exceeds a limit, so that it would freeze repair instead of being carried out: %s; make one of fewer accounts with "+
 			"`plan --account`, wait for the next run or until a day has passed, or raise that limit", over)
 	}
+	// What was approved before is carried out as well, after a run of its own but perhaps within the day.
+	daily := e.policy.Limits
+	daily.GrantAccounts, daily.RevokeAccounts = math.MaxInt, math.MaxInt
+	again.Steps = slices.Concat(p.Steps, e.toCome(p, now))
+	if both := daily.exceeds(&again, e.state, cmp.Or(e.fleet, p.Fleet), now); both != "" {
+		return refused("the plan exceeds a limit together with what was approved before and is not carried out yet, so that one of them would freeze "+
+			"repair: %s; wait until a day after that was carried out, or raise that limit", both)
+	}
 	return nil
+}
+
+// toCome are the steps that are proposed now and were approved already, but for those of a plan. The caller holds mu.
+func (e *Engine) toCome(but *Plan, now time.Time) (steps []rules.Step) {
+	if e.plan == nil {
+		return nil
+	}
+	approvals, ids := e.state.inForce(e.policy, now), but.ids()
+	for i := range e.plan.Steps {
+		id := e.plan.Steps[i].ID()
+		if !slices.Contains(ids, id) && slices.ContainsFunc(approvals, func(a *approval) bool { return slices.Contains(a.digests, id) }) {
+			steps = append(steps, e.plan.Steps[i])
+		}
+	}
+	return steps
 }
 
 // hears says why a consent to a plan is nobody's who may approve; nil when it is somebody's. It is asked again when the consent is used:

@@ -229,6 +229,38 @@ func TestApprovalOverALimit(t *testing.T) {
 	w.check(t, "the rest, after the next run", 2, false)
 }
 
+// TestApprovedOneByOne: two plans that exceed a limit of the day together are not both approved, also while neither can be carried out yet. A
+// limit of a run is none of both.
+func TestApprovedOneByOne(t *testing.T) {
+	for name, tt := range map[string]struct {
+		limits  remedy.Limits
+		refused string
+	}{
+		"of the fleet":  {remedy.Limits{GrantAccounts: 5, RevokeAccounts: 1, FleetPercent: 5, PolicyWrites: 20}, "limits.fleet_percent_per_day"},
+		"of the policy": {remedy.Limits{GrantAccounts: 5, RevokeAccounts: 1, FleetPercent: 100, PolicyWrites: 1}, "limits.policy_writes_per_day"},
+		"of a run":      {remedy.Limits{GrantAccounts: 1, RevokeAccounts: 1, FleetPercent: 100, PolicyWrites: 20}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, first := asking(t, true)
+			w.policy.Limits, w.stopped = tt.limits, true
+			w.turn()
+			second := w.engine.Plan(w.job(), "alice", []string{"name-01"})
+			second.SignRequest(people["alice"])
+			w.agrees(t, first)
+			w.asks(second)
+			_, err := w.engine.Approve(second, bob(w, second))
+			w.approving = nil
+			if isRefused(err) != (tt.refused != "") || err != nil && (!strings.Contains(err.Error(), tt.refused) || !strings.Contains(err.Error(), "together")) {
+				t.Error(err)
+			}
+			w.stopped = false
+			w.turn()
+			w.turn()
+			w.check(t, "in the end", map[bool]int{true: 1, false: 2}[tt.refused != ""], false)
+		})
+	}
+}
+
 // TestApprovedBeforeALimit: an approved plan that exceeds a limit by the time at which it is carried out freezes once, by whoever approved it.
 // When a person lifts that, the approval is used up, and another one of fewer accounts counts.
 func TestApprovedBeforeALimit(t *testing.T) {
