@@ -236,7 +236,7 @@ func TestCommandsGoThroughTheDaemon(t *testing.T) {
 	out, _ = without(exitDrift, "plan")
 	wants(t, out, "stopped       frozen", "not today")
 	out, _ = without(exitOK, "approve", digest, "--yes", "--as", "bob")
-	wants(t, out, "Approved as bob, until 2", "The daemon begins a run", "agencyaudit ledger show")
+	wants(t, out, "Approved as bob, until 2", "The daemon begins a run, but carries", "agencyaudit ledger show")
 	within(t, "a run follows", func() string {
 		if strings.Contains(d.err.String(), `"trigger":"approval"`) {
 			return ""
