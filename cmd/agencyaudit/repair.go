@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -751,7 +752,7 @@ usage or configuration.`,
 				return err
 			}
 			return a.withHand(cmd.Context(), func(cfg *daemon.Config, h daemon.Hand) error {
-				id, err := heldAccount(cmd.Context(), h, account)
+				id, err := a.heldAccount(cmd.Context(), cfg, h, account)
 				if err != nil {
 					return err
 				}
@@ -812,7 +813,7 @@ func (a *app) said(text string) error {
 }
 
 // heldAccount is the id of an account of which something is held, by its name or id.
-func heldAccount(ctx context.Context, h daemon.Hand, account string) (string, error) {
+func (a *app) heldAccount(ctx context.Context, cfg *daemon.Config, h daemon.Hand, account string) (string, error) {
 	if account == "" {
 		return "", nil
 	}
@@ -835,6 +836,15 @@ func heldAccount(ctx context.Context, h daemon.Hand, account string) (string, er
 	if s.Plan != nil {
 		for i := range s.Plan.Held {
 			look(s.Plan.Held[i].AccountID, s.Plan.Held[i].Account)
+		}
+	}
+	if len(ids) == 0 && cfg.StateFolder() != "" { // what it cools down from may be long ago
+		l, err := readLedger(filepath.Join(cfg.StateFolder(), remedy.LedgerName))
+		if err != nil {
+			return "", err
+		}
+		for _, step := range l.steps {
+			look(step.AccountID, step.Account)
 		}
 	}
 	if ids[account] || len(ids) == 0 {

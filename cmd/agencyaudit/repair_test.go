@@ -16,12 +16,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/agencyaudit/agencyaudit/auditor/daemon"
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
+	"github.com/agencyaudit/agencyaudit/rules"
 )
 
 // other is a second account in which something is lost.
@@ -482,6 +484,27 @@ func TestAPlanOverALimitCannotBeApproved(t *testing.T) {
 	}
 }
 
+// writesDown adds entries to the ledger, as a process does that has the state directory. All but an intent are about the last one.
+func (b *bench) writesDown(t *testing.T, entries ...remedy.Entry) {
+	t.Helper()
+	l, err := remedy.OpenLedger(remedy.OSFS{}, filepath.Join(b.dir, "state", remedy.LedgerName), remedy.LedgerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	intent := int64(0)
+	for _, e := range entries {
+		if e.Time, e.Actor, e.Run, e.Intent = time.Now(), "alice", "run", intent; e.Kind == remedy.KindIntent {
+			e.Intent, intent = 0, l.Head().Seq+1
+		}
+		if _, err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Where no daemon reads what became of a step that was open, the next plan does, and undo.
 func TestACommandSettlesWhatIsOpen(t *testing.T) {
 	t.Parallel()
@@ -496,27 +519,8 @@ func TestACommandSettlesWhatIsOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger := func(entries ...remedy.Entry) {
-		t.Helper()
-		l, err := remedy.OpenLedger(remedy.OSFS{}, filepath.Join(b.dir, "state", remedy.LedgerName), remedy.LedgerOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		intent := l.Head().Seq + 1
-		for i, e := range entries {
-			if e.Time, e.Actor, e.Run = time.Now(), "alice", "run"; i > 0 {
-				e.Intent = intent
-			}
-			if _, err := l.Append(e); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	open := []remedy.Entry{{Kind: remedy.KindIntent, Step: &p.Steps[0]}, {Kind: remedy.KindSent}, {Kind: remedy.KindPending, Said: "done"}}
-	ledger(open...)
+	b.writesDown(t, open...)
 	out, _ := b.asks(t, exitOK, "plan")
 	wants(t, out, "pending       intent ", "the cloud said: done")
 	b.drift(t, `{"kind": "grant", %s}`, lost)
@@ -525,11 +529,33 @@ func TestACommandSettlesWhatIsOpen(t *testing.T) {
 	if strings.Contains(out, "pending") {
 		t.Errorf("it is pending:\n%s", out)
 	}
-	ledger(open...)
+	b.writesDown(t, open...)
 	b.asks(t, exitDrift, "undo", "run", "--as", "bob")
 	out, _ = b.asks(t, exitOK, "ledger", "show", "--last", "1")
 	wants(t, out, "outcome", "done")
 	b.untouched(t)
+}
+
+// An account that cools down is found by its name, however much was done since in others.
+func TestAnAccountIsReleasedByItsName(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "approve", "")
+	step := func(account, id string) []remedy.Entry {
+		s := rules.Step{Action: rules.ActionGrant, Account: account, AccountID: id, Agency: "ServiceAgencyForCOC"}
+		return []remedy.Entry{{Kind: remedy.KindIntent, Step: &s}, {Kind: remedy.KindSent}, {Kind: remedy.KindOutcome, Outcome: remedy.OutcomeFailed}}
+	}
+	b.writesDown(t, step("long ago", "1d")...)
+	for i := range 30 {
+		b.writesDown(t, step("since", strconv.Itoa(i))...)
+	}
+	out, _ := b.asks(t, exitOK, "unfreeze", "--account", "long ago", "--reason", "the right was added")
+	wants(t, out, "long ago", "no longer held")
+	out, _ = b.asks(t, exitOK, "ledger", "show", "--account", "1d", "--last", "1")
+	wants(t, out, "released")
+	_, said := b.asks(t, exitUsage, "unfreeze", "--account", "since", "--reason", "x")
+	wants(t, said, "accounts bear the name", "name it by its id")
+	_, said = b.asks(t, exitPartial, "unfreeze", "--account", "long ago", "--reason", "x")
+	wants(t, said, "of the account 1d nothing is quarantined or cooling down")
 }
 
 // What became of every step is told, however many there are.
