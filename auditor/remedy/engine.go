@@ -522,7 +522,7 @@ func (e *Engine) waits(step *rules.Step, p Policy, readAt, now time.Time) (rules
 		if until := e.state.spent(step.AccountID, now); !until.IsZero() {
 			from = "lifts it after " + until.UTC().Format(time.RFC3339)
 		}
-		return rules.HoldQuarantine, fmt.Sprintf("since %s: %s; `agencyaudit unfreeze --account %s` %s", q.Since.UTC().Format(time.RFC3339),
+		return rules.HoldQuarantine, fmt.Sprintf("since %s: %s; `agencyaudit unfreeze --account %s --reason TEXT` %s", q.Since.UTC().Format(time.RFC3339),
 			q.Reason, step.AccountID, from)
 	}
 	if why, detail := e.settling(step.AccountID, readAt); why != "" {
