@@ -274,7 +274,7 @@ func (st *Standing) take(sweep *Sweep, required []rules.Requirement) {
 		case rules.RuleTrustMismatch:
 			kept = st.find(f.Rule) == nil
 			if r.Agency.Trust.Name == "" {
-				f.Trusts = r.Agency.Trust.ID // an account that the cloud did not name, so that it is not known whether it is the right one
+				f.TrustUnnamed(r.Agency.Trust.ID) // so that it is not known whether it is the right one
 			}
 		case rules.RuleMissing, rules.RuleNarrower:
 			kept = !decides(r, f.Policy, f.Scope)

@@ -3,6 +3,7 @@ package auditor_test
 import (
 	"maps"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -197,7 +198,7 @@ func TestAnotherTrustedAccountIsSomethingNew(t *testing.T) {
 		Added: noon, Expires: at(60),
 	}}
 	pass := func(n int, trusts string, state rules.State, why rules.Reason) auditor.Sweep {
-		mismatch := []rules.Finding{{Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Trusts: trusts}}
+		mismatch := []rules.Finding{{Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Trusts: trusts, Message: "It trusts " + trusts}}
 		if why != "" {
 			mismatch = nil
 		}
@@ -234,6 +235,9 @@ func TestAnotherTrustedAccountIsSomethingNew(t *testing.T) {
 		f := &st.Findings[0]
 		if f.Trusts != c.trusts || f.WaivedAt(at(n)) != c.waived || !st.Since(f).Equal(at(c.since)) {
 			t.Errorf("minute %d: trusting %s, accepted: %t, since %s", n, f.Trusts, f.WaivedAt(at(n)), st.Since(f))
+		}
+		if !strings.Contains(f.Message, c.trusts) {
+			t.Errorf("minute %d: trusting %s, and it says: %s", n, c.trusts, f.Message)
 		}
 		if moved := s.Moved(before); n == 2 && !moved || n == 1 && moved {
 			t.Errorf("minute %d: anything changed: %t", n, moved)

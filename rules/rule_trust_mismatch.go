@@ -60,6 +60,17 @@ func (j *judgement) weighTrust() *Unknown {
 	return nil
 }
 
+// TrustUnnamed has a finding about an agency's trust be about an account that the agency trusts by now and that the cloud did not name. It
+// says so: whom the agency trusted before may have been accepted, and who reads that name would take the new one for them.
+func (f *Finding) TrustUnnamed(id string) {
+	if f.Trusts == id {
+		return
+	}
+	f.Trusts = id
+	f.Message = fmt.Sprintf("The agency trusts an account that the cloud did not name (id %s); "+
+		"the account that it trusted before was not the baseline's.", id)
+}
+
 // outlier says whether the id differs from what most agencies of the fleet trust. Where no id has a strict majority,
 // every one of them differs from the rest.
 func (f Fleet) outlier(id string) bool {
