@@ -383,10 +383,18 @@ func (d *differ) ending(was *tipSubject, f findingName, st *auditor.Standing) En
 	default:
 		so = otherwise && was.verdict != nil && was.verdict.evidence != nil && was.verdict.evidence.agency == agencyOf(e)
 	}
+	if f.rule == rules.RuleTrustMismatch && finds(st, f.rule) {
+		so = true // that the agency goes from one wrong account to another puts nothing right
+	}
 	if so {
 		return EndingBaseline
 	}
 	return EndingRefuted
+}
+
+// finds says whether a standing has a finding of a rule.
+func finds(st *auditor.Standing, rule string) bool {
+	return slices.ContainsFunc(st.Findings, func(f rules.Finding) bool { return f.Rule == rule })
 }
 
 // requires says whether a baseline requires what a finding lacked.

@@ -150,7 +150,7 @@ type Ending string
 const (
 	// EndingRefuted is that evidence showed that it was so no longer.
 	EndingRefuted Ending = "refuted"
-	// EndingBaseline is that it is judged by other rules, and may well be so still.
+	// EndingBaseline is that it is judged by other rules, and may well be so still; or that the agency trusts another wrong account now.
 	EndingBaseline Ending = "baseline"
 	// EndingGone is that the account left the fleet, or is left alone.
 	EndingGone Ending = "gone"

@@ -140,6 +140,9 @@ func changeWords(is *history.Change, known time.Time) (what, color string) {
 	stood := Roughly(f.EndedAt.Sub(f.FirstSeen))
 	switch f.How {
 	case history.EndingBaseline:
+		if f.Rule == rules.RuleTrustMismatch {
+			return "- " + words + ": trusts another wrong account from then on, or is judged by other rules; it had stood for " + stood, yellow
+		}
 		return "- " + words + ": judged by other rules from then on, and perhaps so still; it had stood for " + stood, yellow
 	case history.EndingGone:
 		return "- " + words + ": the account left the fleet, or is left alone; it had stood for " + stood, dim

@@ -70,6 +70,10 @@ func (c *Change) shown(now time.Time) changeView {
 		case "refuted":
 			v.Says, v.Tone = "put right: "+v.Says+"; "+stood(), toneBetter
 		case "baseline":
+			if c.Finding.Rule == rules.RuleTrustMismatch {
+				v.Says = "trusts another wrong account from then on, or is judged by other rules: " + v.Says + "; " + stood()
+				break
+			}
 			v.Says = "judged by other rules from then on: " + v.Says + "; " + stood()
 		default:
 			v.Says = "gone with the account: " + v.Says + "; " + stood()

@@ -16,11 +16,13 @@ func changed(word func(string) string) []Change {
 	account := rules.Account{ID: "d0000000000000000000000000000001", Name: word("one")}
 	of := auditor.Subject{Account: account, Agency: "ServiceAgencyForCOC", Baseline: "coc"}
 	lacks := &rules.Finding{Rule: rules.RuleMissing, Severity: rules.High, Policy: word("P"), Scope: rules.Global}
+	trusts := &rules.Finding{Rule: rules.RuleTrustMismatch, Severity: rules.Critical, Message: word("It trusts another account.")}
 	at := noon.Add(-time.Hour)
 	return []Change{
 		{Subject: of, At: at, Finding: lacks, Since: at},
 		{Subject: of, At: at, Finding: lacks, Since: at.Add(-2 * time.Hour), Went: "refuted"},
 		{Subject: of, At: at, Finding: lacks, Since: at.Add(-2 * time.Hour), Went: "baseline"},
+		{Subject: of, At: at, Finding: trusts, Since: at.Add(-2 * time.Hour), Went: "baseline"},
 		{Subject: of, At: at, Finding: lacks, Since: at.Add(-2 * time.Hour), Went: "gone"},
 		{Subject: of, At: at, Is: rules.StateCompliant},
 		{Subject: of, At: at, Was: rules.StateCompliant, Is: rules.StateUnknown, Reason: rules.ReasonDenied},
@@ -54,7 +56,8 @@ func TestThePastIsShown(t *testing.T) {
 		Since: noon.Add(-hours(720)), Begins: noon.Add(-hours(7200)), Came: 3, Went: 3, Repaired: 2, Repair: hours(5), Changes: changed(plain),
 	}
 	says := []string{
-		"high: missing P", "put right: missing P", "it had stood for 2 h", "judged by other rules from then on: missing P", "gone with the account: missing P", "new → compliant",
+		"high: missing P", "put right: missing P", "it had stood for 2 h", "judged by other rules from then on: missing P",
+		"trusts another wrong account from then on, or is judged by other rules: It trusts another", "gone with the account: missing P", "new → compliant",
 		"compliant → unknown, " + rules.ReasonDenied.Words(), "not enabled → no longer in the fleet, or left alone", "renamed; it was called two",
 	}
 	expect(t, page(t, s.ask("GET", "/")), append(says, "3 findings came, and 2 findings were put right, half of them within 5 h. The last change was 1 h 3 min ago.")...)

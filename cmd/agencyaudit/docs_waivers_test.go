@@ -214,12 +214,22 @@ waivers:
 	var got []string
 	for _, c := range doc.Changes {
 		if f := c.Finding; f != nil && f.Rule == "trust/mismatch" {
-			got = append(got, c.Kind+" "+f.Trusts)
+			how := ""
+			if c.Kind == "went" && f.How != nil {
+				how = " " + *f.How
+			}
+			got = append(got, c.Kind+" "+f.Trusts+how)
 		}
 	}
 	slices.Sort(got)
-	if want := []string{"came " + foreign, "came " + intruder, "went " + foreign}; !slices.Equal(got, want) {
+	if want := []string{"came " + foreign, "came " + intruder, "went " + foreign + " baseline"}; !slices.Equal(got, want) {
 		t.Errorf("the history says %v, want %v: %s", got, want, p.out.String())
+	}
+	p = launch(t, dir, cloud.key, words("history --state-dir state --from 1d"))
+	p.wait(t)
+	if text := strings.Join(strings.Fields(p.out.String()), " "); !strings.Contains(text, "trusts another wrong account from then on") ||
+		!strings.Contains(text, "1 went: 0 put right") {
+		t.Errorf("the history says\n%s", p.out.String())
 	}
 	cloud.untouched(t)
 }

@@ -346,7 +346,7 @@ func testBaselineUnread(t *testing.T, s history.Store) {
 }
 
 // testThereStill: what a finding rested on may be there although it is a finding no longer, by the same baseline: it is allowed where the
-// account is now, or need not be there any more.
+// account is now, or need not be there any more, or the agency trusts another wrong account.
 func testThereStill(t *testing.T, s history.Store) {
 	absence := rules.Finding{Rule: rules.RuleAbsent, Severity: rules.High, Message: "no agency", Consequences: []string{"C"}}
 	impostor, redundant := excess, excess
@@ -361,17 +361,22 @@ func testThereStill(t *testing.T, s history.Store) {
 		return sweep
 	}
 	w := newWorld(one, two, three)
-	w.record(t, s, w.run(drifted(one, excess, impostor), none, lacking(missing, narrower, redundant)))
-	// What was redundant is not where the other grant is gone.
-	w.record(t, s, w.run(held(compliant(one), excess), absent(two), held(lacking(), redundant)))
+	elsewhere := trust
+	elsewhere.Trusts = "an-intruder"
+	w.record(t, s, w.run(drifted(one, excess, impostor, trust), none, lacking(missing, narrower, redundant)))
+	// What was redundant is not where the other grant is gone. An agency that trusts another wrong account is not put right.
+	w.record(t, s, w.run(held(trusting(drifted(one, elsewhere), elsewhere.Trusts), excess), absent(two), held(lacking(), redundant)))
 	got := findings(t, s, history.Query{})
-	if len(got) != 6 {
-		t.Fatalf("got %d findings, want 6", len(got))
+	if len(got) != 8 {
+		t.Fatalf("got %d findings, want 8", len(got))
 	}
 	for _, f := range got {
 		want := history.EndingBaseline
-		if f.Rule == rules.RuleRedundant {
+		switch {
+		case f.Rule == rules.RuleRedundant:
 			want = history.EndingRefuted
+		case f.Trusts == elsewhere.Trusts:
+			want = ""
 		}
 		if f.How != want {
 			t.Errorf("%s of %s ended as %s, want %s", f.Rule, f.Account.Name, f.How, want)

@@ -260,6 +260,9 @@ func (m *model) judgedOtherwise(run int, k [3]string, f history.Finding) bool {
 		}
 		return false
 	}
+	if f.Rule == rules.RuleTrustMismatch && slices.ContainsFunc(of(is).Findings, func(g rules.Finding) bool { return g.Rule == f.Rule }) {
+		return true
+	}
 	if of(was).Last.HasEvidence() && reflect.DeepEqual(was.Baselines, is.Baselines) {
 		return false
 	}
