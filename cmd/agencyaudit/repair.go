@@ -366,8 +366,11 @@ func (a *app) onward(cfg *daemon.Config, h daemon.Hand, p *remedy.Plan, mode rem
 		if mode == remedy.ModeApprove {
 			no = "It cannot be approved like that, for it would only freeze repair."
 		}
-		return no + " Plan for fewer accounts with --account, wait until a day has passed, " +
-			"or raise the limit of remediation.limits that it names.", nil
+		can := " Wait until a day has passed, "
+		if slices.ContainsFunc(p.Steps, func(s rules.Step) bool { return s.AccountID != p.Steps[0].AccountID }) {
+			can = " Plan for fewer accounts with --account, wait until a day has passed, "
+		}
+		return no + can + "or raise the limit of remediation.limits that it names.", nil
 	case own && file == "":
 		return "To have it carried out, write it to a file first:", []string{again}
 	case mode == remedy.ModeApprove && own && len(cfg.Approvers()) > 0 && p.Signature == "":

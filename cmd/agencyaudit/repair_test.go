@@ -459,11 +459,11 @@ func TestALimitThatIsExceededFreezes(t *testing.T) {
 // Nobody approves what would only freeze repair, with a daemon or without one; a script is told so by the exit code.
 func TestAPlanOverALimitCannotBeApproved(t *testing.T) {
 	t.Parallel()
-	b := repairable(t, "approve", "  limits: {grant_accounts_per_run: 1, fleet_percent_per_day: 100}\n")
+	b := repairable(t, "approve", "  limits: {grant_accounts_per_run: 1, fleet_percent_per_day: 5}\n")
 	b.drift(t, `{"kind": "revoke", %s}`, lost)
 	b.drift(t, `{"kind": "revoke", %s}`, lostThere)
 	out, _ := b.asks(t, exitDrift, "plan", "--out", "plan.json")
-	wants(t, out, "it exceeds one", "It cannot be approved like that")
+	wants(t, out, "it exceeds one", "It cannot be approved like that", "Plan for fewer")
 	out, said := b.asks(t, exitUsage, "approve", "plan.json", "--yes", "-o", "json")
 	wants(t, said, "would freeze repair instead of being carried out", "limits.grant_accounts_per_run is 1", "plan --account")
 	if out != "" {
@@ -482,6 +482,9 @@ func TestAPlanOverALimitCannotBeApproved(t *testing.T) {
 	if got := b.wrote(t); len(got) != 1 {
 		t.Errorf("the cloud was changed: %q", got)
 	}
+	// One account is as few as it gets.
+	out, _ = b.asks(t, exitDrift, "plan", "--account", victim)
+	wants(t, out, "limits.fleet_percent_per_day", "It cannot be approved like that", "Wait until a day has passed")
 }
 
 // writesDown adds entries to the ledger, as a process does that has the state directory. All but an intent are about the last one.
