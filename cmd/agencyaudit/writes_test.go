@@ -178,7 +178,7 @@ func (w *workshop) lacking(during moment) string {
 }
 
 // shortDamages are the rows that are played where time is short.
-var shortDamages = []string{"F29", "F45", "F51", "F63"}
+var shortDamages = []string{"F29", "F51", "F63"}
 
 // TestFaultsOfWriting plays every row of the matrix that concerns changes.
 func TestFaultsOfWriting(t *testing.T) {
