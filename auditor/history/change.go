@@ -368,6 +368,9 @@ func (d *differ) ending(was *tipSubject, f findingName, st *auditor.Standing) En
 	// Of a subject that was not judged in the last run, it is not known by which rules it was.
 	otherwise := d.judgedOtherwise[st.Baseline] || was.verdict == nil || !was.verdict.judged
 	e := st.Evidence
+	sameAgency := func() bool {
+		return otherwise && was.verdict != nil && was.verdict.evidence != nil && was.verdict.evidence.agency == agencyOf(e)
+	}
 	so := false
 	switch f.rule {
 	case rules.RuleMissing:
@@ -380,11 +383,10 @@ func (d *differ) ending(was *tipSubject, f findingName, st *auditor.Standing) En
 		so = shows(e, f)
 	case rules.RuleWider, rules.RuleRedundant: // they rest on other grants, too
 		so = otherwise && shows(e, f)
+	case rules.RuleTrustMismatch: // that the agency goes from one wrong account to another puts nothing right
+		so = finds(st, f.rule) || sameAgency()
 	default:
-		so = otherwise && was.verdict != nil && was.verdict.evidence != nil && was.verdict.evidence.agency == agencyOf(e)
-	}
-	if f.rule == rules.RuleTrustMismatch && finds(st, f.rule) {
-		so = true // that the agency goes from one wrong account to another puts nothing right
+		so = sameAgency()
 	}
 	if so {
 		return EndingBaseline
