@@ -28,7 +28,8 @@ var pageTemplate = template.Must(template.New("").Parse(`<!doctype html>
 <style>
 body { margin: 0; background: #f4f5f5; color: #24292e; font: 13px/1.35 "DejaVu Sans", sans-serif; }
 h1 { font-size: 16px; margin: 8px 16px; } h1 small { font-weight: normal; color: #666; margin-left: 1em; }
-.vars { margin: 0 16px 8px; } .vars span { background: #fff; border: 1px solid #ccc; padding: 2px 8px; margin-right: 8px; border-radius: 2px; display: inline-block; }
+.vars { margin: 0 16px 8px; }
+.vars span { background: #fff; border: 1px solid #ccc; padding: 2px 8px; margin-right: 8px; border-radius: 2px; display: inline-block; }
 .vars b { color: #1f60c4; font-weight: 600; }
 .grid { position: relative; margin: 0 16px; height: {{.Height}}px; }
 .panel { position: absolute; background: #fff; border: 1px solid #d8d9da; border-radius: 2px; overflow: hidden; box-sizing: border-box; }
