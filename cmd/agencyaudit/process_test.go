@@ -30,12 +30,16 @@ import (
 // failure takes that long.
 const patience = 60 * time.Second
 
+// glance is how long a test leaves a daemon alone before it looks again: to make and to read a scrape is dear, and a test that
+// looks twenty times a second keeps the machine from the daemon that it waits for.
+const glance = 200 * time.Millisecond
+
 // within waits until the condition says nothing any more; what it says is why it does not hold yet.
 func within(t *testing.T, what string, condition func() string) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
-	again := time.NewTicker(50 * time.Millisecond)
+	again := time.NewTicker(glance)
 	defer again.Stop()
 	for {
 		why := condition()
@@ -657,12 +661,14 @@ func (d *served) always(t *testing.T, also func(s series) error) {
 	g.Go(func() {
 		leave := 5 * time.Millisecond // the machine to the others
 		if testing.Short() {
-			leave = 100 * time.Millisecond // as under the race detector, where reading a scrape takes long
+			leave = glance // as under the race detector, where reading a scrape takes long
 		}
 		pause := time.NewTicker(leave)
 		defer pause.Stop()
 		for i := 0; ctx.Err() == nil; i++ {
-			<-pause.C
+			if i > 0 {
+				<-pause.C
+			}
 			all, err := d.scrapeAs(ctx, i&1 == 0, i&2 == 0)
 			if err == nil && also != nil {
 				err = also(all)

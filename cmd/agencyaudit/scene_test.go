@@ -425,7 +425,7 @@ func (s *scene) wait(what string, most time.Duration, condition func() string) {
 	s.t.Helper()
 	deadline := time.NewTimer(most)
 	defer deadline.Stop()
-	again := time.NewTicker(100 * time.Millisecond)
+	again := time.NewTicker(glance)
 	defer again.Stop()
 	for {
 		if s.daemon.gone() {
