@@ -373,10 +373,12 @@ func (d *differ) ending(was *tipSubject, f findingName, st *auditor.Standing) En
 	}
 	so := false
 	switch f.rule {
-	case rules.RuleMissing:
-		so = !d.requires(st.Baseline, f) || covers(e, f) == rules.CoverageMissing
-	case rules.RuleNarrower:
-		so = !d.requires(st.Baseline, f) || covers(e, f) == rules.CoverageNarrower
+	case rules.RuleMissing, rules.RuleNarrower: // neither a part of the scope nor an agency that is gone gives what was lacking
+		so = !d.requires(st.Baseline, f) || !covers(e, f).Satisfied()
+	case rules.RuleExpiring: // that it has ended meanwhile puts nothing right
+		so = finds(st, rules.RuleExpired) || finds(st, rules.RuleAbsent) || sameAgency()
+	case rules.RuleExpired:
+		so = finds(st, rules.RuleAbsent) || sameAgency()
 	case rules.RuleAbsent:
 		so = e.Report.Agency == nil
 	case rules.RuleExcess, rules.RuleImpostor:

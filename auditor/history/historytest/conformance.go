@@ -30,6 +30,7 @@ func Conformance(t *testing.T, open func(t *testing.T) history.Store) {
 		"another baseline":            testBaseline,
 		"another baseline, unread":    testBaselineUnread,
 		"what is there still":         testThereStill,
+		"what got worse":              testWorse,
 		"what was missed":             testMissed,
 		"restart":                     testRestart,
 		"first trust":                 testTrust,
@@ -342,6 +343,41 @@ func testBaselineUnread(t *testing.T, s history.Store) {
 		if f.How != want || !f.EndedAt.Equal(at) {
 			t.Errorf("%s of %s ended as %s at %s, want %s at %s", f.Rule, f.Account.Name, f.How, f.EndedAt, want, at)
 		}
+	}
+}
+
+// testWorse: what gives way to something worse was not put right: a part of the scope is lost or given, an agency ends or is gone.
+func testWorse(t *testing.T, s history.Store) {
+	finding := func(rule string) rules.Finding {
+		return rules.Finding{Rule: rule, Severity: rules.High, Message: rule, Consequences: []string{"C"}}
+	}
+	narrower := missing
+	narrower.Rule = rules.RuleNarrower
+	covered := func(a rules.Account, c rules.Coverage, findings ...rules.Finding) auditor.Sweep {
+		sweep := drifted(a, findings...)
+		sweep.Report.Required[0].Coverage = c
+		return sweep
+	}
+	gone := func(a rules.Account) auditor.Sweep {
+		none := absent(a)
+		none.Report.State, none.Report.Findings = rules.StateDrifted, []rules.Finding{finding(rules.RuleAbsent)}
+		return none
+	}
+	w := newWorld(one, two, three)
+	w.record(t, s, w.run(covered(one, rules.CoverageNarrower, narrower, finding(rules.RuleExpiring)),
+		drifted(two, missing, finding(rules.RuleExpiring)), drifted(three, missing, finding(rules.RuleExpired))))
+	w.record(t, s, w.run(drifted(one, missing, finding(rules.RuleExpired)), gone(two), gone(three)))
+	w.record(t, s, w.run(covered(one, rules.CoverageNarrower, narrower), gone(two), gone(three)))
+	w.record(t, s, w.run(compliant(one), gone(two), gone(three)))
+	ended := map[history.Ending]int{}
+	for _, f := range findings(t, s, history.Query{}) {
+		right := f.Account.ID == one.ID && (f.Rule == rules.RuleExpired || f.Rule == rules.RuleNarrower && f.FirstRun == "run-3")
+		if ended[f.How]++; right != (f.How == history.EndingRefuted) {
+			t.Errorf("%s of %s, found by %s, ended as %q", f.Rule, f.Account.Name, f.FirstRun, f.How)
+		}
+	}
+	if ended[history.EndingRefuted] != 2 || ended[history.EndingBaseline] != 7 || ended[""] != 2 {
+		t.Errorf("they ended as %v", ended)
 	}
 }
 

@@ -249,7 +249,7 @@ func (m *model) judgedOtherwise(run int, k [3]string, f history.Finding) bool {
 	e := of(is).Evidence
 	switch f.Rule {
 	case rules.RuleMissing:
-		return !slices.ContainsFunc(is.Baselines[0].Required, func(r rules.Requirement) bool { return r.Policy == f.Policy })
+		return e.Report.Agency == nil || !slices.ContainsFunc(is.Baselines[0].Required, func(r rules.Requirement) bool { return r.Policy == f.Policy })
 	case rules.RuleExcess:
 		for _, p := range e.Planes {
 			for _, g := range p.Grants {
