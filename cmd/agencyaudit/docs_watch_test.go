@@ -282,7 +282,7 @@ func TestDocsWatchAlerts(t *testing.T) {
 			}
 			page, about := "http://{{ $labels.instance }}/", "{{ $labels."
 			if strings.Contains(r.Annotations["summary"], "$labels.account }}") {
-				page, about = page+"accounts/{{ $labels.account_id }}/{{ $labels.agency }}", "{{ $labels.account }}: "
+				page, about = page+`accounts/{{ $labels.account_id }}/{{ $labels.agency | urlquery | reReplaceAll "[+]" "%20" }}`, "{{ $labels.account }}: "
 			}
 			if !nowhere && r.Annotations["page_url"] != page {
 				t.Errorf("%s leads to %s, want %s", name, r.Annotations["page_url"], page)
