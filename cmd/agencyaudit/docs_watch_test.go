@@ -294,7 +294,7 @@ func TestDocsWatchAlerts(t *testing.T) {
 				t.Errorf("%s has the description %q: what follows from it, and what to do first", name, d)
 			}
 			// What is about a policy names it and its scope, so that a message can be understood without the page.
-			if strings.Contains(r.Expr, "policy_missing:open") || strings.Contains(r.Expr, "policy_excess:open") {
+			if strings.HasPrefix(r.Expr, "agencyaudit:policy_missing:open") || strings.HasPrefix(r.Expr, "agencyaudit:policy_excess:open") {
 				for _, label := range []string{"agency", "policy", "scope"} {
 					if !strings.Contains(r.Annotations["summary"], "{{ $labels."+label+" }}") {
 						t.Errorf("%s: its summary does not say the %s", name, label)
