@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"os"
@@ -444,6 +445,83 @@ func TestDocsWatchTests(t *testing.T) {
 				return strings.HasPrefix(a, begin)
 			})) {
 				t.Errorf("%s names the alert %s, which there is not", file, name)
+			}
+		}
+	}
+}
+
+// route is one of Alertmanager's, with what it does not say itself taken from the one above it.
+type route struct {
+	Receiver       string   `yaml:"receiver"`
+	Matchers       []string `yaml:"matchers"`
+	GroupBy        []string `yaml:"group_by"`
+	GroupWait      string   `yaml:"group_wait"`
+	GroupInterval  string   `yaml:"group_interval"`
+	RepeatInterval string   `yaml:"repeat_interval"`
+	Routes         []route  `yaml:"routes"`
+}
+
+// taken is the route that alerts of a category and a severity take.
+func (r route) taken(category, severity string) route {
+	says := func(matcher, label, value string) bool {
+		pattern, ok := strings.CutPrefix(matcher, label)
+		pattern = strings.Trim(pattern, `=~"`)
+		return !ok || regexp.MustCompile("^(?:"+pattern+")$").MatchString(value)
+	}
+	for _, inner := range r.Routes {
+		if slices.ContainsFunc(inner.Matchers, func(m string) bool {
+			return !says(m, "category", category) || !says(m, "severity", severity)
+		}) {
+			continue
+		}
+		inner.Receiver, inner.GroupWait = cmp.Or(inner.Receiver, r.Receiver), cmp.Or(inner.GroupWait, r.GroupWait)
+		inner.GroupInterval = cmp.Or(inner.GroupInterval, r.GroupInterval)
+		inner.RepeatInterval = cmp.Or(inner.RepeatInterval, r.RepeatInterval)
+		if inner.GroupBy == nil {
+			inner.GroupBy = r.GroupBy
+		}
+		return inner.taken(category, severity)
+	}
+	return r
+}
+
+// TestDocsWatchMessages: the page says of every alert whom the example tells of it, in which message, and how long that waits. What a
+// message brings together is .ci/rules's business.
+func TestDocsWatchMessages(t *testing.T) {
+	var content struct {
+		Route route `yaml:"route"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, routesFile)), &content); err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(read(t, rulesPage), "\n## Messages\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	said := map[[2]string]string{}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "| "), " | ")
+		if len(cells) != 7 || cells[0] == "category" || cells[0] == "---" {
+			continue
+		}
+		for category := range strings.SplitSeq(cells[0], ", ") {
+			for severity := range strings.SplitSeq(cells[1], ", ") {
+				said[[2]string{category, severity}] = strings.ReplaceAll(strings.Join(cells[2:], " | "), "`", "")
+			}
+		}
+	}
+	if len(said) < 20 {
+		t.Fatalf("the page says of %d kinds of alerts only what becomes of them", len(said))
+	}
+	for kind, says := range said {
+		r := content.Route.taken(kind[0], kind[1])
+		is := strings.Join([]string{r.Receiver, strings.Join(r.GroupBy, ", "), r.GroupWait, r.GroupInterval, r.RepeatInterval}, " | ")
+		if is != says {
+			t.Errorf("%v: the example has %s, the page says %s", kind, is, says)
+		}
+	}
+	for name, all := range alertsByName(t) {
+		for i := range all {
+			if kind := [2]string{all[i].Labels["category"], all[i].Labels["severity"]}; said[kind] == "" {
+				t.Errorf("%s: the page does not say what becomes of %v", name, kind)
 			}
 		}
 	}
