@@ -76,8 +76,8 @@ func pager() error {
 // and time() - 60.
 var patience = regexp.MustCompile(`(\b(?:for|keep_firing_for|group_wait|scrape_timeout|\w*interval): *"?|\[|\boffset |\btime\(\) - )(\d\w*)`)
 
-// faster leaves a second at least, and everything else as it is. What looks back by minutes does so by as many of what a minute becomes: it
-// looks at evaluations, which are a minute apart.
+// faster leaves a second at least, and everything else as it is. What looks back by a minute or two does so by as many of what a minute
+// becomes: it looks at evaluations, which are a minute apart.
 func faster(pace string) error {
 	n, err := strconv.ParseInt(pace, 10, 64)
 	if err != nil || n < 1 {
@@ -101,7 +101,7 @@ func faster(pace string) error {
 		parsed, e := model.ParseDuration(value + unit)
 		err = errors.Join(err, e)
 		d := time.Duration(parsed)
-		if (key == "offset " || key == "time() - ") && d%time.Minute == 0 {
+		if (key == "offset " || key == "time() - ") && d%time.Minute == 0 && d <= 2*time.Minute {
 			d = d / time.Minute * sooner(time.Minute)
 		} else {
 			d = sooner(d)
