@@ -613,6 +613,17 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
+// The page of an agency is found by the link of its alerts, whatever it is called: deploy/prometheus/tests/agency.yaml has this one.
+func TestAlertsLeadToThePageOfAnyAgency(t *testing.T) {
+	s := open(t)
+	b := []rules.Baseline{s.view.Snapshot.Baselines[0]}
+	b[0].Agency = "运维 a/b+c?"
+	s.view.Snapshot = auditor.NewSnapshot(auditor.Subjects([]rules.Account{{ID: "d01", Name: "prod"}}, b), b, time.Hour)
+	for _, path := range []string{"/accounts/d01/%E8%BF%90%E7%BB%B4%20a%2Fb%2Bc%3F", accountLink(s.view.Snapshot.Standings[0].Subject)} {
+		expect(t, page(t, s.ask("GET", path)), "prod", "运维 a/b+c?")
+	}
+}
+
 // A hundred thousand accounts make no page of a hundred thousand rows.
 func TestAPageIsBounded(t *testing.T) {
 	s := open(t)
