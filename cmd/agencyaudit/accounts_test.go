@@ -42,6 +42,7 @@ func programIn(t *testing.T, env []string, args ...string) (code int, out, compl
 // Accounts of the configuration and of a file are audited together, each once; a file with a fault takes none of the others
 // away, and is told.
 func TestAccountsOfAFile(t *testing.T) {
+	t.Parallel()
 	_, server := startCloud(t, simcloud.Bundled())
 	dir := t.TempDir()
 	put := func(name, text string) string {

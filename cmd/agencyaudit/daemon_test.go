@@ -114,10 +114,14 @@ func neverUnknown(s series) error {
 	return nil
 }
 
-// midRun waits until a run is under way in a slow cloud.
-func midRun(t *testing.T, d *served) {
+// midRun makes the cloud slow and waits until a run is under way that began since: one that began before may end at once.
+func midRun(t *testing.T, d *served, cloud *simulator, latency time.Duration) {
 	t.Helper()
-	d.shows(t, "a run is under way", series.running)
+	cloud.latency(t, latency)
+	since := float64(time.Now().UnixMilli()) / 1000
+	d.shows(t, "a run that began since is under way", func(s series) bool {
+		return s.running() && s.one("run_last_start_timestamp_seconds") > since
+	})
 }
 
 // Told to end in the middle of a run, the daemon finishes it, serves meanwhile, and ends in order.
@@ -127,8 +131,7 @@ func TestToldToEndItFinishesTheRun(t *testing.T) {
 	d := cloud.serve(t, cloud.looped())
 	d.settled(t, "compliant")
 	d.always(t, neverUnknown)
-	cloud.latency(t, 400*time.Millisecond)
-	midRun(t, d)
+	midRun(t, d, cloud, 400*time.Millisecond)
 	d.signal(t, syscall.SIGTERM)
 	within(t, "it says that it ends", func() string {
 		a, err := d.ask(t.Context(), http.MethodGet, "/-/ready", nil)
@@ -160,11 +163,7 @@ func TestToldToEndAtOnceItGivesTheRunUp(t *testing.T) {
 	d := cloud.serve(t, strings.Replace(cloud.looped(), "drain: 20s", "drain: 0s", 1))
 	d.settled(t, "compliant")
 	d.always(t, neverUnknown)
-	cloud.latency(t, time.Hour)
-	since := float64(time.Now().UnixMilli()) / 1000
-	d.shows(t, "a run that began since is under way", func(s series) bool {
-		return s.running() && s.one("run_last_start_timestamp_seconds") > since
-	})
+	midRun(t, d, cloud, time.Hour)
 	d.signal(t, syscall.SIGTERM)
 	if code := d.wait(t); code != exitOK {
 		t.Errorf("exit code %d, want 0; stderr:\n%s", code, last(d.err.String(), 2000))
@@ -180,7 +179,7 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	cloud := startSimulator(t, steadySix...)
 	cloud.latency(t, time.Hour)
 	d := cloud.serve(t, strings.Replace(cloud.looped(), "drain: 20s", "drain: 1h", 1))
-	midRun(t, d)
+	d.shows(t, "a run is under way", series.running)
 	d.signal(t, syscall.SIGTERM)
 	within(t, "it was told to end", func() string {
 		if !strings.Contains(d.err.String(), `"msg":"ending"`) {
@@ -316,8 +315,7 @@ func TestAReloadWaitsForTheRun(t *testing.T) {
 	all := d.settled(t, "compliant")
 	d.always(t, neverUnknown)
 	before := digest(all)
-	cloud.latency(t, 2*time.Second)
-	midRun(t, d)
+	midRun(t, d, cloud, 2*time.Second)
 	run := d.scrape(t).one("run_last_start_timestamp_seconds")
 	replace(t, d.file, "# changed\n"+cloud.looped())
 	if a := d.reload(t); a.status != http.StatusOK {

@@ -21,6 +21,7 @@ var (
 // TestDocsAccounts does what docs/accounts.md says, in order: its rehearsal, by its own files and commands, whose output has the lines
 // that the page shows.
 func TestDocsAccounts(t *testing.T) {
+	t.Parallel()
 	page := readFile(t, "../../docs/accounts.md")
 	dir := t.TempDir()
 	files := map[string]string{}

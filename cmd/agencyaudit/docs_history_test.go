@@ -17,6 +17,7 @@ import (
 // TestDocsHistory does what docs/history.md says, on a history whose runs are always the same, and wants the output that it shows,
 // to the character. A line with nothing but an ellipsis stands for what is left out.
 func TestDocsHistory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := chronicleOf(filepath.Join(dir, "state")); err != nil {
 		t.Fatal(err)
@@ -63,6 +64,7 @@ accounts:
 
 // TestHistoryBesideItsOwner looks at a history while another process has it, and goes on writing.
 func TestHistoryBesideItsOwner(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := chronicleOf(dir); err != nil {
 		t.Fatal(err)
@@ -103,6 +105,7 @@ func TestHistoryBesideItsOwner(t *testing.T) {
 // TestWhatIsNotKnownIsNotSaidToBeSo: of an account that cannot be entered any more, the commands that look at the history say what the
 // metrics do: no waiver is unused for it, what was found of it counts, and whatever its last evidence says, it is not compliant.
 func TestWhatIsNotKnownIsNotSaidToBeSo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s, err := history.OpenSQLite(filepath.Join(dir, "state"), history.Options{})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 // TestDocsWaivers does what docs/waivers.md says, in order, and wants every line of output that it shows. The dates of its waiver are
 // moved to the present.
 func TestDocsWaivers(t *testing.T) {
+	t.Parallel()
 	page := readFile(t, "../../docs/waivers.md")
 	cloud := startSimulator(t)
 	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
@@ -88,6 +89,7 @@ func TestDocsWaivers(t *testing.T) {
 
 // TestATrustThatMovesOnIsDrift accepts whom an agency trusts, and has the agency trust somebody else then, by a name that is the same.
 func TestATrustThatMovesOnIsDrift(t *testing.T) {
+	t.Parallel()
 	const foreign, intruder = "bad00000000000000000000000000001", "ee000000000000000000000000000001"
 	cloud := startSimulator(t)
 	dir := t.TempDir()
@@ -236,6 +238,7 @@ waivers:
 
 // TestTheExampleOfAddingAWaiver is copied from the help and run: it is complete, whatever the day.
 func TestTheExampleOfAddingAWaiver(t *testing.T) {
+	t.Parallel()
 	cloud := startSimulator(t)
 	dir := t.TempDir()
 	replace(t, filepath.Join(dir, "waivers.yaml"), "version: 1\nwaivers: []\n")
@@ -261,6 +264,7 @@ func TestTheExampleOfAddingAWaiver(t *testing.T) {
 
 // TestAFaultyWaiverIsNotAdded: whatever is wrong with it, the file stays as it is, to the byte.
 func TestAFaultyWaiverIsNotAdded(t *testing.T) {
+	t.Parallel()
 	cloud := startSimulator(t)
 	dir := t.TempDir()
 	replace(t, filepath.Join(dir, "sim.yaml"), cloud.config+"waivers: {file: waivers.yaml}\n")
@@ -297,6 +301,7 @@ func TestAFaultyWaiverIsNotAdded(t *testing.T) {
 // TestAWaiverOfNobody: who or what nobody is called is said, as far as it is known who there is; it is written all the same, since the
 // account may be to come.
 func TestAWaiverOfNobody(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := chronicleOf(filepath.Join(dir, "state")); err != nil {
 		t.Fatal(err)
@@ -364,6 +369,7 @@ accounts: {organization: {enabled: true, access: {via: iam, agency: Reader}}}
 
 // TestFaultsOfFlags: what is wrong with a waiver is said of the flags, all of it at once, and of nothing else.
 func TestFaultsOfFlags(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	replace(t, filepath.Join(dir, "waivers.yaml"), "version: 1\nwaivers:\n"+
 		"  - {id: old, accounts: [a], rules: [grant/excess], added: 2025-11-01, expires: 2025-11-02, owner: o, reason: r}\n")

@@ -289,6 +289,7 @@ const oracleSeed = 20251123
 // TestTheOracleAgrees audits a generated organization of ten thousand accounts, or of a thousand where time is short, over HTTP
 // and compares each account with the oracle, and then makes sure that there was something to compare.
 func TestTheOracleAgrees(t *testing.T) {
+	t.Parallel()
 	accounts := 10_000
 	if testing.Short() {
 		accounts = 1_000

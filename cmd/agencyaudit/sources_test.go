@@ -16,6 +16,7 @@ import (
 // TestKeysThatAreFetched audits with the keys of a server, of a pod and of a profile, through the built program. With keys of
 // another account nothing is read, which is told in words and by the exit code.
 func TestKeysThatAreFetched(t *testing.T) {
+	t.Parallel()
 	const target, other = "exact-baseline", "exact-and-wider"
 	org := simcloud.Bundled()
 	ids := map[string]string{}
@@ -111,6 +112,7 @@ accounts: {static: [{name: target, id: %s, access: {via: iam, agency: AgencyAudi
 // TestAChainOfAccounts audits an organization from a server of one of its members, by way of an agency of the management account,
 // through the built program; and sees each hop fail.
 func TestAChainOfAccounts(t *testing.T) {
+	t.Parallel()
 	const host, self = "all-four-at-all-resources", "exact-and-wider"
 	org := simcloud.Bundled()
 	mainID, hostID := org.Accounts[0].ID, ""
@@ -215,6 +217,7 @@ accounts:
 
 // TestProxiesOfTheEnvironment are not used, for signed requests and keys are nothing for them to see.
 func TestProxiesOfTheEnvironment(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

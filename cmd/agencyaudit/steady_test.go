@@ -29,6 +29,7 @@ func counted(cloud *simcloud.Cloud) (byAccount map[string]map[string]int, refuse
 // single account, which reads the catalogue for all (with more than one, another would read it too once it had waited
 // long enough), one in which temporary keys are taken and asked about, and one that needs neither.
 func TestASteadyRunCostsSixRequestsAnAccount(t *testing.T) {
+	t.Parallel()
 	const n = 200
 	cloud, server := startCloud(t, simcloud.GenerateSteady(7, n))
 	org := cloud.Organization()

@@ -14,6 +14,7 @@ import (
 // TestABaselineIsTriedOnARecord: the baseline that a run was judged by changes nothing in its record, another one what it says, and an
 // overlay what it allows.
 func TestABaselineIsTriedOnARecord(t *testing.T) {
+	t.Parallel()
 	cloud := startSimulator(t)
 	dir := t.TempDir()
 	replace(t, filepath.Join(dir, "sim.yaml"), cloud.config)
@@ -73,6 +74,7 @@ func TestABaselineIsTriedOnARecord(t *testing.T) {
 
 // TestABaselineIsTriedWithoutTheRecordedWaivers, and that is said: which waivers count, if any.
 func TestABaselineIsTriedWithoutTheRecordedWaivers(t *testing.T) {
+	t.Parallel()
 	cloud := startSimulator(t)
 	dir := t.TempDir()
 	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
