@@ -60,6 +60,22 @@ func (w *Waiver) Covers(account Account, baseline string, f *Finding) bool {
 		w.Selector.Selects(account)
 }
 
+// ScopesOf are the kinds of scope that findings of a rule can be about, by baselines that can be loaded; none where they are about the
+// agency and no grant. A waiver that names another one accepts nothing of the rule.
+func ScopesOf(rule string) []ScopeKind {
+	switch rule {
+	case RuleMissing, RuleUnresolvable: // what can be required
+		return []ScopeKind{Global, AllResources, Project}
+	case RuleNarrower, RuleWider: // the required one and the held one, of which there is a part
+		return []ScopeKind{AllResources}
+	case RuleRedundant:
+		return []ScopeKind{Global, AllResources, Project, EnterpriseProject}
+	case RuleExcess, RuleImpostor:
+		return Planes()
+	}
+	return nil
+}
+
 // isAbout says whether a finding is about the policy that a text names: by its id or, if the vendor defined it, by its name.
 func (f *Finding) isAbout(policy string) bool {
 	if f.PolicyID != "" && f.PolicyID == policy {

@@ -215,6 +215,46 @@ func TestOnlyWhatDriftedIsWaived(t *testing.T) {
 	}
 }
 
+// TestScopesOfRules judges all pairs of grants: findings are about the scopes that their rule is said to be about, about all of them, and
+// about no others.
+func TestScopesOfRules(t *testing.T) {
+	var all []rules.Grant
+	for _, kind := range rules.Planes() {
+		for _, g := range []rules.Grant{grant(iamRead, kind), grant("Odd", kind), custom(iamRead, "c1", kind), grant("ECS FullAccess", kind)} {
+			if kind == rules.Project || kind == rules.EnterpriseProject {
+				g.Scope.ID = "p1"
+			}
+			all = append(all, g)
+		}
+	}
+	seen := map[string]map[rules.ScopeKind]bool{}
+	for _, required := range []rules.ScopeKind{rules.Global, rules.AllResources, rules.Project} {
+		b := baseline()
+		b.Required = []rules.Requirement{{Policy: iamRead, Scope: required, Accepts: []string{"Odd"}}}
+		for i := range all {
+			for _, list := range [][]rules.Grant{all[:i], {all[i]}, all[i:]} {
+				e, err := rules.NewEvidence(b, rules.Last{}, observation(agency(), list...))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range rules.Evaluate(b, e, fleet(), now).Findings {
+					if seen[f.Rule] == nil {
+						seen[f.Rule] = map[rules.ScopeKind]bool{}
+					}
+					seen[f.Rule][f.Scope] = true
+				}
+			}
+		}
+	}
+	for _, r := range rules.Rules() {
+		for _, kind := range rules.Planes() {
+			if r.ID != rules.RuleUnresolvable && seen[r.ID][kind] != slices.Contains(rules.ScopesOf(r.ID), kind) {
+				t.Errorf("%s about %s: %t", r.ID, kind, seen[r.ID][kind])
+			}
+		}
+	}
+}
+
 // TestEveryReaderOfAWaiverAgrees holds the one matcher against what is said of each finding: the mark is there exactly if some waiver
 // in force covers it, whatever its order, and the state follows from the marks.
 func TestEveryReaderOfAWaiverAgrees(t *testing.T) {

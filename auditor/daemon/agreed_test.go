@@ -37,6 +37,26 @@ func TestWhatWasAgreedIsLoaded(t *testing.T) {
 	}
 }
 
+// TestAnImpostorIsKnownByItsID: the name under which one goes is in the baseline, and accepts none.
+func TestAnImpostorIsKnownByItsID(t *testing.T) {
+	cfg, err := parse(t, minimal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ rules, policies, want string }{
+		{"policy/impostor", "DCS UserAccess", "w.yaml:3:39: waivers[0].rules[0]: policy/impostor is about custom policies, which are known by their ids alone, so that with names"},
+		{"grant/excess, policy/impostor", "DCS UserAccess, IAM ReadOnlyAccess", "waivers[0].rules[1]: policy/impostor is about"},
+		{"policy/impostor", "DCS UserAccess, c0000000000000000000000000000001", ""},
+		{"grant/excess", "DCS UserAccess", ""},
+	} {
+		_, err := cfg.ParseWaivers("w.yaml", []byte("version: 1\nwaivers:\n  - {id: w, accounts: [prod], rules: ["+c.rules+"], policies: ["+c.policies+
+			"], added: 2026-11-01, expires: 2026-11-02, owner: o, reason: r}\n"))
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s of %s: %v, want %q", c.rules, c.policies, err, c.want)
+		}
+	}
+}
+
 // TestAWaiverComesIntoForceAtOnce: a reload accepts what is known to be wrong before another run has read it, and takes that back.
 func TestAWaiverComesIntoForceAtOnce(t *testing.T) {
 	l := startLoop(t, hourly, beta)

@@ -100,6 +100,7 @@ func (c *Config) ParseWaivers(path string, data []byte) ([]rules.Waiver, error) 
 		for j, name := range w.Baselines {
 			a.ofABaseline(fmt.Sprintf("waivers[%d].baselines[%d]", i, j), name)
 		}
+		a.impostors(fmt.Sprintf("waivers[%d].rules", i), w)
 		a.readTags(fmt.Sprintf("waivers[%d]", i), w.Selector)
 	}
 	if err := doc.Err(); err != nil {
@@ -187,6 +188,24 @@ func (a *agreement) ofABaseline(at, name string) {
 	}
 	a.doc.Add(at, fmt.Sprintf("no baseline called %q is configured", name),
 		didYouMean(name, names)+"the configured ones are "+strings.Join(names, ", "))
+}
+
+// impostors adds the fault that a waiver names the policies that others pass themselves off as, by which it accepts none of these.
+func (a *agreement) impostors(at string, w *rules.Waiver) {
+	i := slices.Index(w.Rules, rules.RuleImpostor)
+	if i < 0 || len(w.Policies) == 0 || slices.ContainsFunc(w.Policies, func(p string) bool { return !a.required(p) }) {
+		return
+	}
+	a.doc.Add(strictyaml.Index(at, i), rules.RuleImpostor+" is about custom policies, which are known by their ids alone, "+
+		"so that with names in policies nothing of it would be accepted",
+		"write the ids that agencyaudit explain shows, or write another waiver for it")
+}
+
+// required says whether a policy of that name satisfies what some baseline requires.
+func (a *agreement) required(policy string) bool {
+	return slices.ContainsFunc(a.config.baselines, func(b rules.Baseline) bool {
+		return slices.ContainsFunc(b.Required, func(r rules.Requirement) bool { return r.Policy == policy || slices.Contains(r.Accepts, policy) })
+	})
 }
 
 // readTags adds the fault that a selector asks for what accounts are read without, so that it could never fit.

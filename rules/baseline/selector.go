@@ -28,6 +28,11 @@ func (c *checker) selector(at string, s selector) {
 		}
 		c.doc.Add(at, "chooses no account", `write accounts, ous or tags; accounts: ["*"] is all of them`)
 	}
+	if !s.rules().IsZero() {
+		c.some(at+".accounts", len(s.Accounts), "no account", "every account that fits the rest")
+		c.some(at+".ous", len(s.OUs), "no unit", "every account that fits the rest")
+		c.some(at+".tags", len(s.Tags), "no tag", "every account that fits the rest")
+	}
 	for i, pattern := range s.Accounts {
 		here := strictyaml.Index(at+".accounts", i)
 		const what = "the id of an account, or a pattern of names such as prod-*"

@@ -86,6 +86,9 @@ func (c *checker) waiver(at string, w *waiver, maxAge time.Duration) {
 		c.doc.Add(at+".id", "is not a short name", "write up to 63 lower-case letters, digits and hyphens, such as shop-obs-2026")
 	}
 	c.selector(at, w.selector())
+	c.some(at+".baselines", len(w.Baselines), "no baseline", "every baseline")
+	c.some(at+".policies", len(w.Policies), "no policy", "every policy")
+	c.some(at+".scopes", len(w.Scopes), "no scope", "every scope")
 	for i, name := range w.Baselines {
 		c.line(strictyaml.Index(at+".baselines", i), name, maxName, "the name of a baseline, such as coc")
 	}
@@ -99,6 +102,7 @@ func (c *checker) waiver(at string, w *waiver, maxAge time.Duration) {
 		}
 	}
 	c.waivedTrust(at, w)
+	c.narrowed(at, w)
 	added := c.doc.Require(at+".added", "write the date from which on the findings are accepted, such as 2026-11-01") && c.doc.Sound(at+".added")
 	example := "2027-01-01"
 	if added {
@@ -162,6 +166,76 @@ func (c *checker) waivedTrust(at string, w *waiver) {
 	}
 }
 
+// some refuses a list that was written and is empty: it would be as good as one that was left out, which is everything.
+func (c *checker) some(at string, n int, none, every string) {
+	if n == 0 && c.doc.Has(at) {
+		c.doc.Add(at, "names "+none, "list what is meant, or delete the key, which is "+every)
+	}
+}
+
+// narrowed checks that policies and scopes leave something of every rule to accept, and that no one of them is named in vain: whoever
+// wrote it takes it for accepted.
+func (c *checker) narrowed(at string, w *waiver) {
+	if len(w.Rules) == 0 || !c.knowsRules(at, w) || !c.doc.Sound(at+".policies") || !c.doc.Sound(at+".scopes") {
+		return
+	}
+	var keys []string
+	for _, key := range []struct {
+		name string
+		of   []string
+	}{{"policies", w.Policies}, {"scopes", w.Scopes}} {
+		if len(key.of) > 0 {
+			keys = append(keys, key.name)
+		}
+	}
+	fits := true
+	fault := func(path, problem, remedy string) {
+		fits = false
+		c.doc.Add(path, problem, remedy)
+	}
+	const apart = "write another waiver for it"
+	for i, rule := range w.Rules {
+		is, can := strictyaml.Index(at+".rules", i), rules.ScopesOf(rule)
+		switch {
+		case len(keys) == 0 || rule == rules.RuleUnresolvable: // that one is no rule to be named at all
+		case len(can) == 0:
+			what := strings.Join(keys, " and ")
+			fault(is, fmt.Sprintf("%s is about the agency and no policy of it, so that with %s nothing of it would be accepted", rule, what),
+				"leave "+what+" out, or "+apart)
+		case len(w.Policies) > 0 && !slices.ContainsFunc(w.Policies, func(policy string) bool { return fitsPolicy(rule, policy) }):
+			fault(is, rule+" knows a policy by its name alone, so that with ids in policies nothing of it would be accepted",
+				"write the names that the baseline has, or "+apart)
+		case len(w.Scopes) > 0 && !slices.ContainsFunc(w.Scopes, func(scope string) bool { return fitsScope(rule, scope) }):
+			fault(is, fmt.Sprintf("%s is about no scope but %s, so that with these scopes nothing of it would be accepted", rule, scopeWords(can)),
+				"write one of those, leave scopes out, or "+apart)
+		}
+	}
+	if !fits {
+		return // what follows would be its echo
+	}
+	for i, policy := range w.Policies {
+		if !slices.ContainsFunc(w.Rules, func(rule string) bool { return fitsPolicy(rule, policy) }) {
+			c.doc.Add(strictyaml.Index(at+".policies", i), "is an id, and these rules know a policy by its name alone", "write the name that the baseline has")
+		}
+	}
+	for i, scope := range w.Scopes {
+		if !slices.ContainsFunc(w.Rules, func(rule string) bool { return fitsScope(rule, scope) }) {
+			c.doc.Add(strictyaml.Index(at+".scopes", i), fmt.Sprintf("no finding of these rules can be about the scope %s", scope), "delete it, or add the rule that is meant")
+		}
+	}
+}
+
+// fitsPolicy says whether a finding of a rule can be about what names a policy: what an agency lacks is known by its name alone.
+func fitsPolicy(rule, policy string) bool {
+	return rule != rules.RuleMissing && rule != rules.RuleNarrower || !idPattern.MatchString(policy)
+}
+
+// fitsScope says whether a finding of a rule can be about a scope. What is no scope has a fault of its own.
+func fitsScope(rule, scope string) bool {
+	kind := rules.ScopeKind(scope)
+	return slices.Contains(rules.ScopesOf(rule), kind) || !slices.Contains(rules.Planes(), kind)
+}
+
 // knowsRules says whether a waiver's rules are what was meant, as far as they can be known.
 func (c *checker) knowsRules(at string, w *waiver) bool {
 	return c.doc.Sound(at+".rules") && !slices.ContainsFunc(w.Rules, func(id string) bool {
@@ -179,10 +253,12 @@ func (c *checker) version(is int) {
 	}
 }
 
-func planeWords() string {
-	var words []string
-	for _, k := range rules.Planes() {
-		words = append(words, string(k))
+func planeWords() string { return scopeWords(rules.Planes()) }
+
+func scopeWords(kinds []rules.ScopeKind) string {
+	words := make([]string, len(kinds))
+	for i, k := range kinds {
+		words[i] = string(k)
 	}
 	return strings.Join(words, ", ")
 }
