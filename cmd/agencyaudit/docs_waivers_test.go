@@ -404,7 +404,18 @@ accounts:
 		},
 		"a trust of nobody": {
 			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-03-02", "--rule", "trust/mismatch", "--owner", "o", "--reason", "r", "--account", "*"},
-			[]string{"--trusts: is needed; list the id of the account"},
+			[]string{"--trusts: is needed; list the id of the account that the agency trusts, as agencyaudit explain shows it: 32 lower-case hexadecimal digits\n"},
+		},
+		"a trust by name": {
+			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-03-02", "--rule", "trust/mismatch", "--owner", "o", "--reason", "r", "--account", "*", "--trusts", "shop"},
+			[]string{`--trusts: "shop" is not the id of an account; write the id of the account that the agency trusts, as agencyaudit explain shows it: 32 lower-case hexadecimal digits` + "\n"},
+		},
+		"a policy of a trust": {
+			[]string{
+				"--id", "x", "--added", "2026-03-01", "--expires", "2026-03-02", "--rule", "trust/mismatch", "--owner", "o", "--reason", "r", "--account", "*",
+				"--trusts", "d0000000000000000000000000000001", "--policy", "FullAccess",
+			},
+			[]string{"--rule: trust/mismatch is about the agency and no policy of it, so that with policies nothing of it would be accepted; leave policies out"},
 		},
 		"a tag that is not read": {
 			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-03-02", "--rule", "grant/excess", "--owner", "o", "--reason", "r", "--tag", "a.b=c"},
@@ -422,7 +433,7 @@ accounts:
 				t.Fatalf("it says %d things, want %d:\n%s", len(lines), len(c.want), strings.Join(lines, "\n"))
 			}
 			for i, want := range c.want {
-				if !strings.HasPrefix(lines[i], want) {
+				if !strings.HasPrefix(lines[i]+"\n", want) {
 					t.Errorf("it says %q, want %q", lines[i], want)
 				}
 			}

@@ -406,6 +406,7 @@ func faultsOfFlags(err error, n int, w *newWaiver) (faults strictyaml.Faults, ok
 		case name == "account" && len(w.Accounts) == 0:
 			f.Problem, f.Remedy = "no account is chosen", "give --account, --ou or --tag; --account '*' is all of them"
 		}
+		f.Remedy = strings.ReplaceAll(f.Remedy, ", in quotes", "") // which are the file's
 		*f = strictyaml.Fault{File: "--" + name, Problem: f.Problem, Remedy: f.Remedy}
 	}
 	return faults, true
