@@ -363,37 +363,52 @@ func (d *differ) endFinding(f *findingRow, at time.Time, how Ending) {
 }
 
 // ending says how a finding ended that the subject's standing does not have any more. Where what it rested on is as it was, nothing
-// has refuted it: it is judged by other rules, whenever these came, or by what else is known of the account.
+// has refuted it: it is judged by other rules, whenever these came, or by what else is known of the account. Where it is not, and is no
+// better, nothing was put right either.
 func (d *differ) ending(was *tipSubject, f findingName, st *auditor.Standing) Ending {
 	// Of a subject that was not judged in the last run, it is not known by which rules it was.
 	otherwise := d.judgedOtherwise[st.Baseline] || was.verdict == nil || !was.verdict.judged
 	e := st.Evidence
-	sameAgency := func() bool {
-		return otherwise && was.verdict != nil && was.verdict.evidence != nil && was.verdict.evidence.agency == agencyOf(e)
-	}
-	so := false
+	still, worse := false, false
 	switch f.rule {
 	case rules.RuleMissing, rules.RuleNarrower: // neither a part of the scope nor an agency that is gone gives what was lacking
-		so = !d.requires(st.Baseline, f) || !covers(e, f).Satisfied()
-	case rules.RuleExpiring: // that it has ended meanwhile puts nothing right
-		so = finds(st, rules.RuleExpired) || finds(st, rules.RuleAbsent) || sameAgency()
-	case rules.RuleExpired:
-		so = finds(st, rules.RuleAbsent) || sameAgency()
+		is := covers(e, f)
+		still = !d.requires(st.Baseline, f) || is == lackOf(f.rule) || is == "" && e.Report.Agency != nil
+		worse = !is.Satisfied()
 	case rules.RuleAbsent:
-		so = e.Report.Agency == nil
+		still = e.Report.Agency == nil
 	case rules.RuleExcess, rules.RuleImpostor:
-		so = shows(e, f)
+		still = shows(e, f)
 	case rules.RuleWider, rules.RuleRedundant: // they rest on other grants, too
-		so = otherwise && shows(e, f)
-	case rules.RuleTrustMismatch: // that the agency goes from one wrong account to another puts nothing right
-		so = finds(st, f.rule) || sameAgency()
+		still = otherwise && shows(e, f)
 	default:
-		so = sameAgency()
+		still = otherwise && was.verdict != nil && was.verdict.evidence != nil && was.verdict.evidence.agency == agencyOf(e)
+		switch f.rule {
+		case rules.RuleExpiring:
+			worse = finds(st, rules.RuleExpired) || finds(st, rules.RuleAbsent)
+			still = still && !worse // that it ended is the doing of time
+		case rules.RuleExpired:
+			worse = finds(st, rules.RuleAbsent)
+		case rules.RuleTrustMismatch: // of one that was recorded before there was trusts, whom the agency trusted is not known
+			worse = finds(st, f.rule)
+			still = worse && f.trusts == "" || still
+		}
 	}
-	if so {
+	switch {
+	case still:
 		return EndingBaseline
+	case worse:
+		return EndingReplaced
 	}
 	return EndingRefuted
+}
+
+// lackOf is the coverage that a rule finds.
+func lackOf(rule string) rules.Coverage {
+	if rule == rules.RuleNarrower {
+		return rules.CoverageNarrower
+	}
+	return rules.CoverageMissing
 }
 
 // finds says whether a standing has a finding of a rule.

@@ -79,7 +79,7 @@ func (c *Changes) Broke() bool {
 
 // Count counts the findings that came, and those that went by how they did.
 func (c *Changes) Count() (came int, went map[Ending]int) {
-	went = map[Ending]int{EndingRefuted: 0, EndingBaseline: 0, EndingGone: 0}
+	went = map[Ending]int{EndingRefuted: 0, EndingReplaced: 0, EndingBaseline: 0, EndingGone: 0}
 	for i := range c.Changes {
 		switch f := c.Changes[i].Finding; c.Changes[i].Kind {
 		case ChangeCame:

@@ -150,7 +150,10 @@ type Ending string
 const (
 	// EndingRefuted is that evidence showed that it was so no longer.
 	EndingRefuted Ending = "refuted"
-	// EndingBaseline is that it is judged by other rules, and may well be so still; or that the agency trusts another wrong account now.
+	// EndingReplaced is that it gave way to something that is no better: to a policy that is not granted at all, to the end of the agency that
+	// was near, to no agency, or to another wrong account that the agency trusts.
+	EndingReplaced Ending = "replaced"
+	// EndingBaseline is that it is judged by other rules, and may well be so still. Before there was EndingReplaced it was that as well.
 	EndingBaseline Ending = "baseline"
 	// EndingGone is that the account left the fleet, or is left alone.
 	EndingGone Ending = "gone"

@@ -139,8 +139,10 @@ func changeWords(is *history.Change, known time.Time) (what, color string) {
 	}
 	stood := Roughly(f.EndedAt.Sub(f.FirstSeen))
 	switch f.How {
+	case history.EndingReplaced:
+		return "- " + words + ": gave way to something else that is no better; it had stood for " + stood, yellow
 	case history.EndingBaseline:
-		if f.Rule == rules.RuleTrustMismatch {
+		if f.Rule == rules.RuleTrustMismatch { // it was recorded so of both, at first
 			return "- " + words + ": trusts another wrong account from then on, or is judged by other rules; it had stood for " + stood, yellow
 		}
 		return "- " + words + ": judged by other rules from then on, and perhaps so still; it had stood for " + stood, yellow
@@ -196,9 +198,9 @@ func (p *page) tally(c *history.Changes) {
 		p.say("", says+".")
 	}
 	came, went := c.Count()
-	says := fmt.Sprintf("Findings: %d came; %d went: %d put right, %d by other rules, %d with their account; %d at the end.", came,
-		went[history.EndingRefuted]+went[history.EndingBaseline]+went[history.EndingGone], went[history.EndingRefuted],
-		went[history.EndingBaseline], went[history.EndingGone], c.Stand)
+	says := fmt.Sprintf("Findings: %d came; %d went: %d put right, %d gave way, %d by other rules, %d with "+
+		"their account; %d at the end.", came, went[history.EndingRefuted]+went[history.EndingReplaced]+went[history.EndingBaseline]+went[history.EndingGone],
+		went[history.EndingRefuted], went[history.EndingReplaced], went[history.EndingBaseline], went[history.EndingGone], c.Stand)
 	if median, ok := c.Repair(); ok {
 		says += " Median time to repair: " + Roughly(median) + "."
 	}

@@ -356,3 +356,32 @@ func TestTheEndOfAWaiver(t *testing.T) {
 		}
 	}
 }
+
+// TestHowFindingsEnded: nothing but what was put right is said to be, and what was recorded before there was a word for what gave way keeps
+// its own.
+func TestHowFindingsEnded(t *testing.T) {
+	c := history.Changes{From: noon, To: noon.Add(time.Hour), Begins: noon, Known: noon.Add(time.Hour), Runs: make([]history.Run, 1)}
+	for _, f := range []history.Finding{
+		{Rule: rules.RuleMissing, Policy: "A", How: history.EndingRefuted}, {Rule: rules.RuleMissing, Policy: "B", How: history.EndingReplaced},
+		{Rule: rules.RuleMissing, Policy: "C", How: history.EndingBaseline}, {Rule: rules.RuleTrustMismatch, How: history.EndingReplaced},
+		{Rule: rules.RuleTrustMismatch, How: history.EndingBaseline}, {Rule: rules.RuleMissing, Policy: "D", How: history.EndingGone},
+	} {
+		f.As = &rules.Finding{Rule: f.Rule, Policy: f.Policy, Scope: rules.Global, Severity: rules.High, Message: "It trusts another account."}
+		f.FirstSeen, f.EndedAt = noon, noon.Add(time.Hour)
+		c.Changes = append(c.Changes, history.Change{At: noon.Add(time.Hour), Kind: history.ChangeWent, Finding: &f})
+	}
+	var out bytes.Buffer
+	if err := report.HistoryChanges(&out, &c, report.Options{Width: 500}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"A (global service): put right after 1h", "B (global service): gave way to something else that is no better; it had stood for 1h",
+		"C (global service): judged by other rules from then on", "another account: gave way to something else that is no better",
+		"another account: trusts another wrong account from then on, or is judged by other rules", "D (global service): the account left",
+		"6 went: 1 put right, 2 gave way, 2 by other rules, 1 with their account;",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out.String())
+		}
+	}
+}

@@ -69,8 +69,10 @@ func (c *Change) shown(now time.Time) changeView {
 		switch c.Went {
 		case "refuted":
 			v.Says, v.Tone = "put right: "+v.Says+"; "+stood(), toneBetter
+		case "replaced":
+			v.Says = "gave way to something else that is no better: " + v.Says + "; " + stood()
 		case "baseline":
-			if c.Finding.Rule == rules.RuleTrustMismatch {
+			if c.Finding.Rule == rules.RuleTrustMismatch { // it was recorded so of both, at first
 				v.Says = "trusts another wrong account from then on, or is judged by other rules: " + v.Says + "; " + stood()
 				break
 			}

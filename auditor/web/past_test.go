@@ -22,6 +22,7 @@ func changed(word func(string) string) []Change {
 		{Subject: of, At: at, Finding: lacks, Since: at},
 		{Subject: of, At: at, Finding: lacks, Since: at.Add(-2 * time.Hour), Went: "refuted"},
 		{Subject: of, At: at, Finding: lacks, Since: at.Add(-2 * time.Hour), Went: "baseline"},
+		{Subject: of, At: at, Finding: trusts, Since: at.Add(-2 * time.Hour), Went: "replaced"},
 		{Subject: of, At: at, Finding: trusts, Since: at.Add(-2 * time.Hour), Went: "baseline"},
 		{Subject: of, At: at, Finding: lacks, Since: at.Add(-2 * time.Hour), Went: "gone"},
 		{Subject: of, At: at, Is: rules.StateCompliant},
@@ -57,7 +58,7 @@ func TestThePastIsShown(t *testing.T) {
 	}
 	says := []string{
 		"high: missing P", "put right: missing P", "it had stood for 2 h", "judged by other rules from then on: missing P",
-		"trusts another wrong account from then on, or is judged by other rules: It trusts another", "gone with the account: missing P", "new → compliant",
+		"gave way to something else that is no better: It trusts another", "trusts another wrong account from then on, or is judged by other rules: It trusts another", "gone with the account: missing P", "new → compliant",
 		"compliant → unknown, " + rules.ReasonDenied.Words(), "not enabled → no longer in the fleet, or left alone", "renamed; it was called two",
 	}
 	expect(t, page(t, s.ask("GET", "/")), append(says, "3 findings came, and 2 findings were put right, half of them within 5 h. The last change was 1 h 3 min ago.")...)

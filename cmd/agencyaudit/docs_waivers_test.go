@@ -224,13 +224,13 @@ waivers:
 		}
 	}
 	slices.Sort(got)
-	if want := []string{"came " + foreign, "came " + intruder, "went " + foreign + " baseline"}; !slices.Equal(got, want) {
+	if want := []string{"came " + foreign, "came " + intruder, "went " + foreign + " replaced"}; !slices.Equal(got, want) {
 		t.Errorf("the history says %v, want %v: %s", got, want, p.out.String())
 	}
 	p = launch(t, dir, cloud.key, words("history --state-dir state --from 1d"))
 	p.wait(t)
-	if text := strings.Join(strings.Fields(p.out.String()), " "); !strings.Contains(text, "trusts another wrong account from then on") ||
-		!strings.Contains(text, "1 went: 0 put right") {
+	if text := strings.Join(strings.Fields(p.out.String()), " "); !strings.Contains(text, "gave way to something else that is no better") ||
+		!strings.Contains(text, "1 went: 0 put right, 1 gave way,") {
 		t.Errorf("the history says\n%s", p.out.String())
 	}
 	cloud.untouched(t)

@@ -376,8 +376,28 @@ func testWorse(t *testing.T, s history.Store) {
 			t.Errorf("%s of %s, found by %s, ended as %q", f.Rule, f.Account.Name, f.FirstRun, f.How)
 		}
 	}
-	if ended[history.EndingRefuted] != 2 || ended[history.EndingBaseline] != 7 || ended[""] != 2 {
+	if ended[history.EndingRefuted] != 2 || ended[history.EndingReplaced] != 7 || ended[""] != 2 {
 		t.Errorf("they ended as %v", ended)
+	}
+	// Of a trust that was recorded before its account was, nothing says that it is another one.
+	four := rules.Account{ID: "00000000000000000000000000000004", Name: "four"}
+	unsaid := trust
+	unsaid.Trusts = ""
+	w.accounts = append(w.accounts, four)
+	w.expect(base())
+	w.record(t, s, w.run(compliant(one), gone(two), gone(three), drifted(four, unsaid)))
+	w.record(t, s, w.run(compliant(one), gone(two), gone(three), drifted(four, trust)))
+	if f := findings(t, s, history.Query{Account: four.ID}); len(f) != 2 || f[0].How != history.EndingBaseline {
+		t.Errorf("got %+v", f)
+	}
+	// What ends by itself has ended, whatever rules came at the same time.
+	w.record(t, s, w.run(compliant(one), gone(two), gone(three), drifted(four, finding(rules.RuleExpiring))))
+	b := base()
+	b.Digest, b.Required = "2", b.Required[:1]
+	w.expect(b)
+	w.record(t, s, w.run(compliant(one), gone(two), gone(three), drifted(four, finding(rules.RuleExpired))))
+	if f := findings(t, s, history.Query{Account: four.ID}); len(f) != 4 || f[2].How != history.EndingReplaced {
+		t.Errorf("got %+v", f)
 	}
 }
 
@@ -411,8 +431,10 @@ func testThereStill(t *testing.T, s history.Store) {
 		switch {
 		case f.Rule == rules.RuleRedundant:
 			want = history.EndingRefuted
-		case f.Trusts == elsewhere.Trusts:
+		case f.Rule == rules.RuleTrustMismatch && f.Trusts == elsewhere.Trusts:
 			want = ""
+		case f.Rule == rules.RuleTrustMismatch:
+			want = history.EndingReplaced
 		}
 		if f.How != want {
 			t.Errorf("%s of %s ended as %s, want %s", f.Rule, f.Account.Name, f.How, want)

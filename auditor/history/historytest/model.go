@@ -200,7 +200,10 @@ func (m *model) findings(k [3]string) []finding {
 				}
 				f := &list[i]
 				f.EndedRun, f.EndKnown, f.EndedAt, f.How = run.ID, run.EndedAt, st.Evidence.StartedAt, history.EndingRefuted
-				if m.judgedOtherwise(now.run, k, f.Finding) {
+				switch {
+				case m.gaveWay(now.run, k, f.Finding):
+					f.EndedAt, f.How = run.EndedAt, history.EndingReplaced
+				case m.judgedOtherwise(now.run, k, f.Finding):
 					f.EndedAt, f.How = run.EndedAt, history.EndingBaseline
 				}
 				delete(open, key)
@@ -239,6 +242,19 @@ func asFound(f rules.Finding) *rules.Finding {
 	return &f
 }
 
+// gaveWay says whether something that is no better is there instead of a finding.
+func (m *model) gaveWay(run int, k [3]string, f history.Finding) bool {
+	is := m.known[run]
+	st := is.Standings[slices.IndexFunc(is.Standings, func(st auditor.Standing) bool { return subjectOf(&st) == k })]
+	switch f.Rule {
+	case rules.RuleMissing:
+		return st.Evidence.Report.Agency == nil && !m.judgedOtherwise(run, k, f)
+	case rules.RuleTrustMismatch:
+		return !m.judgedOtherwise(run, k, f) && slices.ContainsFunc(st.Findings, func(g rules.Finding) bool { return g.Rule == f.Rule })
+	}
+	return false
+}
+
 // judgedOtherwise says whether a finding that a run no longer has is so still, as far as what it rested on goes.
 func (m *model) judgedOtherwise(run int, k [3]string, f history.Finding) bool {
 	was, is := m.known[run-1], m.known[run]
@@ -249,7 +265,7 @@ func (m *model) judgedOtherwise(run int, k [3]string, f history.Finding) bool {
 	e := of(is).Evidence
 	switch f.Rule {
 	case rules.RuleMissing:
-		return e.Report.Agency == nil || !slices.ContainsFunc(is.Baselines[0].Required, func(r rules.Requirement) bool { return r.Policy == f.Policy })
+		return !slices.ContainsFunc(is.Baselines[0].Required, func(r rules.Requirement) bool { return r.Policy == f.Policy })
 	case rules.RuleExcess:
 		for _, p := range e.Planes {
 			for _, g := range p.Grants {
@@ -259,9 +275,6 @@ func (m *model) judgedOtherwise(run int, k [3]string, f history.Finding) bool {
 			}
 		}
 		return false
-	}
-	if f.Rule == rules.RuleTrustMismatch && slices.ContainsFunc(of(is).Findings, func(g rules.Finding) bool { return g.Rule == f.Rule }) {
-		return true
 	}
 	if of(was).Last.HasEvidence() && reflect.DeepEqual(was.Baselines, is.Baselines) {
 		return false
