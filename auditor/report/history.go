@@ -198,8 +198,8 @@ func (p *page) tally(c *history.Changes) {
 		p.say("", says+".")
 	}
 	came, went := c.Count()
-	says := fmt.Sprintf("Findings: %d came; %d went: %d put right, %d gave way, %d by other rules, %d with "+
-		"their account; %d at the end.", came, went[history.EndingRefuted]+went[history.EndingReplaced]+went[history.EndingBaseline]+went[history.EndingGone],
+	says := fmt.Sprintf("Findings: %d came; %d went: %d put right, %d gave way, %d by other rules, %d with their account; %d at the end.", came,
+		went[history.EndingRefuted]+went[history.EndingReplaced]+went[history.EndingBaseline]+went[history.EndingGone],
 		went[history.EndingRefuted], went[history.EndingReplaced], went[history.EndingBaseline], went[history.EndingGone], c.Stand)
 	if median, ok := c.Repair(); ok {
 		says += " Median time to repair: " + Roughly(median) + "."

@@ -402,6 +402,10 @@ accounts:
 			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-01-01", "--rule", "grant/excess", "--owner", "o", "--reason", "r", "--account", "*"},
 			[]string{"--expires: is not after added; write a later date, such as 2026-03-31,"},
 		},
+		"ended": {
+			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-03-31", "--rule", "grant/excess", "--owner", "o", "--reason", "r", "--account", "*"},
+			[]string{"--expires: is past, so that nothing would be accepted; write a date to come\n"},
+		},
 		"a trust of nobody": {
 			[]string{"--id", "x", "--added", "2026-03-01", "--expires", "2026-03-02", "--rule", "trust/mismatch", "--owner", "o", "--reason", "r", "--account", "*"},
 			[]string{"--trusts: is needed; list the id of the account that the agency trusts, as agencyaudit explain shows it: 32 lower-case hexadecimal digits\n"},

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -360,6 +363,10 @@ func (a *app) addWaiver(cfg *daemon.Config, w *newWaiver, past *recorded, lacks 
 		return misuse("add it with an editor, and try it with agencyaudit waiver check",
 			"%s is written in a way that this command cannot add to without changing what is there", file)
 	}
+	if !time.Now().Before(waivers[len(before)].Expires) {
+		ended := strictyaml.Fault{File: "--expires", Problem: "is past, so that nothing would be accepted", Remedy: "write a date to come"}
+		return &failure{code: exitUsage, err: strictyaml.Faults{ended}, faults: true}
+	}
 	says := fmt.Sprintf("nothing is written (--dry-run): with %s, %s would have %s", w.ID, file, waiverCount(waivers))
 	if !dry {
 		says = fmt.Sprintf("added %s to %s, which now has %s", w.ID, file, waiverCount(waivers))
@@ -414,9 +421,25 @@ func faultsOfFlags(err error, n int, w *newWaiver) (faults strictyaml.Faults, ok
 
 func sameWaiver(a, b rules.Waiver) bool { return reflect.DeepEqual(a, b) }
 
+// asText writes a text so that a file of waivers has it as that text, in quotes where there may be a doubt: what is a number or a sign of
+// YAML to its reader need not be one to the library that writes it, such as an account's id of digits and one e.
+func asText(s string) ([]byte, error) {
+	first, _ := utf8.DecodeRuneInString(s)
+	if unicode.IsLetter(first) && !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" /_.-*", r)
+	}) {
+		return yaml.Marshal(s)
+	}
+	var quoted bytes.Buffer
+	e := json.NewEncoder(&quoted)
+	e.SetEscapeHTML(false)
+	err := e.Encode(s)
+	return quoted.Bytes(), err
+}
+
 // withWaiver is the text of a file of waivers with one more at its end.
 func withWaiver(old []byte, w *newWaiver) ([]byte, error) {
-	entry, err := yaml.MarshalWithOptions([]newWaiver{*w}, yaml.IndentSequence(true), yaml.UseSingleQuote(false))
+	entry, err := yaml.MarshalWithOptions([]newWaiver{*w}, yaml.IndentSequence(true), yaml.UseSingleQuote(false), yaml.CustomMarshaler(asText))
 	if err != nil {
 		return nil, fmt.Errorf("write the waiver as YAML: %w", err)
 	}
