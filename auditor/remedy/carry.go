@@ -177,6 +177,9 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 	if before.Digest() != t.expected[agencyKey(s)] || before.AgencyID() != s.AgencyID || before.Fits(s) {
 		return void(rules.HoldMoved, "the agency is not what it was when the plan was made (reading "+first(ids)+")")
 	}
+	if by := waivedBy(t.job.Snapshot, st, s, readAt); by != "" {
+		return void(rules.HoldWaived, "the waiver "+by+" began after the plan was made")
+	}
 	why, detail, err := e.begin(t.job, o)
 	if err != nil {
 		return err
@@ -193,6 +196,17 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 	}
 	passing("answered", "")
 	return e.verify(ctx, t, o, before, answer)
+}
+
+// waivedBy is the waiver that accepts by now what a step would put right; empty when none does.
+func waivedBy(snapshot *auditor.Snapshot, st *auditor.Standing, s *rules.Step, now time.Time) string {
+	for _, f := range accepted(st, waiversOf(snapshot), now) {
+		if f.Rule == s.Rule && f.Scope == s.Grant.Scope.Kind && f.WaivedAt(now) &&
+			(f.PolicyID == s.Grant.Policy.ID || f.PolicyID == "" && f.Policy == s.Grant.Policy.Name) {
+			return f.Waived.Waiver
+		}
+	}
+	return ""
 }
 
 // begin writes down that a request is about to be sent, unless something holds it back. A freeze comes before both or after both.

@@ -402,10 +402,7 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 	}
 	accounts := map[string]bool{}
 	p.Unread = unread(s, nil, now)
-	waivers := s.Waivers
-	if s.Run != nil {
-		waivers = slices.Concat(waivers, s.Run.Waivers)
-	}
+	waivers := waiversOf(s)
 	for i := range s.Standings {
 		st := &s.Standings[i]
 		accounts[st.Account.ID] = true
@@ -437,6 +434,14 @@ func (e *Engine) propose(job *Job, now time.Time) *Plan {
 	defer e.mu.Unlock()
 	p.Over = job.Policy.Limits.exceeds(p, e.state, p.Fleet, now)
 	return p
+}
+
+// waiversOf are those in force, and those that the last run judged by.
+func waiversOf(s *auditor.Snapshot) []rules.Waiver {
+	if s.Run == nil {
+		return s.Waivers
+	}
+	return slices.Concat(s.Waivers, s.Run.Waivers)
 }
 
 // accepted are the findings of a standing, with what is accepted now: a clock that was wrong when the run judged them has none of them

@@ -813,6 +813,31 @@ func TestWaiver(t *testing.T) {
 	w.check(t, "accepted no longer", 1, false)
 }
 
+// TestWaiverBegins: a waiver that begins while a plan is carried out is kept from then on; what it is not about goes on.
+func TestWaiverBegins(t *testing.T) {
+	for policy, want := range map[string]int{"": 1, "ECS FullAccess": 3} {
+		w := still(t, 3)
+		for i := range 3 {
+			w.lacks(i, baselineGrants[0])
+		}
+		v := rules.Waiver{
+			ID: "w", Selector: rules.Selector{Accounts: []string{"*"}}, Rules: []string{rules.RuleMissing}, Added: w.now.Add(40 * time.Minute),
+			Expires: w.now.Add(4 * time.Hour), Owner: "o", Reason: "r",
+		}
+		if policy != "" {
+			v.Policies = []string{policy}
+		}
+		w.waivers = []rules.Waiver{v}
+		w.hook = func(*member) {
+			if w.carrying && len(w.cloud.requests) == 1 && w.now.Before(v.Added) {
+				w.pause(v.Added.Sub(w.now))
+			}
+		}
+		w.turn()
+		w.check(t, "it begins after the first request, about "+policy, want, false)
+	}
+}
+
 // TestOwnWritesAreReadFirst: no plan rests on a reading from before the account's last change.
 func TestOwnWritesAreReadFirst(t *testing.T) {
 	w := still(t, 1)

@@ -97,7 +97,7 @@ func (w *world) naive(s *state) (missing, excess []at) {
 // waived says whether somebody accepted a finding about a grant.
 func (w *world) waived(rule string, g at, now time.Time) bool {
 	for _, v := range w.waivers {
-		if now.Before(v.Expires) && slices.Contains(v.Rules, rule) &&
+		if v.Holds(now) && slices.Contains(v.Rules, rule) &&
 			(len(v.Policies) == 0 || slices.Contains(v.Policies, g.policy) || slices.Contains(v.Policies, policies[g.policy].Name) && policies[g.policy].Origin == rules.System) {
 			return true
 		}
