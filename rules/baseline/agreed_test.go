@@ -172,6 +172,7 @@ func TestFaultsOfWhatWasAgreed(t *testing.T) {
 		{waivers, strings.Replace(goodWaiver, "grant/excess", "grant/excess, grant/missing", 1), "[project, all_resources]", "[identity]", "waivers[0].rules[1]: grant/missing is about no scope but global, all_resources, project,"},
 		{waivers, strings.Replace(goodWaiver, "excess", "missing", 1), "OBS OperateAccess", "c0000000000000000000000000000001", "waivers[0].rules[0]: grant/missing knows a policy by its name alone, so that with ids in policies nothing"},
 		{waivers, strings.Replace(goodWaiver, "excess", "missing", 1), "OBS OperateAccess", "OBS OperateAccess, c0000000000000000000000000000001", "waivers[0].policies[1]: is an id, and these rules know a policy by its name alone; write the name"},
+		{waivers, goodWaiver, "d0000000000000000000000000000001", "D0000000000000000000000000000001", `waivers[0].accounts[1]: "D0000000000000000000000000000001" is an id in capitals, which any account may take for its name; write d0000000000000000000000000000001`},
 		// What is empty is not everything.
 		{waivers, goodWaiver, "[OBS OperateAccess]", "[]", "waivers[0].policies: names no policy; list what is meant, or delete the key, which is every policy"},
 		{waivers, goodWaiver, "[project, all_resources]", "[]", "waivers[0].scopes: names no scope;"},

@@ -40,6 +40,9 @@ func (c *checker) selector(at string, s selector) {
 		if _, err := path.Match(pattern, ""); err != nil {
 			c.doc.Add(here, fmt.Sprintf("%q is no pattern", pattern), "write "+what)
 		}
+		if id := strings.ToLower(pattern); id != pattern && rules.IsAccountID(id) {
+			c.doc.Add(here, fmt.Sprintf("%q is an id in capitals, which any account may take for its name", pattern), "write "+id)
+		}
 	}
 	for i, ou := range s.OUs {
 		here := strictyaml.Index(at+".ous", i)
