@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -195,8 +196,8 @@ var (
 		"agencyaudit version":       {{}, {"-o", "json"}},
 		"agencyaudit waiver":        {{}},
 		"agencyaudit waiver add": {{
-			"--config", "$C", "--from", "$R", "--dry-run", "--id", "one", "--account", "$A", "--rule", "grant/missing", "--added", "2026-11-01",
-			"--expires", "2026-11-02", "--owner", "shop", "--reason", "why",
+			"--config", "$C", "--from", "$R", "--dry-run", "--id", "one", "--account", "$A", "--rule", "grant/missing",
+			"--expires", time.Now().UTC().AddDate(0, 0, 30).Format(time.DateOnly), "--owner", "shop", "--reason", "why",
 		}},
 		"agencyaudit waiver check": {{"--config", "$C", "--from", "$R"}},
 		"agencyaudit waiver list":  {{"--config", "$C", "--from", "$R"}, {"--config", "$C", "-o", "json"}},

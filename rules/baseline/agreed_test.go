@@ -168,7 +168,7 @@ func TestFaultsOfWhatWasAgreed(t *testing.T) {
 		{waivers, goodWaiver, "[grant/excess]", "[grant/excess, agency/expired]", "waivers[0].rules[1]: agency/expired is about"},
 		{waivers, goodWaiver, "[grant/excess]", "[grant/excess, agency/expiring]", "waivers[0].rules[1]: agency/expiring is about"},
 		{waivers, strings.Replace(goodWaiver, "excess", "narrower", 1), "[project, all_resources]", "[project]", "waivers[0].rules[0]: grant/narrower is about no scope but all_resources, so that with these scopes nothing of it would be accepted; write one"},
-		{waivers, strings.Replace(goodWaiver, "excess", "narrower", 1), "", "", "waivers[0].scopes[0]: no finding of these rules can be about the scope project; delete it"},
+		{waivers, strings.Replace(goodWaiver, "excess", "narrower", 1), "", "", "waivers[0].scopes[0]: is a scope that no finding of these rules can be about; delete it"},
 		{waivers, strings.Replace(goodWaiver, "grant/excess", "grant/excess, grant/missing", 1), "[project, all_resources]", "[identity]", "waivers[0].rules[1]: grant/missing is about no scope but global, all_resources, project,"},
 		{waivers, strings.Replace(goodWaiver, "excess", "missing", 1), "OBS OperateAccess", "c0000000000000000000000000000001", "waivers[0].rules[0]: grant/missing knows a policy by its name alone, so that with ids in policies nothing"},
 		{waivers, strings.Replace(goodWaiver, "excess", "missing", 1), "OBS OperateAccess", "OBS OperateAccess, c0000000000000000000000000000001", "waivers[0].policies[1]: is an id, and these rules know a policy by its name alone; write the name"},

@@ -220,7 +220,8 @@ func (c *checker) narrowed(at string, w *waiver) {
 	}
 	for i, scope := range w.Scopes {
 		if !slices.ContainsFunc(w.Rules, func(rule string) bool { return fitsScope(rule, scope) }) {
-			c.doc.Add(strictyaml.Index(at+".scopes", i), fmt.Sprintf("no finding of these rules can be about the scope %s", scope), "delete it, or add the rule that is meant")
+			c.doc.Add(strictyaml.Index(at+".scopes", i), "is a scope that no finding of these rules can be about",
+				"delete it, or add the rule that is meant")
 		}
 	}
 }
