@@ -200,9 +200,7 @@ func (s *Snapshot) Next(run *Run) *Snapshot {
 		}
 		swept[st.key()] = true
 		st.take(&run.Sweeps[i], b.Required)
-		if !st.keptAt.IsZero() { // what was kept may be about another account now
-			st.Findings = rules.Accepted(st.Account, st.Baseline, st.Findings, s.Waivers, run.EndedAt)
-		}
+		st.accept(s.Waivers, run.EndedAt)
 		next.Standings = append(next.Standings, st)
 	}
 	for i := range s.Standings {
@@ -211,10 +209,19 @@ func (s *Snapshot) Next(run *Run) *Snapshot {
 			continue
 		}
 		st.take(unswept(st.Subject, run), baselines[st.Baseline].Required)
+		st.accept(s.Waivers, run.EndedAt)
 		next.Standings = append(next.Standings, st)
 	}
 	slices.SortFunc(next.Standings, func(a, b Standing) int { return compareSubjects(a.Subject, b.Subject) })
 	return next
+}
+
+// accept judges anew what is accepted of a subject of which not everything was read: it bears another name meanwhile, say, than the one by
+// which a waiver chose it, or trusts another account.
+func (st *Standing) accept(waivers []rules.Waiver, now time.Time) {
+	if st.Last.Report.State == rules.StateUnknown {
+		st.Findings = rules.Accepted(st.Account, st.Baseline, st.Findings, waivers, now)
+	}
 }
 
 // unswept is the sweep of a subject that a run left out.

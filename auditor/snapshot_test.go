@@ -246,6 +246,46 @@ func TestAnotherTrustedAccountIsSomethingNew(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotReadIsAcceptedAsTheAccountIsNow: an account that cannot be read is renamed, moved and tagged all the same, and a waiver begins.
+func TestWhatIsNotReadIsAcceptedAsTheAccountIsNow(t *testing.T) {
+	at := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+	lab := acct
+	lab.Name, lab.OU, lab.Tags = "lab-1", "Lab", []rules.Tag{{Key: "env", Value: "lab"}}
+	named, moved, tagged := lab, lab, lab
+	named.Name, moved.OU, tagged.Tags = "prod-1", "Production", nil
+	waiver := rules.Waiver{
+		ID: "w", Rules: []string{rules.RuleMissing}, Added: noon, Expires: at(60),
+		Selector: rules.Selector{Accounts: []string{"lab-*"}, OUs: []string{"Lab"}, Tags: map[string][]string{"env": {"lab"}}},
+	}
+	later := waiver
+	later.Added = at(1)
+	for name, c := range map[string]struct {
+		waiver   rules.Waiver
+		then     rules.Account
+		unlisted bool
+		was, is  bool
+	}{
+		"the same": {waiver, lab, false, true, true}, "renamed": {waiver, named, false, true, false}, "moved": {waiver, moved, false, true, false},
+		"tagged": {waiver, tagged, false, true, false}, "begun": {later, lab, false, false, true}, "begun, and not listed": {later, lab, true, false, true},
+	} {
+		found := sweep(noon, rules.StateDrifted, "", rules.CoverageMissing, rules.CoverageExact,
+			rules.Finding{Rule: rules.RuleMissing, Severity: rules.High, Policy: "P", Scope: rules.Global})
+		found.Report.Account = lab
+		rules.Accept(&found.Report, []rules.Waiver{c.waiver}, noon)
+		s := start().Accept([]rules.Waiver{c.waiver}, noon).Next(runOf(found))
+		unread := dark(at(2), rules.ReasonTimeout)
+		unread.Report.Account = c.then
+		run := runOf(unread)
+		if c.unlisted {
+			run.Sweeps = nil
+		}
+		next := s.Next(run)
+		if was, is := s.Standings[0].Findings[0].WaivedAt(noon), next.Standings[0].Findings[0].WaivedAt(at(2)); was != c.was || is != c.is {
+			t.Errorf("%s: it was accepted: %t, want %t; and then: %t, want %t", name, was, c.was, is, c.is)
+		}
+	}
+}
+
 // Where the agency must be and is not, nothing of it is there; where it need not be, nothing is said.
 func TestAbsentAgencies(t *testing.T) {
 	for require, want := range map[bool]string{true: "P=missing Q=missing agency/absent ", false: ""} {
