@@ -286,9 +286,15 @@ func TestReloadOfRepair(t *testing.T) {
 		t.Error("another configuration is in force")
 	}
 	l.has("agencyaudit_config_reload_success 0")
+	if why := l.d.over(); !strings.Contains(why, "was refused") {
+		t.Errorf("repair goes on by the old one: %q", why) // it may lack the waiver that somebody has just written, or mode: "off"
+	}
 	l.rewrite(l.config(hourly+planning, l.named("exact-baseline")...))
 	if run := l.next(); run.Trigger != "reload" {
 		t.Errorf("trigger %q", run.Trigger)
+	}
+	if why := l.d.over(); why != "" {
+		t.Errorf("repair is over: %s", why)
 	}
 	if cfg := l.d.current().config; cfg.RepairMode() != remedy.ModePlan || !cfg.Repairs().Grant {
 		t.Errorf("%+v", cfg.Remediation)

@@ -299,18 +299,22 @@ func (d *Daemon) applied(ctx context.Context, p *remedy.Plan, actor string) (*re
 	return r, err
 }
 
-// over says why what is carried out ends before its next request: the program was told to end, or another configuration was accepted and waits
-// for it, and somebody may want just that.
+// over says why what is carried out ends before its next request: the program was told to end, or there is another configuration, by which
+// somebody may want just that. It waits for the end of what is carried out, or was refused: the waiver that was just written in it, or that
+// nothing is to be repaired, is not known then.
 func (d *Daemon) over() string {
 	if d.ending.Load() {
 		return "the program was told to end: what is left is planned again after the next run"
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.pending == nil {
-		return ""
+	switch {
+	case d.pending != nil:
+		return "another configuration waits: what is left is planned by it"
+	case d.reloadError != "":
+		return "the configuration was changed and was refused: nothing is repaired until it is right, or as it was; agencyaudit check has the faults"
 	}
-	return "another configuration waits: what is left is planned by it"
+	return ""
 }
 
 // undoing is the plan that takes back what was done after a run.
