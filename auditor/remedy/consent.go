@@ -183,8 +183,11 @@ func (p *Policy) hears(c *Consent, digest string) error {
 // mostDigests is how many steps' identities one entry of the ledger bears at most, so that its line stays short.
 const mostDigests = 500
 
-// askedBy says why a plan is not of whom it says. The caller holds mu.
+// askedBy says why a plan is not of whom it says, or of before the ledger that is kept now. The caller holds mu.
 func (e *Engine) askedBy(p *Plan) error {
+	if p.Ledger != e.state.ledger {
+		return refused("the plan is of another ledger than the one that is kept now, which does not know what was approved or refused before: make it anew")
+	}
 	if p.RequestedBy == Daemon {
 		if e.plan == nil || e.plan.Digest != p.Digest {
 			return refused("this is not the plan that waits now: look at it again, something changed since")
@@ -376,7 +379,7 @@ func (e *Engine) Undo(job Job, run, requester string) (*Plan, error) {
 // undo makes that plan. The caller holds turn.
 func (e *Engine) undo(job *Job, run, requester string, now time.Time) *Plan {
 	s := job.Snapshot
-	p := &Plan{CreatedAt: now.UTC(), RequestedBy: requester, Undoes: run, Steps: []rules.Step{}}
+	p := &Plan{CreatedAt: now.UTC(), RequestedBy: requester, Ledger: e.ledger(), Undoes: run, Steps: []rules.Step{}}
 	if s.Run != nil {
 		p.Run, p.RunEndedAt = s.Run.ID, s.Run.EndedAt
 	}

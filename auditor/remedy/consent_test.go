@@ -169,6 +169,44 @@ func TestRefusedForGood(t *testing.T) {
 	}
 }
 
+// TestConsentOfALedgerBefore: another ledger does not know what was used up or refused, so that nothing which was signed before it began is of use.
+func TestConsentOfALedgerBefore(t *testing.T) {
+	w, p := asking(t, true)
+	c := bob(w, p)
+	state := remedy.NewState()
+	state.Add(remedy.Entry{Seq: 1, Kind: remedy.KindStarted, Hash: "another"})
+	e := remedy.New(remedy.Options{Journal: &plainJournal{}, State: state, Clock: clock{w}, Meter: meter{w}})
+	again := e.Plan(w.job(), "alice", []string{"name-00"})
+	unsigned := *again
+	unsigned.Signature = p.Signature
+	again.SignRequest(people["alice"])
+	for what, try := range map[string]struct {
+		p *remedy.Plan
+		c remedy.Consent
+	}{
+		"both as they were":                     {p, c},
+		"the plan as it was, approved anew":     {p, bob(w, p)},
+		"a plan made anew, approved before":     {again, c},
+		"a plan made anew, as it was asked for": {&unsigned, bob(w, &unsigned)},
+	} {
+		if _, err := e.Approve(try.p, try.c); !isRefused(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if _, err := e.Apply(t.Context(), w.job(), try.p, "alice"); !isRefused(err) {
+			t.Errorf("%s: carried out: %v", what, err)
+		}
+	}
+	w.policy.Mode = remedy.ModeAuto
+	if _, err := e.Apply(t.Context(), w.job(), p, "alice"); !isRefused(err) || !strings.Contains(err.Error(), "another ledger") {
+		t.Errorf("without approval: %v", err)
+	}
+	w.policy.Mode = remedy.ModeApprove
+	e.Configure(w.policy)
+	if _, err := e.Approve(again, bob(w, again)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestApprovalOnce: an approval is used up when its plan begins, whatever becomes of that, and is not given twice.
 func TestApprovalOnce(t *testing.T) {
 	w, p := asking(t, true)

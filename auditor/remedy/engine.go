@@ -396,7 +396,7 @@ func target(accountID, agencyID string, g rules.Grant) string {
 // propose makes the plan that follows from what is known. The caller holds turn.
 func (e *Engine) propose(job *Job, now time.Time) *Plan {
 	s := job.Snapshot
-	p := &Plan{CreatedAt: now.UTC(), RequestedBy: Daemon, Steps: []rules.Step{}}
+	p := &Plan{CreatedAt: now.UTC(), RequestedBy: Daemon, Ledger: e.ledger(), Steps: []rules.Step{}}
 	if s.Run != nil {
 		p.Run, p.RunEndedAt = s.Run.ID, s.Run.EndedAt
 	}
@@ -483,6 +483,13 @@ func (e *Engine) since(st *auditor.Standing, target string, g rules.Grant) time.
 		}
 	}
 	return at
+}
+
+// ledger is by what the ledger is told from another one.
+func (e *Engine) ledger() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.state.ledger
 }
 
 // sift takes out of a plan the steps that have to wait, with the reasons.

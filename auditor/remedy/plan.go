@@ -38,8 +38,8 @@ func Nobody(name string) bool {
 // Plan is what is proposed after a run: the steps in the order in which they are carried out, and what stays as it is.
 type Plan struct {
 	Format int `json:"format"`
-	// Digest is the plan's identity: that of who asked for it and of its steps. It says nothing of when it was made, so that a plan
-	// which is made again after the next run is the same plan.
+	// Digest is the plan's identity: that of who asked for it, of the ledger and of its steps. It says nothing of when it was made, so that a
+	// plan which is made again after the next run is the same plan.
 	Digest    string    `json:"digest"`
 	CreatedAt time.Time `json:"created_at"`
 	// Run is the run that the plan rests on, which ended at RunEndedAt, and RequestedBy who asked for it. Signature is theirs over the
@@ -48,6 +48,9 @@ type Plan struct {
 	RunEndedAt  time.Time `json:"run_ended_at,omitzero"`
 	RequestedBy string    `json:"requested_by"`
 	Signature   string    `json:"signature,omitempty"`
+	// Ledger is the hash of the first entry of the ledger that was kept when the plan was made; empty without one. What was signed for a plan is
+	// of no use once another ledger begins, which does not know what was used up.
+	Ledger string `json:"ledger,omitempty"`
 	// Undoes is the run of which the steps take back what was done; empty for a plan that follows from findings.
 	Undoes string `json:"undoes,omitempty"`
 	// Fleet is how many accounts were expected, and Unread of how many of those that the plan is about nothing is known by the run, so that
@@ -74,7 +77,7 @@ func (p *Plan) seal() {
 
 func (p *Plan) digest() string {
 	d := sha256.New()
-	fmt.Fprintf(d, "plan %d %q %q\n", planFormat, p.RequestedBy, p.Undoes)
+	fmt.Fprintf(d, "plan %d %q %q %q\n", planFormat, p.RequestedBy, p.Ledger, p.Undoes)
 	for i := range p.Steps {
 		fmt.Fprintln(d, p.Steps[i].ID())
 	}

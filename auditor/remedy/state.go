@@ -24,6 +24,7 @@ const maxCooling = 32
 type State struct {
 	entries int64
 	at      time.Time // of the last entry
+	ledger  string    // the hash of the first entry, by which one ledger is told from another
 	frozen  *Freeze
 	// open are the intents without outcome, by their number.
 	open map[int64]*Open
@@ -137,6 +138,9 @@ func NewState() *State {
 // Add takes an entry into account. Entries come in the order of the ledger.
 func (s *State) Add(e Entry) {
 	s.entries, s.at = e.Seq, e.Time
+	if e.Seq == 1 {
+		s.ledger = e.Hash
+	}
 	switch e.Kind {
 	case KindStarted:
 	case KindPlanned:

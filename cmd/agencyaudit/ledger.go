@@ -142,7 +142,7 @@ func (a *app) ledgerRenewCommand() *cobra.Command {
 		Long: `Put the ledger aside, under a name with the time, and begin another one. It is for somebody who has
 looked into why the ledger cannot be relied on, and takes the loss: the new one knows nothing of
 limits that were used up, of quarantines and of intents that are open. So it begins frozen, until
-unfreeze. End the daemon first.
+unfreeze; and plans and approvals of before count no more. End the daemon first.
 
 Exit codes: 0 done, 2 it could not be done, 3 bad usage or configuration.`,
 		Example: `  agencyaudit ledger renew --reason SEC-77`,
