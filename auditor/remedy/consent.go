@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -140,10 +139,8 @@ func (e *Engine) refuses(p *Plan, c *Consent, now time.Time) error {
 			"`plan --account`, wait for the next run or until a day has passed, or raise that limit", over)
 	}
 	// What was approved before is carried out as well, after a run of its own but perhaps within the day.
-	daily := e.policy.Limits
-	daily.GrantAccounts, daily.RevokeAccounts = math.MaxInt, math.MaxInt
-	again.Steps = slices.Concat(p.Steps, e.toCome(p, now))
-	if both := daily.exceeds(&again, e.state, cmp.Or(e.fleet, p.Fleet), now); both != "" {
+	all := slices.Concat(p.Steps, e.toCome(p, now))
+	if both := e.policy.Limits.exceedsDay(all, e.state, cmp.Or(e.fleet, p.Fleet), now); both != "" {
 		return refused("the plan exceeds a limit together with what was approved before and is not carried out yet, so that one of them would freeze "+
 			"repair: %s; wait until a day after that was carried out, or raise that limit", both)
 	}

@@ -1,6 +1,7 @@
 package remedy
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -30,6 +31,11 @@ func (l Limits) exceeds(p *Plan, s *State, fleet int, now time.Time) string {
 	if len(p.Steps) == 0 {
 		return ""
 	}
+	return cmp.Or(l.exceedsRun(p, s), l.exceedsDay(p.Steps, s, fleet, now))
+}
+
+// exceedsRun says which limit of a run a plan exceeds, given what was done on the evidence of that run.
+func (l Limits) exceedsRun(p *Plan, s *State) string {
 	// What was written already on the evidence of one run counts with the next plan that rests on it.
 	run := map[rules.Action]map[string]bool{rules.ActionGrant: {}, rules.ActionRevoke: {}}
 	for _, w := range s.writes {
@@ -37,16 +43,6 @@ func (l Limits) exceeds(p *Plan, s *State, fleet int, now time.Time) string {
 			run[kind(w.action, w.undoes)][w.account] = true
 		}
 	}
-	// What takes something back is counted apart from what did it: else nothing could be taken back of what was as much as may be.
-	type counted struct {
-		policy string
-		undoes bool
-	}
-	accounts, policies := map[string]bool{}, map[counted]int{}
-	s.within(now, func(w *write) {
-		accounts[w.account] = true
-		policies[counted{w.policy, w.undoes}]++
-	})
 	for i := range p.Steps {
 		step := &p.Steps[i]
 		run[kind(step.Action, step.Undoes > 0)][step.AccountID] = true
@@ -57,8 +53,23 @@ func (l Limits) exceeds(p *Plan, s *State, fleet int, now time.Time) string {
 	if n := len(run[rules.ActionRevoke]); n > l.RevokeAccounts {
 		return fmt.Sprintf("with the plan the run would revoke in %d accounts, and limits.revoke_accounts_per_run is %d", n, l.RevokeAccounts)
 	}
-	for i := range p.Steps {
-		step := &p.Steps[i]
+	return ""
+}
+
+// exceedsDay says which limit of a day steps exceed, given what was done within the last day.
+func (l Limits) exceedsDay(steps []rules.Step, s *State, fleet int, now time.Time) string {
+	// What takes something back is counted apart from what did it: else nothing could be taken back of what was as much as may be.
+	type counted struct {
+		policy string
+		undoes bool
+	}
+	accounts, policies := map[string]bool{}, map[counted]int{}
+	s.within(now, func(w *write) {
+		accounts[w.account] = true
+		policies[counted{w.policy, w.undoes}]++
+	})
+	for i := range steps {
+		step := &steps[i]
 		accounts[step.AccountID] = true
 		c := counted{step.Grant.Policy.ID, step.Undoes > 0}
 		policies[c]++
