@@ -117,7 +117,11 @@ func (p *page) planHead(v PlanView) {
 		p.paint("", bold, "Plan: "+what)
 	}
 	p.say("  digest        ", rules.Escape(plan.Digest))
-	p.say("  asked for by  ", elide(plan.RequestedBy, maxName)+map[bool]string{true: ", signed"}[plan.Signature != ""])
+	asked := elide(plan.RequestedBy, maxName) + map[bool]string{true: ", signed"}[plan.Signature != ""]
+	if plan.RequestedBy == remedy.Daemon && !v.Daemon { // it is the plan that a daemon would make, which there was none to ask for
+		asked = "no person: it is what follows from the run"
+	}
+	p.say("  asked for by  ", asked)
 	from := "a run made for it"
 	if v.Daemon {
 		from = "the daemon's last run"

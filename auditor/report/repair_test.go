@@ -213,6 +213,22 @@ func TestRepairJSON(t *testing.T) {
 	}
 }
 
+// Who asked for a plan is said as it is: a daemon asks for nothing where there is none.
+func TestWhoAskedForAPlan(t *testing.T) {
+	for _, tt := range []struct {
+		by     string
+		daemon bool
+		says   string
+	}{
+		{remedy.Daemon, true, "daemon\n"}, {remedy.Daemon, false, "no person: it is what follows from the run\n"}, {"alice", false, "alice\n"},
+	} {
+		text := shownPlan(t, PlanView{Plan: &remedy.Plan{RequestedBy: tt.by}, Now: noon, Daemon: tt.daemon}, Options{})
+		if !strings.Contains(text, "asked for by  "+tt.says) {
+			t.Errorf("%s, by a daemon: %v: %s", tt.by, tt.daemon, text)
+		}
+	}
+}
+
 // Every reason is one that a plan shows.
 func TestEveryReasonIsShown(t *testing.T) {
 	p := remedy.Plan{}
