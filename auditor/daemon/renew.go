@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,12 @@ func RenewLedger(ctx context.Context, dir, actor, reason string, now time.Time) 
 		return "", err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	return renewLedger(ctx, store, dir, actor, reason, now)
+}
+
+// renewLedger is RenewLedger with the history of the directory. Wherever it ends, what lies there then is the old ledger, which is refused, or
+// none, which is missing, or the whole new one, which is frozen: an empty one would know of no freeze.
+func renewLedger(ctx context.Context, store history.Store, dir, actor, reason string, now time.Time) (aside string, err error) {
 	file := filepath.Join(dir, remedy.LedgerName)
 	if err := sound(ctx, store, file); err != nil {
 		return "", err
@@ -35,33 +42,52 @@ func RenewLedger(ctx context.Context, dir, actor, reason string, now time.Time) 
 		if _, err := os.Lstat(aside); err == nil {
 			return "", fmt.Errorf("put the ledger aside: %s is there already; try again in a second", aside)
 		}
+		reason += "; the one before lies in " + filepath.Base(aside)
+	}
+	next := file + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("begin another ledger: %w", err)
+	}
+	head, err := beginLedger(next, actor, reason, now)
+	if err != nil {
+		return "", err
+	}
+	// From here on the history knows of the new one alone, so that no other is taken for it.
+	text, err := json.Marshal(head)
+	if err == nil {
+		err = store.Mark(ctx, remedy.HeadMark, string(text))
+	}
+	if err != nil {
+		return "", fmt.Errorf("remember how far the new ledger goes: %w", err)
+	}
+	if aside != "" {
 		if err := os.Rename(file, aside); err != nil {
 			return "", fmt.Errorf("put the ledger aside: %w", err)
 		}
 	}
-	// Only now does the history forget how far it went: a crash before leaves a ledger that is missing, which is noticed.
-	if err := store.Mark(ctx, remedy.HeadMark, ""); err != nil {
-		return aside, fmt.Errorf("forget how far the ledger went: %w", err)
+	if err := os.Rename(next, file); err != nil {
+		return aside, fmt.Errorf("begin another ledger: %w", err)
 	}
+	return aside, remedy.OSFS{}.SyncDir(dir)
+}
+
+// beginLedger writes a new ledger, which is frozen.
+func beginLedger(file, actor, reason string, now time.Time) (head remedy.Head, err error) {
 	l, err := remedy.OpenLedger(remedy.OSFS{}, file, remedy.LedgerOptions{})
 	if err != nil {
-		return aside, err
+		return head, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	began := reason
-	if aside != "" {
-		began += "; the one before lies in " + filepath.Base(aside)
-	}
 	for _, e := range []remedy.Entry{
-		{Kind: remedy.KindStarted, Reason: "a new ledger begins: " + began},
+		{Kind: remedy.KindStarted, Reason: "a new ledger begins: " + reason},
 		{Kind: remedy.KindFrozen, Reason: "the ledger is new: see first what the one before left open, and what was changed of late"},
 	} {
 		e.Time, e.Actor = now.UTC(), actor
 		if _, err := l.Append(e); err != nil {
-			return aside, err
+			return head, err
 		}
 	}
-	return aside, nil
+	return l.Head(), nil
 }
 
 // sound refuses to give up a ledger that can be relied on: with it would go the limits that were used up, the quarantines, and what is open.
