@@ -386,6 +386,13 @@ func (e *Engine) undo(job *Job, run, requester string, now time.Time) *Plan {
 	}
 	p.Fleet = len(accounts)
 	e.mu.Lock()
+	for _, o := range e.state.intents() {
+		if o.Run == run && o.Step.Undoes == 0 {
+			h := voided(&o.Step, &Plan{})
+			h.Reason, h.Detail = rules.HoldPending, "what came of it is not known yet: ask again once a run has read the account"
+			p.Held = append(p.Held, h)
+		}
+	}
 	var done []Done
 	for _, d := range e.state.done {
 		if d.Run == run && !e.state.undone[d.Intent] && d.Step.Undoes == 0 {

@@ -688,6 +688,45 @@ func TestUndoHeld(t *testing.T) {
 	}
 }
 
+// TestUndoOfWhatIsNotKnown: of what a run led to and nobody saw the outcome of, an undo says so, and not that there was nothing.
+func TestUndoOfWhatIsNotKnown(t *testing.T) {
+	w := still(t, 20)
+	w.lacks(0, baselineGrants[0])
+	w.fault = func(*rules.Step) string { return "no effect" }
+	w.turn()
+	run := w.run.ID
+	held := func(what string, why rules.Hold) {
+		t.Helper()
+		p, err := w.engine.Undo(w.job(), run, "alice")
+		if err != nil || len(p.Steps) > 0 || len(p.Held) != 1 || p.Held[0].Reason != why || p.Held[0].Detail == "" || p.Held[0].AccountID != "account-00" {
+			t.Errorf("%s: %v, %+v", what, err, p)
+		}
+	}
+	held("pending", rules.HoldPending)
+	w.start()
+	w.turn()
+	held("after a restart", rules.HoldPending)
+	w.pause(50 * time.Minute)
+	w.turn()
+	if s := w.engine.Status(); len(s.Last) != 1 || s.Last[0].Outcome != remedy.OutcomeUnverified {
+		t.Fatalf("%+v", s.Last)
+	}
+	w.turn()
+	held("it never showed", rules.HoldMoved)
+	w.touch(w.cloud.members[0], baselineGrants[0], true)
+	w.turn()
+	held("it shows at last", rules.HoldQuarantine)
+	w.pause(25 * time.Hour)
+	if err := w.engine.Release("account-00", "alice", "seen to"); err != nil {
+		t.Fatal(err)
+	}
+	w.turn()
+	if p, err := w.engine.Undo(w.job(), run, "alice"); err != nil || len(p.Steps) != 1 || len(p.Held) > 0 {
+		t.Errorf("released: %v, %+v", err, p)
+	}
+	w.check(t, "in all", 1, false)
+}
+
 // TestUndoOnce: what was undone is not undone again when a later run did it anew.
 func TestUndoOnce(t *testing.T) {
 	w := still(t, 2)

@@ -451,7 +451,8 @@ func (w *world) justified(q *request, intent *remedy.Entry) {
 	}
 	if s.Undoes > 0 {
 		of := w.intents[s.Undoes]
-		if of == nil || atOf(of.Step.Grant) != g || of.Step.Action == s.Action || w.outcomes[s.Undoes].Outcome != remedy.OutcomeDone {
+		if of == nil || atOf(of.Step.Grant) != g || of.Step.Action == s.Action ||
+			w.outcomes[s.Undoes].Outcome != remedy.OutcomeDone && w.outcomes[s.Undoes].Outcome != remedy.OutcomeUnverified {
 			w.fail("L5 %s takes back what was not done", s.Short())
 		}
 		return

@@ -37,7 +37,7 @@ type State struct {
 	nonces     map[string]bool
 	// waiting is since when a plan waits for approval, by its digest.
 	waiting map[string]time.Time
-	// done are the intents that had their effect, by number, and undone those of them that were taken back.
+	// done are the intents that had their effect, or may yet show it, by number, and undone those of them that were taken back.
 	done   map[int64]Done
 	undone map[int64]bool
 	last   []Done
@@ -244,6 +244,9 @@ func (s *State) end(e Entry) {
 	case OutcomeNoop:
 		delete(s.failures, id)
 	case OutcomeFailed, OutcomeUnverified:
+		if e.Outcome == OutcomeUnverified { // it may show when nobody waits for it any more
+			s.done[e.Intent] = d
+		}
 		f := s.failures[id]
 		s.failures[id] = failures{f.n + 1, e.Time}
 	case OutcomeNotSent, OutcomeSuperseded:
