@@ -240,7 +240,7 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 	if err := e.settle(ctx, &job); err != nil {
 		return nil, err
 	}
-	now := e.clock.Now()
+	setback, now := e.setback(), e.clock.Now()
 	proposed := e.propose(&job, now)
 	e.show(proposed)
 	if p.Undoes != "" {
@@ -277,6 +277,10 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 		if !covers(asked[i]) || !slices.Contains(ids, asked[i]) {
 			r.Void = append(r.Void, voided(&p.Steps[i], proposed))
 		}
+	}
+	if setback && r.Stopped == "" && len(still.Steps) > 0 { // it would have ended what was carried out then
+		e.meter.Blocked(rules.HoldStopped)
+		r.Stopped, r.Detail = rules.HoldStopped, "it is known only now; look at the last outcomes first, and have the plan carried out again if it still is meant"
 	}
 	if r.Stopped != "" {
 		r.voidRest(&still, nil)

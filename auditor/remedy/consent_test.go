@@ -475,6 +475,37 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
+// TestAppliedAfterASetback: what is found only now to have failed ends what somebody has carried out, as it would have at the time.
+func TestAppliedAfterASetback(t *testing.T) {
+	for _, fault := range []string{"no effect", "request lost"} {
+		w := still(t, 20)
+		w.policy.Mode = remedy.ModePlan
+		w.lacks(0, baselineGrants[0])
+		w.lacks(1, baselineGrants[0])
+		w.turn()
+		w.policy.Mode = remedy.ModeAuto
+		w.fault = func(*rules.Step) string { return fault }
+		var r *remedy.Result
+		apply := func() {
+			p := w.engine.Plan(w.job(), "alice", nil)
+			w.call("Apply", func() (err error) { r, err = w.engine.Apply(t.Context(), w.job(), p, "alice"); return err })
+		}
+		apply()
+		w.check(t, "pending", 1, false)
+		w.fault = nil
+		w.pause(50 * time.Minute)
+		w.audit()
+		apply()
+		w.check(t, "settled, and no more", 1, false)
+		if r.Stopped != rules.HoldStopped || r.Detail == "" || len(r.Void) != 1 || r.Void[0].Reason != rules.HoldStopped || r.Void[0].AccountID != "account-01" {
+			t.Errorf("%s: %+v", fault, r)
+		}
+		w.audit()
+		apply()
+		w.check(t, "after that", 2, false)
+	}
+}
+
 // TestOldPlan: of a plan that somebody kept, what has changed since is void, and the rest is done.
 func TestOldPlan(t *testing.T) {
 	w := still(t, 3)
