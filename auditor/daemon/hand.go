@@ -307,7 +307,8 @@ func (h *byItself) Plan(ctx context.Context, requester string, accounts []string
 
 // Approve is Hand.Approve.
 func (h *byItself) Approve(ctx context.Context, p *remedy.Plan, c remedy.Consent) (*remedy.Entry, error) {
-	if p.RequestedBy == remedy.Daemon { // it is the one that follows from a run
+	// It is the one that follows from a run, or is counted with what such a one says is to come.
+	if p.RequestedBy == remedy.Daemon || h.d.repair.engine.Agreed() {
 		if _, err := h.Plan(ctx, "", nil); err != nil {
 			return nil, err
 		}

@@ -86,6 +86,9 @@ func (e *Engine) Approve(p *Plan, c Consent) (Entry, error) {
 		_, failed := e.append(Entry{Kind: KindRejected, Actor: c.Actor, Plan: p.Digest, Run: p.Run, Nonce: c.Nonce, Reason: err.Error()})
 		return Entry{}, errors.Join(err, failed)
 	}
+	if e.plan == nil && len(e.state.inForce(e.policy, now)) > 0 { // which is no reason to refuse it for good
+		return Entry{}, errors.New("no run was made yet, without which it is not known what was approved before and is to come; try again in a moment")
+	}
 	written, err := e.append(Entry{
 		Kind: KindApproved, Actor: c.Actor, Run: p.Run, Plan: p.Digest, Steps: len(p.Steps), Digests: p.ids(), Nonce: c.Nonce, Expires: c.Expires.UTC(),
 		Signature: c.Signature,
@@ -94,6 +97,13 @@ func (e *Engine) Approve(p *Plan, c Consent) (Entry, error) {
 		e.log.Warn("a plan was approved", "plan", p.Digest, "by", c.Actor, "steps", len(p.Steps), "expires", c.Expires.UTC())
 	}
 	return written, err
+}
+
+// Agreed says whether something was approved that is not carried out yet. It takes a plan to hold another approval against that.
+func (e *Engine) Agreed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.state.inForce(e.policy, e.clock.Now())) > 0
 }
 
 // refuses says why an approval does not count; nil when it does. The caller holds mu.

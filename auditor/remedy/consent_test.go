@@ -299,6 +299,26 @@ func TestApprovedOneByOne(t *testing.T) {
 	}
 }
 
+// TestApprovedAfterARestart: what was approved before a restart counts as well, so that it takes a run to approve more. The approval is not lost.
+func TestApprovedAfterARestart(t *testing.T) {
+	w, first := asking(t, true)
+	w.policy.Limits.FleetPercent, w.stopped = 5, true
+	w.turn()
+	second := w.engine.Plan(w.job(), "alice", []string{"name-01"})
+	second.SignRequest(people["alice"])
+	w.agrees(t, first)
+	w.start()
+	c := bob(w, second)
+	w.asks(second)
+	if _, err := w.engine.Approve(second, c); err == nil || isRefused(err) || !strings.Contains(err.Error(), "no run was made yet") {
+		t.Errorf("before a run: %v", err)
+	}
+	w.turn()
+	if _, err := w.engine.Approve(second, c); !isRefused(err) || !strings.Contains(err.Error(), "together") {
+		t.Errorf("after it: %v", err)
+	}
+}
+
 // TestApprovedBeforeALimit: an approved plan that exceeds a limit by the time at which it is carried out freezes once, by whoever approved it.
 // When a person lifts that, the approval is used up, and another one of fewer accounts counts.
 func TestApprovedBeforeALimit(t *testing.T) {

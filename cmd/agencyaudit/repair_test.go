@@ -487,6 +487,24 @@ func TestAPlanOverALimitCannotBeApproved(t *testing.T) {
 	wants(t, out, "limits.fleet_percent_per_day", "It cannot be approved like that", "Wait until a day has passed")
 }
 
+// Without a daemon, too, two plans that exceed a limit of the day together are not both approved: one of them would freeze repair.
+func TestTwoPlansOverALimitAreNotBothApproved(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "approve", "  limits: {fleet_percent_per_day: 5}\n")
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	b.drift(t, `{"kind": "revoke", %s}`, lostThere)
+	b.asks(t, exitDrift, "plan", "--account", victim, "--out", "one.json")
+	b.asks(t, exitDrift, "plan", "--account", other, "--out", "two.json")
+	b.asks(t, exitOK, "approve", "one.json", "--yes")
+	_, said := b.asks(t, exitUsage, "approve", "two.json", "--yes")
+	wants(t, said, "together with what was approved before", "limits.fleet_percent_per_day")
+	b.asks(t, exitOK, "apply", "one.json")
+	out, _ := b.asks(t, exitOK, "ledger", "show")
+	if strings.Contains(out, "frozen") {
+		t.Errorf("it is frozen:\n%s", out)
+	}
+}
+
 // writesDown adds entries to the ledger, as a process does that has the state directory. All but an intent are about the last one.
 func (b *bench) writesDown(t *testing.T, entries ...remedy.Entry) {
 	t.Helper()
