@@ -250,6 +250,20 @@ func find(s *auditor.Snapshot, step *rules.Step) (*auditor.Standing, *rules.Base
 	return &s.Standings[i], b
 }
 
+// audited is find for a step that was carried out: another baseline may be for its agency by now, or the same one by another name.
+func audited(s *auditor.Snapshot, step *rules.Step) (*auditor.Standing, *rules.Baseline) {
+	is := *step
+	for i := range s.Standings {
+		if st := &s.Standings[i]; st.Account.ID == step.AccountID && st.Agency == step.Agency {
+			if st.Baseline == step.Baseline {
+				return find(s, step)
+			}
+			is.Baseline = st.Baseline
+		}
+	}
+	return find(s, &is)
+}
+
 // read reads an agency anew, every plane of it by two witnesses.
 func (e *Engine) read(ctx context.Context, job *Job, st *auditor.Standing, b *rules.Baseline) (h rules.Holding, ids []string, err error) {
 	defer func() {
@@ -496,7 +510,7 @@ func (e *Engine) settle(ctx context.Context, job *Job) error {
 		}
 		over := e.clock.Now().Sub(o.SentAt) >= job.Policy.Settle
 		said := auditor.Answer{Said: auditor.Said(o.Said), RequestID: o.RequestID}
-		st, b := find(job.Snapshot, &o.Step)
+		st, b := audited(job.Snapshot, &o.Step)
 		if st == nil {
 			if over {
 				if err := e.finish(o, OutcomeSuperseded, said, nil, "the account is no longer audited, so that nobody reads what became of it"); err != nil {

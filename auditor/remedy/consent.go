@@ -444,7 +444,10 @@ func (e *Engine) inverse(p *Plan, job *Job, d *Done, now time.Time) {
 		h.Reason, h.Detail = why, detail
 		p.Held = append(p.Held, h)
 	}
-	st, _ := find(job.Snapshot, &step)
+	st, _ := audited(job.Snapshot, &step)
+	if st != nil {
+		step.Baseline = st.Baseline
+	}
 	switch {
 	case st == nil || !fresh(job.Snapshot, st, now):
 		hold(rules.HoldUnreachable, "the last run did not read the account")

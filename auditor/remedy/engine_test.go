@@ -584,6 +584,37 @@ func TestKilledBeforeItHolds(t *testing.T) {
 	}
 }
 
+// TestSettledByAnotherBaseline: what is pending in an agency that another baseline is for by now is read all the same, and holds back what it would have.
+func TestSettledByAnotherBaseline(t *testing.T) {
+	for fault, held := range map[string]func(remedy.Status) bool{
+		"no effect": func(s remedy.Status) bool { return len(s.Quarantined) == 1 },
+		"slow":      func(s remedy.Status) bool { return len(s.Last) == 1 && s.Last[0].Outcome == remedy.OutcomeDone },
+	} {
+		w := still(t, 20)
+		w.lacks(0, baselineGrants[0])
+		w.fault = func(*rules.Step) string { return fault }
+		w.turn()
+		w.fault = nil
+		w.baseline.Name = "renamed"
+		w.snapshot = w.snapshot.Expect(auditor.Subjects(w.accounts(), []rules.Baseline{w.baseline}), []rules.Baseline{w.baseline}, 40*time.Hour)
+		w.pause(50 * time.Minute)
+		w.turn()
+		if s := w.engine.Status(); !held(s) || len(w.cloud.requests) != 1 {
+			t.Errorf("%s: %d requests, outcomes %v, quarantined %v", fault, len(w.cloud.requests), w.outcomesOf(), s.Quarantined)
+		}
+		if fault == "slow" {
+			run := w.engine.Status().Last[0].Run
+			w.turn()
+			p, err := w.engine.Undo(w.job(), run, "alice")
+			if err != nil || len(p.Steps) != 1 || p.Steps[0].Baseline != "renamed" {
+				t.Fatalf("%v, %+v", err, p)
+			}
+			w.call("Apply", func() error { _, err := w.engine.Apply(t.Context(), w.job(), p, "alice"); return err })
+			w.check(t, "undone", 2, false)
+		}
+	}
+}
+
 // twoAgencies shows each account with another agency besides, which lacks the same unless the account is the first.
 type twoAgencies struct{ *cloud }
 
