@@ -90,8 +90,8 @@ func (e *Engine) Approve(p *Plan, c Consent) (Entry, error) {
 		return Entry{}, errors.New("no run was made yet, without which it is not known what was approved before and is to come; try again in a moment")
 	}
 	written, err := e.append(Entry{
-		Kind: KindApproved, Actor: c.Actor, Run: p.Run, Plan: p.Digest, Steps: len(p.Steps), Digests: p.ids(), Nonce: c.Nonce, Expires: c.Expires.UTC(),
-		Signature: c.Signature,
+		Kind: KindApproved, Actor: c.Actor, Run: p.Run, Plan: p.Digest, Steps: len(p.Steps), Digests: p.ids(), RequestedBy: p.RequestedBy,
+		Undoes: p.Undoes, Nonce: c.Nonce, Expires: c.Expires.UTC(), Signature: c.Signature,
 	})
 	if err == nil {
 		e.log.Warn("a plan was approved", "plan", p.Digest, "by", c.Actor, "steps", len(p.Steps), "expires", c.Expires.UTC())

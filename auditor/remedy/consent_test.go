@@ -452,6 +452,38 @@ func TestApprovalOfSomebodyGone(t *testing.T) {
 	w.check(t, "forged in the ledger", 0, false)
 }
 
+// TestForgedApproval: whoever can add to the ledger, and has no key, makes nothing of an approval that stands there: not the same once more, and not one
+// of other steps.
+func TestForgedApproval(t *testing.T) {
+	w, p := asking(t, true)
+	all := w.engine.Plan(w.job(), "alice", nil)
+	w.agrees(t, p)
+	whole := w.ledger.entries[len(w.ledger.entries)-1]
+	if whole.Kind != remedy.KindApproved {
+		t.Fatal(whole)
+	}
+	other := whole
+	other.Digests = nil
+	for i := range all.Steps {
+		other.Digests = append(other.Digests, all.Steps[i].ID())
+	}
+	for name, entries := range map[string][]remedy.Entry{
+		"as it is": {whole}, "of more steps": {other}, "refused, and given all the same": {{Kind: remedy.KindRejected, Nonce: whole.Nonce}, whole},
+		"once more": {whole, {Kind: remedy.KindPlanned, Approval: 1}, whole},
+	} {
+		state := remedy.NewState()
+		for i, e := range entries {
+			e.Seq = int64(i + 1)
+			state.Add(e)
+		}
+		e := remedy.New(remedy.Options{Journal: &plainJournal{}, State: state, Clock: clock{w}, Meter: meter{w}})
+		e.Configure(w.policy)
+		if counts := name == "as it is"; e.Agreed() != counts {
+			t.Errorf("%s: counts %v", name, e.Agreed())
+		}
+	}
+}
+
 // TestApprovalWithoutKeys: where nobody has a key, whoever reaches the program approves.
 func TestApprovalWithoutKeys(t *testing.T) {
 	w, p := asking(t, false)

@@ -70,9 +70,12 @@ type Entry struct {
 	// Baseline is the digest of the baseline, Fleet the number of accounts that were expected then.
 	Baseline string `json:"baseline,omitempty"`
 	Fleet    int    `json:"fleet,omitempty"`
-	// Steps is how many steps a plan has, and Digests their ids.
-	Steps   int      `json:"steps,omitempty"`
-	Digests []string `json:"digests,omitempty"`
+	// Steps is how many steps a plan has, and Digests their ids. RequestedBy is who asked for a plan that was approved, and Undoes the run that it
+	// takes back, if it does: with them the ids make its digest, which the approver signed.
+	Steps       int      `json:"steps,omitempty"`
+	Digests     []string `json:"digests,omitempty"`
+	RequestedBy string   `json:"requested_by,omitempty"`
+	Undoes      string   `json:"undoes,omitempty"`
 	// Approval is the number of the entry by which an intent was approved, or a plan that exceeded a limit: the freeze uses it up. Nonce is
 	// what makes an approval one of its own; Expires is until when it counts, Signature what the approver signed it with.
 	Approval  int64     `json:"approval,omitempty"`

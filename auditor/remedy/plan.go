@@ -75,11 +75,14 @@ func (p *Plan) seal() {
 	p.Digest = p.digest()
 }
 
-func (p *Plan) digest() string {
+func (p *Plan) digest() string { return planDigest(p.RequestedBy, p.Ledger, p.Undoes, p.ids()) }
+
+// planDigest is the digest of a plan of steps with these ids.
+func planDigest(requester, ledger, undoes string, ids []string) string {
 	d := sha256.New()
-	fmt.Fprintf(d, "plan %d %q %q %q\n", planFormat, p.RequestedBy, p.Ledger, p.Undoes)
-	for i := range p.Steps {
-		fmt.Fprintln(d, p.Steps[i].ID())
+	fmt.Fprintf(d, "plan %d %q %q %q\n", planFormat, requester, ledger, undoes)
+	for _, id := range ids {
+		fmt.Fprintln(d, id)
 	}
 	return hex.EncodeToString(d.Sum(nil))
 }

@@ -155,6 +155,8 @@ func (s *State) Add(e Entry) {
 	case KindApproved:
 		s.approvals[e.Seq] = &approval{
 			Consent: Consent{Actor: e.Actor, Nonce: e.Nonce, Expires: e.Expires, Signature: e.Signature}, seq: e.Seq, digests: e.Digests, plan: e.Plan,
+			// What was signed counts once and for these steps, whoever wrote the entry.
+			used: s.nonces[e.Nonce] || planDigest(e.RequestedBy, s.ledger, e.Undoes, e.Digests) != e.Plan,
 		}
 		s.nonces[e.Nonce] = true
 	case KindRejected:
