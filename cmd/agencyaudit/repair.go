@@ -645,10 +645,15 @@ func (a *app) approve(
 		return delivered(report.ApprovalJSON(a.out, p, approval, h.Daemon()))
 	}
 	says, next := "Approved as "+name+", until "+utc(approval.Expires)+". ", ""
-	stopped := status.Frozen != nil || p.Stopped != "" && named.file == nil // what a file says of that is of when it was made
+	why := "see above"
+	killed := killSwitch(cfg)
+	if killed != "" {
+		why = killed
+	}
+	stopped := killed != "" || status.Frozen != nil || p.Stopped != "" && named.file == nil // what a file says of that is of when it was made
 	switch {
 	case h.Daemon() && p.Undoes == "" && stopped:
-		says += "The daemon begins a run, but carries nothing out while repair is stopped, see above: it does so after the first run from then on, " +
+		says += "The daemon begins a run, but carries nothing out while repair is stopped (" + why + "): it does so after the first run from then on, " +
 			"if the approval still counts. To look at it:"
 		next = a.command("ledger show", "--last", "20")
 	case h.Daemon() && p.Undoes == "":

@@ -487,6 +487,21 @@ func TestAPlanOverALimitCannotBeApproved(t *testing.T) {
 	wants(t, out, "limits.fleet_percent_per_day", "It cannot be approved like that", "Wait until a day has passed")
 }
 
+// Of a plan that is approved nothing is promised while the kill switch is on, also where the plan was made before.
+func TestApprovedUnderTheKillSwitch(t *testing.T) {
+	t.Parallel()
+	b := repairable(t, "approve", "")
+	b.drift(t, `{"kind": "revoke", %s}`, lost)
+	d := b.serveFile(t, b.dir, filepath.Join(b.dir, defaultConfig), b.key)
+	d.shows(t, "the drift shows", func(s series) bool { return s.one("policy_missing", ofVictim, ofLost) == 1 })
+	b.asksWith(t, nil, exitDrift, "plan", "--out", "plan.json")
+	if err := os.WriteFile(filepath.Join(b.dir, "state", "FREEZE"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := b.asksWith(t, nil, exitOK, "approve", "plan.json", "--yes")
+	wants(t, out, "but carries nothing out", "the kill switch is on: delete the file")
+}
+
 // Without a daemon, too, two plans that exceed a limit of the day together are not both approved: one of them would freeze repair.
 func TestTwoPlansOverALimitAreNotBothApproved(t *testing.T) {
 	t.Parallel()
