@@ -290,7 +290,8 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 	}
 	if setback && r.Stopped == "" && len(still.Steps) > 0 { // it would have ended what was carried out then
 		e.meter.Blocked(rules.HoldStopped)
-		r.Stopped, r.Detail = rules.HoldStopped, "it is known only now; look at the last outcomes first, and have the plan carried out again if it still is meant"
+		r.Stopped = rules.HoldStopped
+		r.Detail = "it is known only now; look at the last outcomes first, and have the plan carried out again if it still is meant"
 	}
 	if r.Stopped != "" {
 		r.voidRest(&still, nil)

@@ -452,8 +452,8 @@ func TestApprovalOfSomebodyGone(t *testing.T) {
 	w.check(t, "forged in the ledger", 0, false)
 }
 
-// TestForgedApproval: whoever can add to the ledger, and has no key, makes nothing of an approval that stands there: not the same once more, and not one
-// of other steps.
+// TestForgedApproval: whoever can add to the ledger, and has no key, makes nothing of an approval that stands there: not the same once more, and
+// not one of other steps.
 func TestForgedApproval(t *testing.T) {
 	w, p := asking(t, true)
 	all := w.engine.Plan(w.job(), "alice", nil)
