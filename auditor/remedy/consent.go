@@ -253,6 +253,9 @@ func (e *Engine) Apply(ctx context.Context, job Job, p *Plan, actor string) (*Re
 	setback, now := e.setback(), e.clock.Now()
 	proposed := e.propose(&job, now)
 	e.show(proposed)
+	if err := e.fighting(proposed); err != nil {
+		return nil, err
+	}
 	if p.Undoes != "" {
 		proposed = e.undo(&job, p.Undoes, p.RequestedBy, now)
 	}

@@ -585,11 +585,11 @@ func (e *Engine) AfterRun(ctx context.Context, job Job) error {
 	if job.Policy.Mode != ModeApprove {
 		e.waitsNot()
 	}
+	failed := e.settle(ctx, &job) // in every mode: what was sent before repair was turned off is read as well
 	if job.Policy.Mode == ModeOff {
 		e.show(nil)
-		return nil
+		return failed
 	}
-	failed := e.settle(ctx, &job)
 	now := e.clock.Now()
 	p := e.propose(&job, now)
 	e.show(p)
