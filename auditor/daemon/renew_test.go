@@ -58,7 +58,7 @@ func TestRenewedLedgerIsNeverUnfrozen(t *testing.T) {
 			}
 			func() {
 				defer func() {
-					if recover() != error(errDied) {
+					if recover() != errDied {
 						t.Error("it did not die")
 					}
 				}()
