@@ -58,7 +58,7 @@ func TestRenewedLedgerIsNeverUnfrozen(t *testing.T) {
 			}
 			func() {
 				defer func() {
-					if recover() != errDied {
+					if died, _ := recover().(error); !errors.Is(died, errDied) {
 						t.Error("it did not die")
 					}
 				}()
