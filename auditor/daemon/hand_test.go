@@ -1,13 +1,20 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/agencyaudit/agencyaudit/auditor"
+	"github.com/agencyaudit/agencyaudit/auditor/metrics"
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -49,5 +56,71 @@ func TestWhatIsShownIsWhatIsSigned(t *testing.T) {
 	}
 	if err := h.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// bugged is a clock in whose program a bug shows once.
+type bugged struct{ shows bool }
+
+func (b *bugged) Now() time.Time {
+	if b.shows {
+		b.shows = false
+		panic("a bug")
+	}
+	return time.Now()
+}
+
+func (*bugged) Sleep(context.Context, time.Duration) error { return nil }
+
+// inMemory is a ledger in memory.
+type inMemory struct{ n int64 }
+
+func (k *inMemory) Append(e remedy.Entry) (remedy.Entry, error) {
+	k.n++
+	e.Seq = k.n
+	return e, nil
+}
+
+func (*inMemory) Err() error { return nil }
+
+// TestABugByHand: a bug in the middle of what is carried out by hand is counted and said, and nothing is repaired after it, as in a run.
+func TestABugByHand(t *testing.T) {
+	cfg := repairConfig(t, "auto")
+	counted, err := metrics.New(metrics.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Daemon{metrics: counted, engine: &engine{config: cfg}}
+	d.options.Now, d.options.Logger = time.Now, slog.New(slog.DiscardHandler)
+	clock := &bugged{}
+	d.repair.engine = remedy.New(remedy.Options{Journal: &inMemory{}, Clock: clock, Meter: meter{d.metrics}})
+	s := auditor.NewSnapshot(nil, cfg.LoadedBaselines(), time.Hour)
+	s.Run = &auditor.Run{ID: "run"}
+	d.snapshot.Store(s)
+	p := (&remedy.Plan{}).By("alice", nil)
+	clock.shows = true
+	if r, err := d.applied(t.Context(), &p, "alice"); err == nil || r != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if s := d.repair.engine.Status(); !strings.Contains(s.Ledger, "a bug in this program") {
+		t.Errorf("and goes on: %+v", s)
+	}
+}
+
+// TestTheScheduleIsThereBeforeTheSocket: whoever approves a plan as soon as the socket answers has a run begun.
+func TestTheScheduleIsThereBeforeTheSocket(t *testing.T) {
+	var look sync.Once
+	early := make(chan bool, 1)
+	startLoopWith(t, func(l *loop, o *Options) {
+		o.Now = func() time.Time {
+			// What the schedule asks for as it starts comes between the two.
+			if _, err := os.Lstat(filepath.Join(filepath.Dir(l.file), "state", SocketName)); err == nil {
+				look.Do(func() { early <- l.d.scheduler == nil })
+			}
+			return time.Now()
+		}
+	}, kept, alpha)
+	if <-early {
+		t.Error("the socket answers before there is a schedule")
 	}
 }

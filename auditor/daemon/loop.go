@@ -94,6 +94,7 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 		d.options.Logger.Info("there is no state_dir: what is known ends with the program")
 	}
 
+	d.scheduler, d.guards = scheduler, cfg.Listen.Guards() // before anybody can approve a plan, which begins a run
 	if d.past.dir != "" && d.past.store != nil {
 		stopHand, err := d.serveHand()
 		switch {
@@ -109,7 +110,6 @@ func (d *Daemon) Run(ctx context.Context) (failed error) {
 	// What ends first ends the rest: the caller by ctx, or the server by an error.
 	g, ctx := errgroup.WithContext(ctx)
 	scheduler.Start() // before anybody can ask whether it lives
-	d.scheduler, d.guards = scheduler, cfg.Listen.Guards()
 	begun()
 	g.Go(func() error { return server.Serve(listener) })
 	g.Go(func() error {

@@ -209,17 +209,28 @@ func (e *engine) close() {
 	}
 }
 
+// errBug is what a bug leads to that ended a repair.
+var errBug = errors.New("a bug in this program ended a repair; see the log, and start the program again")
+
+// rescue survives a bug in the middle of a repair, after which nothing is repaired until the program was started again. It is deferred.
+func (d *Daemon) rescue(err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	d.metrics.Panicked("write")
+	d.options.Logger.Error("panic", "while", "repairing", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+	d.repair.engine.Halt(errBug.Error())
+	if err != nil {
+		*err = errBug
+	}
+}
+
 // mend has what a run found put right, as far as the configuration says. It is a part of the run's job.
 func (d *Daemon) mend(ctx context.Context, e *engine, s *auditor.Snapshot) {
 	defer d.tellRepair()
 	d.attachLedger(ctx, e.config)
-	defer func() {
-		if p := recover(); p != nil {
-			d.metrics.Panicked("write")
-			d.options.Logger.Error("panic", "while", "repairing", "panic_type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			d.repair.engine.Halt("a bug in this program ended a repair; see the log, and start the program again")
-		}
-	}()
+	defer d.rescue(nil)
 	job := e.jobOf(s)
 	job.Over = d.over
 	if err := d.repair.engine.AfterRun(ctx, job); err != nil {
@@ -285,16 +296,17 @@ func (d *Daemon) busy() (e *engine, done func()) {
 }
 
 // applied carries a plan out.
-func (d *Daemon) applied(ctx context.Context, p *remedy.Plan, actor string) (*remedy.Result, error) {
+func (d *Daemon) applied(ctx context.Context, p *remedy.Plan, actor string) (r *remedy.Result, err error) {
 	e, done := d.busy()
 	defer done()
+	defer d.rescue(&err)
 	s := d.snapshot.Load()
 	if s == nil || s.Run == nil {
 		return nil, errors.New("no run was made yet; try again in a moment")
 	}
 	job := e.jobOf(s)
 	job.Latest, job.Over = d.snapshot.Load, d.over
-	r, err := d.repair.engine.Apply(ctx, job, p, actor)
+	r, err = d.repair.engine.Apply(ctx, job, p, actor)
 	d.rememberHead(ctx)
 	return r, err
 }

@@ -407,7 +407,7 @@ func (w *world) arrives(action rules.Action, q *request) {
 	}
 	flips := 1
 	for _, o := range w.cloud.requests {
-		if o.step.AccountID == s.AccountID && o.step.AgencyID == s.AgencyID && atOf(o.step.Grant) == g && w.now.Sub(o.at) < 24*time.Hour-45*time.Minute {
+		if o.step.AccountID == s.AccountID && atOf(o.step.Grant) == g && w.now.Sub(o.at) < 24*time.Hour-45*time.Minute {
 			flips++
 		}
 	}
