@@ -111,7 +111,7 @@ func TestABugByHand(t *testing.T) {
 func TestTheScheduleIsThereBeforeTheSocket(t *testing.T) {
 	var look sync.Once
 	early := make(chan bool, 1)
-	startLoopWith(t, func(l *loop, o *Options) {
+	l := startLoopWith(t, func(l *loop, o *Options) {
 		o.Now = func() time.Time {
 			// What the schedule asks for as it starts comes between the two.
 			if _, err := os.Lstat(filepath.Join(filepath.Dir(l.file), "state", SocketName)); err == nil {
@@ -120,6 +120,8 @@ func TestTheScheduleIsThereBeforeTheSocket(t *testing.T) {
 			return time.Now()
 		}
 	}, kept, alpha)
+	l.gate.Unlock()
+	defer func() { _ = l.stop() }()
 	if <-early {
 		t.Error("the socket answers before there is a schedule")
 	}

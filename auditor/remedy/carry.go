@@ -168,6 +168,9 @@ func (e *Engine) step(ctx context.Context, t *trip, s *rules.Step) error {
 		t.void[s.AccountID] = true
 		return e.finish(o, OutcomeNotSent, auditor.Answer{}, nil, string(why)+": "+detail)
 	}
+	if known, _ := find(t.job.known(), s); known == nil { // a run has ended meanwhile
+		return void(rules.HoldMoved, "the account is no longer audited")
+	}
 	before, ids, err := e.read(ctx, t.job, st, b)
 	if err != nil {
 		return void(rules.HoldUnreachable, err.Error())

@@ -543,7 +543,7 @@ func (e *Engine) waits(step *rules.Step, p Policy, readAt, now time.Time) (rules
 	if until := e.state.cooling(step.AccountID, p.CoolDown); now.Before(until) {
 		return rules.HoldCooling, "until " + until.UTC().Format(time.RFC3339)
 	}
-	switch all, effective, first := e.state.written(t, now); {
+	switch all, effective, first := e.state.written(flips(step), now); {
 	case effective >= writesOfAGrant:
 		return rules.HoldQuarantine, fought
 	case all >= writesOfAGrant:

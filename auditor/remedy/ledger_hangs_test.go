@@ -39,7 +39,7 @@ func (f stuckFile) Sync() error {
 // TestADiskThatHangs costs repair, and neither a freeze nor the end of the program.
 func TestADiskThatHangs(t *testing.T) {
 	s := stuck{from: make(chan struct{})}
-	l, err := remedy.OpenLedger(s, filepath.Join(t.TempDir(), remedy.LedgerName), remedy.LedgerOptions{Wait: 50 * time.Millisecond})
+	l, err := remedy.OpenLedger(s, filepath.Join(t.TempDir(), remedy.LedgerName), remedy.LedgerOptions{Wait: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,12 @@
 package remedy_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/agencyaudit/agencyaudit/auditor"
 	"github.com/agencyaudit/agencyaudit/auditor/remedy"
 	"github.com/agencyaudit/agencyaudit/rules"
 )
@@ -80,4 +83,48 @@ func TestNothingIsSettledByAWrongClock(t *testing.T) {
 			t.Errorf("%s: %v, and then nothing: %+v", fault, w.outcomesOf(), w.engine.Status().Plan)
 		}
 	}
+}
+
+// TestFlipsOfAnAgencyMadeAnew: who deletes the agency and makes it anew undoes what was granted as well, and is not fought.
+func TestFlipsOfAnAgencyMadeAnew(t *testing.T) {
+	w := still(t, 2)
+	m := w.cloud.members[0]
+	for range 4 {
+		w.recreate(m)
+		is := *m.now()
+		is.held = nil
+		m.become(&is, w.now)
+		w.turn()
+	}
+	w.check(t, "four grants, twice each", 8, false)
+	if q := w.engine.Status().Quarantined; len(q) == 0 {
+		t.Error("nothing is quarantined")
+	}
+}
+
+// TestAnAccountThatLeavesMeanwhile: a run may end while a plan is carried out, and know an account no more.
+func TestAnAccountThatLeavesMeanwhile(t *testing.T) {
+	w := still(t, 4)
+	w.policy.Mode = remedy.ModePlan
+	for i := range 3 {
+		w.lacks(i, baselineGrants[0])
+	}
+	w.turn()
+	w.policy.Mode = remedy.ModeAuto
+	p := w.engine.Plan(w.job(), "alice", nil)
+	job := w.job()
+	less := *job.Snapshot
+	less.Standings = slices.DeleteFunc(slices.Clone(less.Standings), func(st auditor.Standing) bool { return st.Account.ID == "account-02" })
+	job.Latest = func() *auditor.Snapshot {
+		if len(w.cloud.requests) > 0 {
+			return &less
+		}
+		return job.Snapshot
+	}
+	var r *remedy.Result
+	w.call("Apply", func() (err error) { r, err = w.engine.Apply(t.Context(), job, p, "alice"); return err })
+	if r.Whole() || len(r.Done) != 3 || r.Done[2].Outcome != remedy.OutcomeNotSent || !strings.Contains(r.Done[2].Reason, "no longer audited") {
+		t.Errorf("%+v", r)
+	}
+	w.check(t, "but for the one that left", 2, false)
 }

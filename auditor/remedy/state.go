@@ -89,9 +89,17 @@ type write struct {
 	action         rules.Action
 	undoes         bool
 	account        string
-	policy, target string
+	policy, target string // target is as flips says
 	// failed says that the request is known to have had no effect.
 	failed bool
+}
+
+// flips is what somebody and this program may write in turn: a grant of the agency of that name, for who deletes the agency and makes it anew undoes
+// what was granted as well.
+func flips(step *rules.Step) string {
+	same := *step
+	same.AgencyID = step.Agency
+	return same.Target()
 }
 
 // kind is the kind of repair by whose limit a write counts: one that takes another back counts like that, so that whatever was within
@@ -172,7 +180,7 @@ func (s *State) Add(e Entry) {
 			s.touched[o.Step.AccountID] = e.Time
 			s.writes = append(s.writes, write{
 				at: e.Time, intent: e.Intent, run: o.Run, action: o.Step.Action, undoes: o.Step.Undoes > 0, account: o.Step.AccountID,
-				policy: o.Step.Grant.Policy.ID, target: o.Step.Target(),
+				policy: o.Step.Grant.Policy.ID, target: flips(&o.Step),
 			})
 			s.writes = slices.DeleteFunc(s.writes, func(w write) bool { return e.Time.Sub(w.at) > keptWrites })
 		}
