@@ -499,17 +499,11 @@ func judge(s *rules.Step, said auditor.Said, after rules.Holding, over bool) (Ou
 }
 
 // settle reads what became of the intents that are open. The caller holds turn. Its error is one of the ledger.
-//
-// While the clock is known to be wrong they stay open: by a clock that is ahead the cloud would have had all its time at once, and an account would
-// have to be read again after an outcome that is dated months from now.
 func (e *Engine) settle(ctx context.Context, job *Job) error {
 	e.mu.Lock()
 	e.ended = nil
 	intents := e.state.intents()
 	e.mu.Unlock()
-	if job.skewed() {
-		return nil
-	}
 	for _, o := range intents {
 		if o.SentAt.IsZero() {
 			if err := e.finish(o, OutcomeNotSent, auditor.Answer{}, nil, "the program ended before the request was sent"); err != nil {

@@ -52,39 +52,6 @@ func TestFlipsByHand(t *testing.T) {
 	w.check(t, "a day later", 2, false)
 }
 
-// TestNothingIsSettledByAWrongClock: while the clock is known to be wrong it says of no step that the cloud had all its time, and dates no outcome,
-// before which the account would have to be read again.
-func TestNothingIsSettledByAWrongClock(t *testing.T) {
-	for _, fault := range []string{"slow", "no effect"} {
-		w := still(t, 2)
-		w.lacks(0, baselineGrants[0])
-		w.fault = func(*rules.Step) string { return fault }
-		w.r = newRand(3) // it takes minutes
-		w.turn()
-		w.check(t, "sent", 1, false)
-		if len(w.engine.Status().Open) != 1 {
-			t.Fatalf("%s: %v", fault, w.outcomesOf())
-		}
-		w.fault = nil
-		w.offset = 30 * 24 * time.Hour
-		w.pause(time.Minute)
-		w.audit()
-		w.repair()
-		if got := w.outcomesOf(); len(got) > 0 {
-			t.Errorf("%s: while the clock is a month ahead: %v", fault, got)
-		}
-		w.offset = 0
-		w.pause(time.Hour)
-		w.turn()
-		w.lacks(0, baselineGrants[1])
-		w.pause(2 * time.Hour)
-		w.turn()
-		if !w.cloud.members[0].now().has(baselineGrants[1]) {
-			t.Errorf("%s: %v, and then nothing: %+v", fault, w.outcomesOf(), w.engine.Status().Plan)
-		}
-	}
-}
-
 // TestFlipsOfAnAgencyMadeAnew: who deletes the agency and makes it anew undoes what was granted as well, and is not fought.
 func TestFlipsOfAnAgencyMadeAnew(t *testing.T) {
 	w := still(t, 2)

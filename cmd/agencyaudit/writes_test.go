@@ -70,7 +70,7 @@ var damages = []damage{
 	{"F56", "a second process has the same state directory", second, "right", "done", 1, "remediation_steps_total{result=done} rises"},
 	{"F59", "panic in a write", panicking, "drifted(policy/missing)", "", 0, "panics_total{where=write} rises, remediation_frozen = 1, remediation_open_intents = 1"},
 	{"F63", "the plan exceeds a limit; and a restart", overBudget, "drifted(policy/missing)", "", 0, "remediation_frozen = 1, ledger_ok = 1"},
-	{"F64", "a baseline requires what is never granted, at the start and at a reload", deniedBaseline, "right", "done", 1, "config_reload_success = 0"},
+	{"F64", "a baseline requires what is never granted, at the start and at a reload", deniedBaseline, "drifted(policy/missing)", "", 0, "remediation_blocked_total{reason=stopped} rises, config_reload_success = 0"},
 	{"F68", "an approval is used again, or is of an older plan", replayed, "drifted(policy/missing)", "done", 1, "remediation_blocked_total{reason=approval} rises, remediation_approvals_waiting = 1"},
 	{"F70", "the kill switch's file is there", switched, "right", "done", 1, "remediation_blocked_total{reason=kill_switch} rises, remediation_frozen = 0"},
 }
